@@ -1,0 +1,2 @@
+//! The `peerage` command.
+fn main() {}
