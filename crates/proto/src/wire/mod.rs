@@ -1,0 +1,9 @@
+//! Every format that leaves the process: `parse`, `emit`, limits and round-trip tests. No state, no time.
+
+pub mod base32;
+pub mod http;
+pub mod id;
+pub mod link_url;
+pub mod sdp;
+pub mod signal;
+pub mod statement;
