@@ -1,6 +1,8 @@
 //! Every format that leaves the process: `parse`, `emit`, limits and round-trip tests. No state, no time.
 
 pub mod base32;
+pub mod candidate;
+pub mod evidence;
 pub mod http;
 pub mod id;
 pub mod link_url;

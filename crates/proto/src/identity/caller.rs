@@ -1,0 +1,1 @@
+//! The caller: makes offers, verifies answers and refusals.

@@ -1,0 +1,1 @@
+//! The device: decides who may in.
