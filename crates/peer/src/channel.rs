@@ -1,7 +1,18 @@
 //! One data channel as its user sees it: messages in order, with backpressure.
 
+mod pipe;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
-use tokio::sync::mpsc;
+
+pub(crate) use pipe::{Pipe, cost};
+
+/// Largest message that a channel carries, in octets, both ways: what browsers announce and accept as `a=max-message-size`.
+pub const MAX_MESSAGE: usize = 256 * 1024;
+
+/// Octets that wait for the engine's thread before `send` does, beside the 128 KiB that SCTP holds until they are acknowledged.
+pub(crate) const SEND_QUEUE: usize = 128 * 1024;
 
 /// A message of a data channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,43 +23,206 @@ pub enum Message {
     Binary(Bytes),
 }
 
-/// The channel is closed: nothing can be sent any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the data channel is closed")]
-pub struct ChannelClosed;
+impl Message {
+    /// Octets of the payload.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
 
-/// One end of a data channel. Dropping it closes the channel.
+    /// Whether there is no payload. Such messages arrive, but cannot be sent: see [`SendError::Empty`].
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+
+    /// The payload, whatever its kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Why a message could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The channel is closed: nothing can be sent any more.
+    #[error("the data channel is closed")]
+    Closed,
+    /// The other side does not take messages of this size. Nothing was sent, the channel stays open.
+    #[error("a message of {size} octets is above the peer's limit of {limit}: send it in pieces")]
+    TooLarge {
+        /// Octets of the message.
+        size: usize,
+        /// Octets that the peer takes at once.
+        limit: usize,
+    },
+    /// The message is empty. The SCTP beneath loses such messages instead of sending them (RFC 8831 6.6), so they are refused. Nothing was sent, the
+    /// channel stays open.
+    #[error("an empty message cannot be sent")]
+    Empty,
+}
+
+/// One end of a data channel.
+///
+/// Dropping it (or both [halves](Channel::split)) closes the channel; what was sent before is still delivered while the peer takes it.
 #[derive(Debug)]
 pub struct Channel {
+    sender: ChannelSender,
+    receiver: ChannelReceiver,
+}
+
+/// The sending half of a [`Channel`]; clones send into the same channel, in the order of their calls.
+#[derive(Debug, Clone)]
+pub struct ChannelSender(Arc<End>);
+
+/// The receiving half of a [`Channel`].
+#[derive(Debug)]
+pub struct ChannelReceiver(Arc<End>);
+
+#[derive(Debug)]
+struct End {
     label: String,
-    outgoing: mpsc::Sender<Message>,
-    incoming: mpsc::Receiver<Message>,
+    outgoing: Arc<Pipe>,
+    incoming: Arc<Pipe>,
+    /// Largest message in octets that the peer takes.
+    limit: usize,
 }
 
 impl Channel {
     /// Two ends joined in memory, for tests: what one sends, the other receives.
     pub fn pair(label: &str) -> (Self, Self) {
-        let (a, from_a) = mpsc::channel(8);
-        let (b, from_b) = mpsc::channel(8);
-        let end = |outgoing, incoming| Self { label: label.to_owned(), outgoing, incoming };
-        (end(a, from_b), end(b, from_a))
+        let there = Arc::new(Pipe::new(SEND_QUEUE));
+        let back = Arc::new(Pipe::new(SEND_QUEUE));
+        (
+            Self::new(label.to_owned(), there.clone(), back.clone(), MAX_MESSAGE),
+            Self::new(label.to_owned(), back, there, MAX_MESSAGE),
+        )
+    }
+
+    pub(crate) fn new(label: String, outgoing: Arc<Pipe>, incoming: Arc<Pipe>, limit: usize) -> Self {
+        let end = Arc::new(End { label, outgoing, incoming, limit });
+        Self { sender: ChannelSender(end.clone()), receiver: ChannelReceiver(end) }
     }
 
     /// The channel's label.
     pub fn label(&self) -> &str {
-        &self.label
+        self.sender.label()
     }
 
-    /// Hands a message to the channel; waits while too much is on its way already.
+    /// Hands a message to the channel; waits while too much is on its way already. See [`ChannelSender::send`].
     ///
     /// # Errors
-    /// The channel is closed.
-    pub async fn send(&self, message: Message) -> Result<(), ChannelClosed> {
-        self.outgoing.send(message).await.map_err(|_| ChannelClosed)
+    /// The channel is closed, or the message is too large for the peer.
+    pub async fn send(&self, message: Message) -> Result<(), SendError> {
+        self.sender.send(message).await
     }
 
-    /// The next message, or `None` when the channel is closed and everything before that was read.
+    /// The next message, or `None` when the channel is closed and everything before that was read. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Message> {
-        self.incoming.recv().await
+        self.receiver.recv().await
+    }
+
+    /// Closes the channel. What was sent before is delivered while the peer takes it, what was received can still be read.
+    pub fn close(&self) {
+        self.sender.close();
+    }
+
+    /// The two halves, for a task each. The channel closes when all of them are dropped.
+    pub fn split(self) -> (ChannelSender, ChannelReceiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl ChannelSender {
+    /// The channel's label.
+    pub fn label(&self) -> &str {
+        &self.0.label
+    }
+
+    /// Octets of the largest message that the peer takes; at most [`MAX_MESSAGE`].
+    pub fn max_message(&self) -> usize {
+        self.0.limit
+    }
+
+    /// Hands a message to the channel; waits while 256 KiB are on their way already. Cancel-safe: a message goes whole or not at all.
+    ///
+    /// # Errors
+    /// The channel is closed, or the message is empty or larger than [`max_message`](Self::max_message).
+    pub async fn send(&self, message: Message) -> Result<(), SendError> {
+        let (size, limit) = (message.len(), self.0.limit);
+        if size > limit {
+            return Err(SendError::TooLarge { size, limit });
+        }
+        if size == 0 {
+            return Err(SendError::Empty);
+        }
+        self.0.outgoing.send(message).await.map_err(|_| SendError::Closed)
+    }
+
+    /// Closes the channel, as [`Channel::close`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Whether nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.outgoing.is_closed()
+    }
+}
+
+impl ChannelReceiver {
+    /// The next message, or `None` when the channel is closed and everything before that was read. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Message> {
+        self.0.incoming.recv().await
+    }
+}
+
+impl End {
+    fn close(&self) {
+        self.outgoing.close();
+        self.incoming.close();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_one_end_sends_the_other_receives_until_either_is_dropped() {
+        let (a, mut b) = Channel::pair("x");
+        a.send(Message::Text("hello".into())).await.expect("open");
+        drop(a);
+        assert_eq!(b.recv().await, Some(Message::Text("hello".into())));
+        assert_eq!(b.recv().await, None);
+        assert_eq!(b.send(Message::Text("?".into())).await, Err(SendError::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_message_above_the_peers_limit_is_refused_and_the_channel_stays_open() {
+        let (a, _b) = Channel::pair("x");
+        let large = Message::Binary(vec![0; MAX_MESSAGE + 1].into());
+        assert_eq!(a.send(large).await, Err(SendError::TooLarge { size: MAX_MESSAGE + 1, limit: MAX_MESSAGE }));
+        assert_eq!(a.send(Message::Binary(Bytes::new())).await, Err(SendError::Empty));
+        assert_eq!(a.send(Message::Text("fits".into())).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn halves_keep_the_channel_open_until_the_last_is_gone() {
+        let (a, mut b) = Channel::pair("x");
+        let (sender, receiver) = a.split();
+        drop(receiver);
+        sender.send(Message::Text("still here".into())).await.expect("open");
+        assert!(b.recv().await.is_some());
+        drop(sender);
+        assert_eq!(b.recv().await, None);
     }
 }

@@ -1,9 +1,11 @@
 //! The native peer of Peerage.
 
 mod channel;
+mod connection;
 mod engine;
 pub mod http;
 pub mod proxy;
 mod signalling;
 
-pub use channel::{Channel, ChannelClosed, Message};
+pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
+pub use connection::{CloseReason, Route, Stats};

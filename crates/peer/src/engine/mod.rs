@@ -1,1 +1,271 @@
-//! To be written.
+//! The WebRTC engine: ICE, DTLS and SCTP for many connections on one thread. Only this folder names the stack beneath.
+//!
+//! [`Engine::offer`] and [`Engine::answer`] make connections; everything a connection does afterwards comes out of its
+//! [`EngineConn::event`]. Nothing here speaks to a server: descriptions and candidates are the caller's to carry.
+//!
+//! Threads: one driver per engine owns all sockets and connections. It never blocks and never waits for a user: commands come
+//! through a bounded queue, messages through bounded [`Pipe`](crate::channel::Pipe)s.
+
+mod bell;
+mod certificate;
+mod conn;
+mod demux;
+mod driver;
+mod interfaces;
+mod mdns;
+mod meter;
+mod port;
+mod sdp;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+pub(crate) use meter::Meter;
+
+use crate::connection::CloseReason;
+use crate::{Channel, MAX_MESSAGE};
+use bell::Bell;
+
+/// Commands that wait for the driver; it takes all of them in every turn.
+const COMMANDS: usize = 256;
+/// Events of a connection that wait for its owner: a candidate per interface, and four more in its life.
+const EVENTS: usize = 64;
+/// `.local` names of one peer that are looked up at a time.
+const LOOKUPS: usize = 8;
+
+/// What an engine is made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EngineConfig {
+    /// UDP port for incoming connections, 0 for any. Outgoing ones use ports of their own, see [`Engine::offer`].
+    pub(crate) port: u16,
+    /// Offer loopback addresses too: for peers on this machine.
+    pub(crate) loopback: bool,
+}
+
+/// A handle of the engine's thread, which ends with the last handle and connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine(Arc<Remote>);
+
+/// One connection: at first a promise of one, then a channel.
+///
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct EngineConn {
+    id: ConnId,
+    engine: Arc<Remote>,
+    events: mpsc::Receiver<Event>,
+    facts: ConnFacts,
+    lookups: JoinSet<()>,
+}
+
+/// What remains readable of a connection, also after its end.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnFacts {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) closed: watch::Receiver<Option<CloseReason>>,
+}
+
+/// What happens to a connection. After its end there are no more; the reason is in [`ConnFacts::closed`].
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A candidate of ours for the peer (`candidate:…`).
+    Candidate(String),
+    /// The handshake is done: SHA-256 of the certificate that the peer proved to have. Comes before `Open`.
+    Certificate([u8; 32]),
+    /// The data channel is open.
+    Open(Channel),
+}
+
+/// A new connection and its description.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) conn: EngineConn,
+    /// Offer or answer, without candidates: those come as events.
+    pub(crate) sdp: String,
+    /// SHA-256 of the certificate in it.
+    pub(crate) fingerprint: [u8; 32],
+}
+
+/// Why the engine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    #[error("cannot open a UDP port: {0}")]
+    Bind(#[source] std::io::Error),
+    #[error("cannot make a certificate: {0}")]
+    Certificate(String),
+    #[error("the peer's description is not usable: {0}")]
+    Description(String),
+    #[error("the label is too long: {0} octets, at most {MAX_LABEL}")]
+    Label(usize),
+    #[error("too many connections to one peer")]
+    Slots,
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Octets of a channel label; PeerJS labels are ids, and a DCEP message must fit one packet.
+pub(crate) const MAX_LABEL: usize = 512;
+
+/// Names a connection inside the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct ConnId(u64);
+
+/// The users' side of the driver.
+#[derive(Debug)]
+struct Remote {
+    /// Emptied on drop, so that the driver finds the queue closed when the bell rings.
+    commands: Option<mpsc::Sender<Command>>,
+    bell: Arc<Bell>,
+}
+
+/// What users ask of the driver.
+#[derive(Debug)]
+enum Command {
+    Offer { label: String, ordered: bool, slot: usize, reply: Reply },
+    Answer { offer: String, reply: Reply },
+    SetRemote { conn: ConnId, answer: String },
+    AddCandidate { conn: ConnId, candidate: String },
+    Refresh,
+}
+
+type Reply = oneshot::Sender<Result<Made, EngineError>>;
+
+/// What the driver hands back for an offer or answer.
+#[derive(Debug)]
+struct Made {
+    id: ConnId,
+    sdp: String,
+    fingerprint: [u8; 32],
+    events: mpsc::Receiver<Event>,
+    facts: ConnFacts,
+}
+
+impl Engine {
+    /// Binds the port and starts the thread.
+    pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let bell = driver::start(config, inbox)?;
+        Ok(Self(Arc::new(Remote { commands: Some(commands), bell })))
+    }
+
+    /// Makes a connection with one channel and its offer.
+    ///
+    /// Two connections between the same two ports could not be told apart. So answers use the engine's own port and offers another one: the
+    /// first connection to a peer takes slot 0, one beside it slot 1, and so on; connections to different peers share slots.
+    pub(crate) async fn offer(&self, label: &str, ordered: bool, slot: usize) -> Result<Described, EngineError> {
+        if label.len() > MAX_LABEL {
+            return Err(EngineError::Label(label.len()));
+        }
+        let label = label.to_owned();
+        self.make(|reply| Command::Offer { label, ordered, slot, reply }).await
+    }
+
+    /// Makes the answering end for an offer. Takes the offer's first channel.
+    pub(crate) async fn answer(&self, offer: &str) -> Result<Described, EngineError> {
+        let offer = offer.to_owned();
+        self.make(|reply| Command::Answer { offer, reply }).await
+    }
+
+    /// Looks at the network interfaces again: new addresses become candidates of all connections, lost ones are withdrawn.
+    pub(crate) async fn refresh_interfaces(&self) -> Result<(), EngineError> {
+        self.0.send(Command::Refresh).await
+    }
+
+    async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {
+        let (reply, made) = oneshot::channel();
+        self.0.send(command(reply)).await?;
+        let Made { id, sdp, fingerprint, events, facts } = made.await.map_err(|_| EngineError::Stopped)??;
+        let conn = EngineConn { id, engine: self.0.clone(), events, facts, lookups: JoinSet::new() };
+        Ok(Described { conn, sdp, fingerprint })
+    }
+}
+
+impl EngineConn {
+    /// Applies the answer. One that cannot be used ends the connection.
+    pub(crate) async fn set_remote(&self, answer: &str) -> Result<(), EngineError> {
+        self.engine.send(Command::SetRemote { conn: self.id, answer: answer.to_owned() }).await
+    }
+
+    /// Adds a candidate of the peer's. Unusable ones are ignored, `.local` names looked up on the side.
+    pub(crate) async fn add_candidate(&mut self, candidate: &str) -> Result<(), EngineError> {
+        while self.lookups.try_join_next().is_some() {}
+        let candidate = candidate.strip_prefix("a=").unwrap_or(candidate).to_owned();
+        let Some(name) = sdp::candidate_address(&candidate).filter(|address| address.ends_with(".local")) else {
+            return self.engine.send(Command::AddCandidate { conn: self.id, candidate }).await;
+        };
+        if !mdns::is_hidden_name(name) || self.lookups.len() >= LOOKUPS {
+            return Ok(());
+        }
+        let (engine, conn, name) = (self.engine.clone(), self.id, name.to_owned());
+        self.lookups.spawn(async move {
+            if let Some(address) = mdns::resolve(&name).await {
+                let candidate = candidate.replacen(&name, &address.to_string(), 1);
+                // The engine has stopped: then there is nobody to tell.
+                let _ = engine.send(Command::AddCandidate { conn, candidate }).await;
+            }
+        });
+        Ok(())
+    }
+
+    /// What happens next; `None` after the end. Cancel-safe.
+    pub(crate) async fn event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// What remains readable after the end.
+    pub(crate) fn facts(&self) -> &ConnFacts {
+        &self.facts
+    }
+}
+
+impl Drop for EngineConn {
+    fn drop(&mut self) {
+        self.engine.bell.close(self.id);
+    }
+}
+
+impl Remote {
+    async fn send(&self, command: Command) -> Result<(), EngineError> {
+        let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
+        commands.send(command).await.map_err(|_| EngineError::Stopped)?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.bell.ring();
+    }
+}
+
+impl Made {
+    /// The two ends of a new connection's news.
+    fn reports() -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let (closed, closed_seen) = watch::channel(None);
+        let meter = Arc::new(Meter::new());
+        let facts = ConnFacts { meter: meter.clone(), closed: closed_seen };
+        (Reports { events, meter, closed }, inbox, facts)
+    }
+}
+
+/// The driver's side of a connection's news.
+#[derive(Debug)]
+struct Reports {
+    events: mpsc::Sender<Event>,
+    meter: Arc<Meter>,
+    closed: watch::Sender<Option<CloseReason>>,
+}
+
+impl Reports {
+    /// An owner that does not read its events loses the later ones; only candidates can be that many.
+    fn event(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+}

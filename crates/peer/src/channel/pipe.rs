@@ -1,0 +1,259 @@
+//! A queue of messages, bounded in octets, between a task and the engine's thread.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Message;
+
+/// What each message costs beside its octets, so that empty ones are not free.
+const MESSAGE_COST: usize = 64;
+
+/// One direction of a channel.
+///
+/// A message enters while fewer than `capacity` octets are queued; so at most `capacity` and one message are held.
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+    /// Wakes the reader: a message came, or the pipe closed.
+    arrived: Notify,
+    /// Wakes writers: there is room, or the pipe closed.
+    drained: Notify,
+    capacity: usize,
+    /// Tells the far thread that there is something for it: a first message, room again, or the end.
+    changed: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Message>,
+    octets: usize,
+    closed: bool,
+}
+
+impl Pipe {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { state: Mutex::default(), arrived: Notify::new(), drained: Notify::new(), capacity, changed: None }
+    }
+
+    /// A pipe that calls `changed` when its first message was sent, when a full one was drained by half, and when its user closes it.
+    pub(crate) fn with_signal(capacity: usize, changed: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { changed: Some(Box::new(changed)), ..Self::new(capacity) }
+    }
+
+    /// Waits for room and appends; `Err` when the pipe is closed. Cancel-safe: the message is either in or dropped.
+    pub(crate) async fn send(&self, message: Message) -> Result<(), Message> {
+        let mut message = message;
+        loop {
+            message = match self.try_send(message) {
+                Sent::Done(result) => return result,
+                Sent::Full(message) => message,
+            };
+            let mut room = pin!(self.drained.notified());
+            // Registered before looking again: a wake-up in between would be lost otherwise.
+            room.as_mut().enable();
+            message = match self.try_send(message) {
+                Sent::Done(result) => return result,
+                Sent::Full(message) => message,
+            };
+            room.await;
+        }
+    }
+
+    fn try_send(&self, message: Message) -> Sent {
+        let first = {
+            let mut state = self.state();
+            if state.closed {
+                return Sent::Done(Err(message));
+            }
+            if state.octets >= self.capacity {
+                return Sent::Full(message);
+            }
+            state.push(message)
+        };
+        if first {
+            self.arrived.notify_one();
+            self.signal();
+        }
+        Sent::Done(Ok(()))
+    }
+
+    /// Appends without waiting, for the engine, and returns whether the pipe is over its capacity now. A closed pipe swallows.
+    pub(crate) fn push(&self, message: Message) -> bool {
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        let first = state.push(message);
+        let over = state.octets >= self.capacity;
+        drop(state);
+        if first {
+            self.arrived.notify_one();
+        }
+        over
+    }
+
+    /// The next message; `None` when the pipe is closed and empty. Cancel-safe.
+    pub(crate) async fn recv(&self) -> Option<Message> {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(message) = state.queue.pop_front() {
+                    drop(state);
+                    self.release(cost(&message));
+                    return Some(message);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Moves everything queued to `into`. The octets stay accounted for until [`release`](Self::release).
+    pub(crate) fn take(&self, into: &mut VecDeque<Message>) {
+        let mut state = self.state();
+        into.append(&mut state.queue);
+    }
+
+    /// Gives back the room of messages that went on.
+    pub(crate) fn release(&self, cost: usize) {
+        let half = self.capacity / 2;
+        let drained = {
+            let mut state = self.state();
+            let before = state.octets;
+            state.octets = before.saturating_sub(cost);
+            before > half && state.octets <= half
+        };
+        if drained {
+            self.drained.notify_waiters();
+            self.signal();
+        }
+    }
+
+    /// Whether no more than half of the capacity is in use.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.state().octets <= self.capacity / 2
+    }
+
+    /// Ends the pipe: nothing enters any more, what is queued can still be read.
+    pub(crate) fn close(&self) {
+        let first = {
+            let mut state = self.state();
+            !std::mem::replace(&mut state.closed, true)
+        };
+        if first {
+            self.arrived.notify_one();
+            self.drained.notify_waiters();
+            self.signal();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn signal(&self) {
+        if let Some(changed) = &self.changed {
+            changed();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock can leave it half-done, so a poisoned one is as good as any.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Pipe").field("octets", &state.octets).field("closed", &state.closed).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Appends; whether it was empty before.
+    fn push(&mut self, message: Message) -> bool {
+        let first = self.queue.is_empty();
+        self.octets += cost(&message);
+        self.queue.push_back(message);
+        first
+    }
+}
+
+enum Sent {
+    Done(Result<(), Message>),
+    Full(Message),
+}
+
+/// The room that a message takes.
+pub(crate) fn cost(message: &Message) -> usize {
+    message.len() + MESSAGE_COST
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(len: usize) -> Message {
+        Message::Binary(Bytes::from(vec![0; len]))
+    }
+
+    #[tokio::test]
+    async fn a_full_pipe_makes_the_writer_wait_until_half_is_read() {
+        let pipe = Arc::new(Pipe::new(1000));
+        pipe.send(message(600)).await.ok();
+        pipe.send(message(600)).await.ok();
+        let writer = tokio::spawn({
+            let pipe = pipe.clone();
+            async move { pipe.send(message(1)).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!writer.is_finished());
+        assert!(pipe.recv().await.is_some());
+        tokio::task::yield_now().await;
+        assert!(!writer.is_finished(), "more than half is queued still");
+        assert!(pipe.recv().await.is_some());
+        assert!(writer.await.is_ok_and(|sent| sent));
+    }
+
+    #[tokio::test]
+    async fn closing_keeps_what_is_queued_and_refuses_the_rest() {
+        let pipe = Pipe::new(1000);
+        pipe.send(message(3)).await.ok();
+        pipe.close();
+        assert!(pipe.send(message(1)).await.is_err());
+        assert_eq!(pipe.recv().await, Some(message(3)));
+        assert_eq!(pipe.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn the_far_thread_is_told_of_the_first_message_of_room_and_of_the_end() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let pipe = Pipe::with_signal(100, {
+            let told = told.clone();
+            move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        pipe.send(message(10)).await.ok();
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        pipe.send(message(10)).await.ok();
+        assert_eq!(told.load(Ordering::Relaxed), 1, "the second finds the first unread");
+        pipe.recv().await;
+        pipe.recv().await;
+        assert_eq!(told.load(Ordering::Relaxed), 2, "once below half");
+        pipe.close();
+        pipe.close();
+        assert_eq!(told.load(Ordering::Relaxed), 3);
+    }
+}

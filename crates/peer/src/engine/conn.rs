@@ -1,0 +1,475 @@
+//! One connection: a WebRTC session with one data channel.
+//!
+//! Every method that changes the session is followed by [`Conn::drive`], which drains it: datagrams go to the sink, news to the owner,
+//! messages to the pipe.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
+use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, CandidateKind, Event as RtcEvent, Input, Output, Rtc, RtcError};
+
+use super::demux::PortIndex;
+use super::meter::SILENCE;
+use super::{EngineError, Event, Reports, sdp};
+use crate::channel::{MAX_MESSAGE, Pipe, SEND_QUEUE, cost};
+use crate::connection::CloseReason;
+use crate::{Channel, Message};
+
+/// Octets that SCTP holds until they are acknowledged. More costs speed: it looks at all of them for every packet.
+const SCTP_QUEUE: usize = 128 * 1024;
+/// Octets of received messages that wait for their reader before the sender is stalled.
+///
+/// HTTP's credit stays below: it never stalls. A raw channel's sender is held back by the missing acknowledgements.
+const RECEIVE_QUEUE: usize = 64 * 1024 * 1024;
+/// Datagrams held back for a reader that lags; more are dropped and sent again.
+const HELD: usize = 512;
+/// A reader that takes nothing for this long with a full queue ends its connection.
+const SLOW_READER: Duration = Duration::from_secs(30);
+/// From the description to the open channel. Above any caller's own deadline.
+const CONNECT: Duration = Duration::from_secs(60);
+/// Without a datagram for this long the peer is gone.
+const LOST: Duration = Duration::from_secs(30);
+/// A closed channel's last messages may take this long to be acknowledged.
+const LINGER: Duration = Duration::from_secs(5);
+/// And the shutdown after it.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+/// Candidates of the peer's: some interfaces, each with a reflexive and a relayed one.
+const REMOTE_CANDIDATES: usize = 64;
+/// ICE measures the round trip about as often.
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
+
+pub(super) struct Conn {
+    rtc: Rtc,
+    port: PortIndex,
+    /// The name of the session's media section.
+    mid: String,
+    pending_offer: Option<SdpPendingOffer>,
+    phase: Phase,
+    channel: Option<ChannelId>,
+    /// Messages under way to SCTP, taken from `outgoing` and still accounted for there.
+    waiting: VecDeque<Message>,
+    outgoing: Arc<Pipe>,
+    incoming: Arc<Pipe>,
+    /// Datagrams not processed because the reader lags.
+    held: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    stalled_since: Option<Instant>,
+    peer_limit: usize,
+    remote_candidates: usize,
+    relayed: HashSet<SocketAddr>,
+    nominated: Option<SocketAddr>,
+    reports: Reports,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Until the channel opens.
+    Connecting { until: Instant },
+    Open,
+    /// The user closed: what was sent before is still delivered.
+    Flushing { until: Instant },
+    /// The session says goodbye.
+    Leaving { until: Instant },
+    Gone,
+}
+
+/// Where a connection's datagrams go.
+pub(super) trait Sink {
+    /// Sends a datagram; `nominated` when it went to the peer's chosen address and not to one that is only being checked.
+    fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8], nominated: bool);
+}
+
+/// What all connections of an engine are made with.
+pub(super) struct Ingredients {
+    pub(super) crypto: Arc<CryptoProvider>,
+    pub(super) certificate: DtlsCert,
+}
+
+impl Conn {
+    /// A connection that offers; with the offer.
+    pub(super) fn offer(
+        label: String,
+        ordered: bool,
+        port: PortIndex,
+        ingredients: Ingredients,
+        pipes: (Arc<Pipe>, Arc<Pipe>),
+        reports: Reports,
+        now: Instant,
+    ) -> Result<(Self, String), EngineError> {
+        let mut rtc = session(ingredients, now);
+        let mut changes = rtc.sdp_api();
+        let channel = changes.add_channel_with_config(ChannelConfig { label, ordered, ..ChannelConfig::default() });
+        // A first channel always needs negotiation.
+        let (offer, pending) = changes.apply().ok_or_else(|| EngineError::Description("nothing to offer".into()))?;
+        let offer = offer.to_sdp_string();
+        let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
+        let text = sdp::outgoing(&offer, &mid);
+        let mut conn = Self::new(rtc, port, mid, pipes, reports, now);
+        conn.channel = Some(channel);
+        conn.pending_offer = Some(pending);
+        Ok((conn, text))
+    }
+
+    /// A connection that answers; with the answer.
+    pub(super) fn answer(
+        offer: &str,
+        port: PortIndex,
+        ingredients: Ingredients,
+        pipes: (Arc<Pipe>, Arc<Pipe>),
+        reports: Reports,
+        now: Instant,
+    ) -> Result<(Self, String), EngineError> {
+        let parsed = SdpOffer::from_sdp_string(offer).map_err(|error| EngineError::Description(error.to_string()))?;
+        let mut rtc = session(ingredients, now);
+        let answer = rtc.sdp_api().accept_offer(parsed).map_err(|error| EngineError::Description(error.to_string()))?;
+        let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
+        let mut conn = Self::new(rtc, port, mid, pipes, reports, now);
+        conn.peer_limit = sdp::max_message_size(offer).min(MAX_MESSAGE);
+        Ok((conn, answer.to_sdp_string()))
+    }
+
+    fn new(rtc: Rtc, port: PortIndex, mid: String, (outgoing, incoming): (Arc<Pipe>, Arc<Pipe>), reports: Reports, now: Instant) -> Self {
+        Self {
+            rtc,
+            port,
+            mid,
+            pending_offer: None,
+            phase: Phase::Connecting { until: now + CONNECT },
+            channel: None,
+            waiting: VecDeque::new(),
+            outgoing,
+            incoming,
+            held: VecDeque::new(),
+            stalled_since: None,
+            peer_limit: MAX_MESSAGE,
+            remote_candidates: 0,
+            relayed: HashSet::new(),
+            nominated: None,
+            reports,
+        }
+    }
+
+    /// Outgoing and incoming pipe of a connection; `changed` is called when the driver should look at them.
+    pub(super) fn pipes(changed: impl Fn() + Clone + Send + Sync + 'static) -> (Arc<Pipe>, Arc<Pipe>) {
+        (Arc::new(Pipe::with_signal(SEND_QUEUE, changed.clone())), Arc::new(Pipe::with_signal(RECEIVE_QUEUE, changed)))
+    }
+
+    pub(super) fn port(&self) -> PortIndex {
+        self.port
+    }
+
+    pub(super) fn ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// SHA-256 of our certificate.
+    pub(super) fn fingerprint(&mut self) -> Option<[u8; 32]> {
+        self.rtc.direct_api().local_dtls_fingerprint().bytes.as_slice().try_into().ok()
+    }
+
+    /// Adds one of our addresses and tells the peer.
+    pub(super) fn add_address(&mut self, address: SocketAddr) {
+        let added = Candidate::host(address, "udp").ok().and_then(|candidate| self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string));
+        if let Some(candidate) = added {
+            self.reports.event(Event::Candidate(candidate));
+        }
+    }
+
+    /// One of our addresses is gone.
+    pub(super) fn remove_address(&mut self, address: SocketAddr) {
+        if let Ok(candidate) = Candidate::host(address, "udp") {
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+        }
+    }
+
+    pub(super) fn set_remote(&mut self, answer: &str, now: Instant) {
+        let Some(pending) = self.pending_offer.take() else { return };
+        let applied = SdpAnswer::from_sdp_string(&sdp::incoming(answer, &self.mid))
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| self.rtc.sdp_api().accept_answer(pending, parsed).map_err(|error| error.to_string()));
+        match applied {
+            Ok(()) => self.peer_limit = sdp::max_message_size(answer).min(MAX_MESSAGE),
+            Err(error) => self.end(CloseReason::Failed(error), now),
+        }
+    }
+
+    pub(super) fn add_candidate(&mut self, candidate: &str) {
+        if self.remote_candidates >= REMOTE_CANDIDATES {
+            return;
+        }
+        match Candidate::from_sdp_string(candidate) {
+            Ok(candidate) if candidate.proto() == Protocol::Udp => {
+                self.remote_candidates += 1;
+                if candidate.kind() == CandidateKind::Relayed {
+                    self.relayed.insert(candidate.addr());
+                }
+                self.rtc.add_remote_candidate(candidate);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "candidate ignored"),
+        }
+    }
+
+    /// A datagram from the network.
+    pub(super) fn receive(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) {
+        self.reports.meter.count_received(datagram.len(), now);
+        // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
+        if self.stalled_since.is_some() && is_dtls(datagram) {
+            if self.held.len() < HELD {
+                self.held.push_back((source, destination, datagram.to_vec()));
+            }
+            return;
+        }
+        self.input(source, destination, datagram, now);
+    }
+
+    fn input(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else { return };
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            // A record that makes no sense is dropped (RFC 6347 4.1.2.7): anybody can send one. While the handshake runs it may be the peer's refusal.
+            if matches!(self.phase, Phase::Connecting { .. }) {
+                self.fail(error, now);
+            } else {
+                tracing::debug!(%error, "datagram dropped");
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.fail(error, now);
+        }
+        match self.phase {
+            Phase::Connecting { until } if now >= until => self.end(CloseReason::NoRoute, now),
+            Phase::Open if now >= self.reports.meter.heard() + LOST => self.end(CloseReason::Lost, now),
+            Phase::Flushing { until } if now >= until => self.end(CloseReason::Local, now),
+            Phase::Leaving { until } if now >= until => self.phase = Phase::Gone,
+            _ => {}
+        }
+        if self.stalled_since.is_some_and(|since| now >= since + SLOW_READER) {
+            self.end(CloseReason::SlowReader, now);
+        }
+    }
+
+    /// The user sent, read or closed.
+    pub(super) fn pipes_changed(&mut self, sink: &mut impl Sink, now: Instant) {
+        self.outgoing.take(&mut self.waiting);
+        if self.stalled_since.is_some() && self.incoming.is_drained() {
+            self.stalled_since = None;
+            while self.stalled_since.is_none() {
+                let Some((source, destination, datagram)) = self.held.pop_front() else { break };
+                self.input(source, destination, &datagram, now);
+                // The stack drops records that it has not been asked about.
+                self.drive(sink, now);
+            }
+        }
+        if self.outgoing.is_closed() {
+            match self.phase {
+                Phase::Open => self.phase = Phase::Flushing { until: now + LINGER },
+                Phase::Connecting { .. } => self.end(CloseReason::Local, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// The owner dropped the connection: what is queued is still flushed when there is a channel.
+    pub(super) fn close(&mut self) {
+        self.outgoing.close();
+        self.incoming.close();
+    }
+
+    /// Drains the session. Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` when the connection is over.
+    pub(super) fn drive(&mut self, sink: &mut impl Sink, now: Instant) -> Option<Instant> {
+        let wanted = loop {
+            if self.phase == Phase::Gone {
+                return None;
+            }
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(transmit)) => {
+                    let nominated = is_dtls(&transmit.contents);
+                    if nominated && self.nominated != Some(transmit.destination) {
+                        self.nominated = Some(transmit.destination);
+                        self.reports.meter.set_relayed(self.relayed.contains(&transmit.destination));
+                    }
+                    self.reports.meter.count_sent(transmit.contents.len());
+                    sink.send(transmit.source.ip(), transmit.destination, &transmit.contents, nominated);
+                }
+                Ok(Output::Event(event)) => self.handle_event(event, now),
+                Ok(Output::Timeout(at)) => {
+                    if !self.write(now) {
+                        break at;
+                    }
+                }
+                Err(error) => self.fail(error, now),
+            }
+        };
+        if !self.rtc.is_alive() {
+            self.end(CloseReason::Remote, now);
+            self.phase = Phase::Gone;
+            return None;
+        }
+        let own = match self.phase {
+            Phase::Connecting { until } | Phase::Flushing { until } | Phase::Leaving { until } => until,
+            Phase::Open => self.reports.meter.heard() + LOST,
+            Phase::Gone => return None,
+        };
+        let slow = self.stalled_since.map(|since| since + SLOW_READER);
+        Some([Some(wanted), Some(own), slow].into_iter().flatten().min().unwrap_or(own))
+    }
+
+    /// Hands waiting messages to SCTP while it has room; whether any went.
+    fn write(&mut self, now: Instant) -> bool {
+        if !matches!(self.phase, Phase::Open | Phase::Flushing { .. }) {
+            return false;
+        }
+        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else { return false };
+        let mut written = false;
+        let mut failed = None;
+        while let Some(message) = self.waiting.front() {
+            if channel.buffered_amount() >= SCTP_QUEUE {
+                return written;
+            }
+            match channel.write(matches!(message, Message::Binary(_)), message.as_bytes()) {
+                Ok(true) => {}
+                Ok(false) => return written,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            written = true;
+            self.outgoing.release(cost(message));
+            self.waiting.pop_front();
+        }
+        let flushed = self.waiting.is_empty() && channel.buffered_amount() == 0;
+        if let Some(error) = failed {
+            self.fail(error, now);
+            return true;
+        }
+        if flushed && matches!(self.phase, Phase::Flushing { .. }) {
+            self.end(CloseReason::Local, now);
+            return true;
+        }
+        written
+    }
+
+    fn handle_event(&mut self, event: RtcEvent, now: Instant) {
+        match event {
+            RtcEvent::Connected => {
+                let certificate = self.rtc.direct_api().remote_dtls_fingerprint().and_then(|print| {
+                    print.hash_func.eq_ignore_ascii_case("sha-256").then(|| print.bytes.as_slice().try_into().ok()).flatten()
+                });
+                match certificate {
+                    Some(certificate) => self.reports.event(Event::Certificate(certificate)),
+                    None => self.end(CloseReason::WrongCertificate, now),
+                }
+            }
+            RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label),
+            RtcEvent::ChannelData(data) => self.channel_data(data, now),
+            RtcEvent::ChannelClose(id) if self.channel == Some(id) => self.end(CloseReason::Remote, now),
+            RtcEvent::Closed => self.end(CloseReason::Remote, now),
+            RtcEvent::PeerStats(stats) => {
+                if let Some(round_trip) = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time) {
+                    self.reports.meter.set_round_trip(round_trip);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn channel_opened(&mut self, id: ChannelId, label: String) {
+        match (self.channel, self.phase) {
+            (None, Phase::Connecting { .. }) => self.channel = Some(id),
+            (Some(ours), Phase::Connecting { .. }) if ours == id => {}
+            // One connection, one channel.
+            _ => {
+                self.rtc.direct_api().close_data_channel(id);
+                return;
+            }
+        }
+        self.phase = Phase::Open;
+        let channel = Channel::new(label, self.outgoing.clone(), self.incoming.clone(), self.peer_limit);
+        self.reports.event(Event::Open(channel));
+    }
+
+    fn channel_data(&mut self, ChannelData { id, binary, data }: ChannelData, now: Instant) {
+        if self.channel != Some(id) {
+            return;
+        }
+        let message = if binary {
+            Message::Binary(data.into())
+        } else {
+            match String::from_utf8(data) {
+                Ok(text) => Message::Text(text),
+                Err(_) => return self.end(CloseReason::Failed("a text message is not UTF-8".into()), now),
+            }
+        };
+        if self.incoming.push(message) {
+            self.stalled_since.get_or_insert(now);
+        }
+    }
+
+    fn fail(&mut self, error: RtcError, now: Instant) {
+        let reason = match error {
+            // The only thing about the description that comes up after it was applied.
+            RtcError::RemoteSdp(_) => CloseReason::WrongCertificate,
+            error => CloseReason::Failed(error.to_string()),
+        };
+        self.end(reason, now);
+        self.phase = Phase::Gone;
+    }
+
+    /// Ends the connection: the first reason stands, the session says goodbye if it can.
+    pub(super) fn end(&mut self, reason: CloseReason, now: Instant) {
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Gone) {
+            return;
+        }
+        let connected = self.nominated.is_some();
+        self.phase = if connected && self.rtc.is_alive() { Phase::Leaving { until: now + SHUTDOWN } } else { Phase::Gone };
+        if connected {
+            if let Some(id) = self.channel {
+                self.rtc.direct_api().close_data_channel(id);
+            }
+            if self.rtc.close().is_err() {
+                self.phase = Phase::Gone;
+            }
+        }
+        self.report_end(reason);
+    }
+
+    /// Tells the owner; also the way out when the session itself cannot be touched any more.
+    pub(super) fn report_end(&self, reason: CloseReason) {
+        self.outgoing.close();
+        self.incoming.close();
+        self.reports.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            if first {
+                tracing::debug!(%reason, "connection ended");
+                *closed = Some(reason);
+            }
+            first
+        });
+    }
+}
+
+fn session(Ingredients { crypto, certificate }: Ingredients, now: Instant) -> Rtc {
+    Rtc::builder()
+        .set_crypto_provider(crypto)
+        .set_dtls_cert(certificate)
+        .clear_codecs()
+        // A message is handed over whole: there must be room for the largest beside what is queued.
+        .set_sctp_max_buffered_amount(SCTP_QUEUE + MAX_MESSAGE)
+        .set_sctp_max_message_size(MAX_MESSAGE as u32)
+        .set_stats_interval(Some(STATS_INTERVAL))
+        .build(now)
+}
+
+/// RFC 7983: what is neither STUN nor media.
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..=63).contains(first))
+}

@@ -1,0 +1,130 @@
+//! Whose datagram it is: many connections share a port.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::ConnId;
+
+/// Remote addresses that one connection may occupy: a peer has a few, more are somebody playing.
+const MAX_ADDRESSES: usize = 64;
+
+/// The index of a port in the driver's list.
+pub(super) type PortIndex = usize;
+
+/// Finds the connection of a datagram: connectivity checks by the user fragment in them (RFC 8445 7.3), all else by the address it came from.
+#[derive(Debug, Default)]
+pub(super) struct Demux {
+    by_ufrag: HashMap<String, ConnId>,
+    by_address: HashMap<(PortIndex, SocketAddr), ConnId>,
+    /// The keys of each connection, to forget them with it.
+    addresses: HashMap<ConnId, Vec<(PortIndex, SocketAddr)>>,
+}
+
+impl Demux {
+    pub(super) fn insert(&mut self, conn: ConnId, ufrag: String) {
+        self.by_ufrag.insert(ufrag, conn);
+    }
+
+    pub(super) fn find(&self, port: PortIndex, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
+        match binding_ufrag(datagram) {
+            Some(ufrag) => self.by_ufrag.get(ufrag),
+            None => self.by_address.get(&(port, source)),
+        }
+        .copied()
+    }
+
+    /// Notes that a connection sends to `remote`, so that what comes back finds it.
+    ///
+    /// The nominated pair's address is its own; one that is only being checked leaves an earlier owner alone.
+    pub(super) fn learn(&mut self, conn: ConnId, port: PortIndex, remote: SocketAddr, nominated: bool) {
+        let key = (port, remote);
+        match self.by_address.get(&key) {
+            Some(owner) if *owner == conn || !nominated => return,
+            _ => {}
+        }
+        let addresses = self.addresses.entry(conn).or_default();
+        if !addresses.contains(&key) {
+            if addresses.len() >= MAX_ADDRESSES {
+                return;
+            }
+            addresses.push(key);
+        }
+        self.by_address.insert(key, conn);
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId, ufrag: &str) {
+        self.by_ufrag.remove(ufrag);
+        for key in self.addresses.remove(&conn).unwrap_or_default() {
+            if self.by_address.get(&key) == Some(&conn) {
+                self.by_address.remove(&key);
+            }
+        }
+    }
+}
+
+/// The receiver's user fragment in a STUN Binding request: USERNAME up to its colon (RFC 8489 14.3, RFC 8445 7.2.2).
+fn binding_ufrag(datagram: &[u8]) -> Option<&str> {
+    const BINDING_REQUEST: [u8; 2] = [0, 1];
+    const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+    const USERNAME: u16 = 6;
+    if datagram.get(..2)? != BINDING_REQUEST || datagram.get(4..8)? != MAGIC_COOKIE {
+        return None;
+    }
+    let mut attributes = datagram.get(20..)?;
+    loop {
+        let (header, rest) = attributes.split_first_chunk::<4>()?;
+        let [t0, t1, l0, l1] = *header;
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        if u16::from_be_bytes([t0, t1]) == USERNAME {
+            let username = std::str::from_utf8(rest.get(..length)?).ok()?;
+            return username.split_once(':').map(|(ufrag, _)| ufrag);
+        }
+        attributes = rest.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(username: &str) -> Vec<u8> {
+        let mut datagram = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        datagram.extend([7; 12]);
+        datagram.extend([0x80, 0x22, 0, 3, b'a', b'b', b'c', 0]);
+        datagram.extend([0, 6, 0, username.len() as u8]);
+        datagram.extend(username.as_bytes());
+        datagram.resize(datagram.len().next_multiple_of(4), 0);
+        datagram
+    }
+
+    #[test]
+    fn a_check_finds_its_connection_by_user_fragment_and_the_rest_by_address() {
+        let (peer, stranger) = (SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 2)));
+        let (a, b) = (ConnId(1), ConnId(2));
+        let mut demux = Demux::default();
+        demux.insert(a, "aaaa".into());
+        demux.insert(b, "bbbb".into());
+        assert_eq!(demux.find(0, stranger, &check("bbbb:x")), Some(b));
+        assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
+        demux.learn(a, 0, peer, false);
+        demux.learn(b, 0, peer, false);
+        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(a), "a check does not take an address over");
+        demux.learn(b, 0, peer, true);
+        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b), "nomination does");
+        assert_eq!(demux.find(1, peer, &[22, 1, 2]), None, "ports are apart");
+        demux.remove(a, "aaaa");
+        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b));
+        demux.remove(b, "bbbb");
+        assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
+        assert!(demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty());
+    }
+
+    #[test]
+    fn a_truncated_check_is_nobodys() {
+        let whole = check("aaaa:bbbb");
+        assert_eq!(binding_ufrag(&whole), Some("aaaa"));
+        for end in 0..whole.len() - 3 {
+            assert_eq!(binding_ufrag(&whole[..end]), None, "{end}");
+        }
+    }
+}
