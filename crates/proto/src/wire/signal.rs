@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 
 pub use payload::{
     AnswerPayload, Candidate, CandidatePayload, ConnectionType, Description, OfferPayload,
-    PayloadError, PeerageMember, PeerageMemberError,
+    PayloadError,
 };
+
+use super::id::{MAX_ID, PeerId};
 
 /// Longest frame in octets, either direction: 2 MiB. An SDP is a few kilobytes; the rest is room for the application's `metadata`.
 pub const MAX_FRAME: usize = 2 * 1024 * 1024;
-/// Longest peer id in octets: 512. Stock servers have no limit, stock clients make 36 octets.
-pub const MAX_ID: usize = 512;
 
 /// What a frame is for: its `type` member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,10 +97,10 @@ impl fmt::Display for Kind {
 pub struct Frame {
     /// What it is for.
     pub kind: Kind,
-    /// Who sent it, as the server says. 1 to 512 octets.
-    pub src: Option<String>,
-    /// Whom it is for. 1 to 512 octets.
-    pub dst: Option<String>,
+    /// Who sent it, as the server says.
+    pub src: Option<PeerId>,
+    /// Whom it is for.
+    pub dst: Option<PeerId>,
     /// JSON text, not looked into.
     pub payload: Option<Box<RawValue>>,
 }
@@ -115,11 +115,11 @@ impl Frame {
     }
 
     /// A frame from a client to the peer `dst`.
-    pub fn to(dst: impl Into<String>, kind: Kind, payload: Option<Box<RawValue>>) -> Self {
+    pub const fn to(dst: PeerId, kind: Kind, payload: Option<Box<RawValue>>) -> Self {
         Self {
             kind,
             src: None,
-            dst: Some(dst.into()),
+            dst: Some(dst),
             payload,
         }
     }
@@ -140,8 +140,8 @@ impl Frame {
     pub fn to_text(&self) -> String {
         emit(
             self.kind,
-            self.src.as_deref(),
-            self.dst.as_deref(),
+            self.src.as_ref().map(PeerId::as_str),
+            self.dst.as_ref().map(PeerId::as_str),
             self.payload.as_deref(),
         )
     }
@@ -223,10 +223,11 @@ impl<'a> FrameRef<'a> {
     /// The frame without the text it was read from.
     #[must_use]
     pub fn to_owned(&self) -> Frame {
+        let id = |id: Option<&str>| id.and_then(|id| PeerId::parse(id).ok());
         Frame {
             kind: self.kind,
-            src: self.src.as_deref().map(str::to_owned),
-            dst: self.dst.as_deref().map(str::to_owned),
+            src: id(self.src.as_deref()),
+            dst: id(self.dst.as_deref()),
             payload: self.payload.map(ToOwned::to_owned),
         }
     }
@@ -280,12 +281,6 @@ impl Refused {
 #[must_use]
 pub fn expire(missing: &str, sender: &str) -> String {
     emit(Kind::Expire, Some(missing), Some(sender), None)
-}
-
-/// The server's word that `gone` left while `peer` was sending to it.
-#[must_use]
-pub fn leave(gone: &str, peer: &str) -> String {
-    emit(Kind::Leave, Some(gone), Some(peer), None)
 }
 
 /// Why a message is no frame.
@@ -511,10 +506,6 @@ mod tests {
         assert_eq!(
             expire("late", "alice"),
             r#"{"type":"EXPIRE","src":"late","dst":"alice"}"#
-        );
-        assert_eq!(
-            leave("bob", "alice"),
-            r#"{"type":"LEAVE","src":"bob","dst":"alice"}"#
         );
         assert_eq!(Frame::heartbeat().to_text(), r#"{"type":"HEARTBEAT"}"#);
     }

@@ -2,21 +2,17 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Longest connection id in octets: 512, as a statement has room for. PeerJS makes 15.
-const MAX_CONNECTION_ID: usize = 512;
+use crate::wire::id::ConnectionId;
+
 /// Longest label in octets: 65,535, as DCEP has room for (RFC 8832 section 5.1).
 const MAX_LABEL: usize = 65_535;
 /// Longest SDP in octets: 64 KiB. A browser's data offer has about 600, one with many media sections some 20,000.
 const MAX_SDP: usize = 65_536;
 /// Longest candidate line in octets: 4 KiB. Usual are 100.
 const MAX_CANDIDATE: usize = 4_096;
-/// Longest base64 text of a `peerage` member: that of a statement of 4 KiB.
-const MAX_ENCODED: usize = 5_464;
 
 /// What a connection carries: the payload's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,7 +55,7 @@ impl Description {
 }
 
 /// Payload of an `OFFER`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfferPayload {
     /// The caller's description.
@@ -67,8 +63,8 @@ pub struct OfferPayload {
     /// Data or media.
     #[serde(rename = "type")]
     pub connection_type: ConnectionType,
-    /// The caller's name for the connection. 1 to 512 octets.
-    pub connection_id: String,
+    /// The caller's name for the connection.
+    pub connection_id: ConnectionId,
     /// What the caller's application says about the connection: any JSON, not looked into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
@@ -81,9 +77,9 @@ pub struct OfferPayload {
     /// `binary`, `json`, `raw`, `MsgPack`, or a name that the application gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serialization: Option<String>,
-    /// What the caller says under its key.
+    /// What the caller says under its key, still JSON: [`Evidence`](crate::wire::evidence::Evidence) reads it, at most 8 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peerage: Option<PeerageMember>,
+    pub peerage: Option<Box<RawValue>>,
 }
 
 impl OfferPayload {
@@ -94,7 +90,6 @@ impl OfferPayload {
     pub fn parse(payload: &RawValue) -> Result<Self, PayloadError> {
         let offer: Self = read(payload)?;
         within("sdp", offer.sdp.sdp.len(), MAX_SDP)?;
-        connection_id(&offer.connection_id)?;
         within(
             "label",
             offer.label.as_ref().map_or(0, String::len),
@@ -105,7 +100,6 @@ impl OfferPayload {
             offer.serialization.as_ref().map_or(0, String::len),
             MAX_LABEL,
         )?;
-        member(offer.peerage.as_ref())?;
         Ok(offer)
     }
 
@@ -116,8 +110,19 @@ impl OfferPayload {
     }
 }
 
+/// Without the description, the metadata and the proof: they hold addresses and what could be used again.
+impl fmt::Debug for OfferPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfferPayload")
+            .field("connection_type", &self.connection_type)
+            .field("connection_id", &self.connection_id)
+            .field("peerage", &self.peerage.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Payload of an `ANSWER`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerPayload {
     /// The callee's description; a refusal has none.
@@ -127,10 +132,10 @@ pub struct AnswerPayload {
     #[serde(rename = "type")]
     pub connection_type: ConnectionType,
     /// As in the offer.
-    pub connection_id: String,
-    /// What the callee says under its key, or why it refuses.
+    pub connection_id: ConnectionId,
+    /// What the callee says under its key, or why it refuses, still JSON: [`Reply`](crate::wire::evidence::Reply) reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peerage: Option<PeerageMember>,
+    pub peerage: Option<Box<RawValue>>,
 }
 
 impl AnswerPayload {
@@ -145,8 +150,6 @@ impl AnswerPayload {
             answer.sdp.as_ref().map_or(0, |sdp| sdp.sdp.len()),
             MAX_SDP,
         )?;
-        connection_id(&answer.connection_id)?;
-        member(answer.peerage.as_ref())?;
         Ok(answer)
     }
 
@@ -154,6 +157,17 @@ impl AnswerPayload {
     #[must_use]
     pub fn to_raw(&self) -> Box<RawValue> {
         write(self)
+    }
+}
+
+/// Without the description, the metadata and the proof: they hold addresses and what could be used again.
+impl fmt::Debug for AnswerPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerPayload")
+            .field("connection_type", &self.connection_type)
+            .field("connection_id", &self.connection_id)
+            .field("peerage", &self.peerage.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,7 +198,7 @@ pub struct CandidatePayload {
     #[serde(rename = "type")]
     pub connection_type: ConnectionType,
     /// As in the offer.
-    pub connection_id: String,
+    pub connection_id: ConnectionId,
 }
 
 impl CandidatePayload {
@@ -211,7 +225,6 @@ impl CandidatePayload {
             username_fragment.as_ref().map_or(0, String::len),
             MAX_CANDIDATE,
         )?;
-        connection_id(&candidate.connection_id)?;
         Ok(candidate)
     }
 
@@ -220,103 +233,6 @@ impl CandidatePayload {
     pub fn to_raw(&self) -> Box<RawValue> {
         write(self)
     }
-}
-
-/// The `peerage` member of an offer or answer, as in `docs/protocol/identity.md` section 4. Base64 texts stay as they came until asked for, so that
-/// who receives a badly encoded one still knows which connection to refuse.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerageMember {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    statement: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signature: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refusal: Option<String>,
-}
-
-impl PeerageMember {
-    /// A statement, its signature and, in the offer of a first visit, the link's MAC.
-    #[must_use]
-    pub fn signed(statement: &[u8], signature: &[u8; 64], mac: Option<&[u8; 32]>) -> Self {
-        Self {
-            statement: Some(STANDARD.encode(statement)),
-            signature: Some(STANDARD.encode(signature)),
-            mac: mac.map(|mac| STANDARD.encode(mac)),
-            refusal: None,
-        }
-    }
-
-    /// A refusal with nothing signed.
-    pub fn refused(code: impl Into<String>) -> Self {
-        Self {
-            refusal: Some(code.into()),
-            ..Self::default()
-        }
-    }
-
-    /// A refusal that is signed: `stale`.
-    pub fn refused_signed(code: impl Into<String>, statement: &[u8], signature: &[u8; 64]) -> Self {
-        Self {
-            refusal: Some(code.into()),
-            ..Self::signed(statement, signature, None)
-        }
-    }
-
-    /// The statement's octets, if there is one.
-    ///
-    /// # Errors
-    /// Not base64 with padding.
-    pub fn statement(&self) -> Result<Option<Vec<u8>>, PeerageMemberError> {
-        decode("statement", self.statement.as_ref())
-    }
-
-    /// The signature, if there is one.
-    ///
-    /// # Errors
-    /// Not base64 with padding, or not 64 octets.
-    pub fn signature(&self) -> Result<Option<[u8; 64]>, PeerageMemberError> {
-        exact("signature", self.signature.as_ref())
-    }
-
-    /// The link's MAC, if there is one.
-    ///
-    /// # Errors
-    /// Not base64 with padding, or not 32 octets.
-    pub fn mac(&self) -> Result<Option<[u8; 32]>, PeerageMemberError> {
-        exact("mac", self.mac.as_ref())
-    }
-
-    /// The refusal's code, if this is one.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
-    }
-}
-
-/// Names what is there: a MAC must not reach a log, where whoever reads it could use it again.
-impl fmt::Debug for PeerageMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerageMember")
-            .field("statement", &self.statement.is_some())
-            .field("signature", &self.signature.is_some())
-            .field("mac", &self.mac.is_some())
-            .field("refusal", &self.refusal)
-            .finish()
-    }
-}
-
-/// Why a part of a `peerage` member cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerageMemberError {
-    /// The named part is not base64 with padding.
-    #[error("{0} is not base64")]
-    Encoding(&'static str),
-    /// The named part has another length than it must have.
-    #[error("{0} has the wrong length")]
-    Length(&'static str),
 }
 
 /// Why a payload cannot be used.
@@ -336,9 +252,6 @@ pub enum PayloadError {
         /// How long it may be.
         limit: usize,
     },
-    /// The connection id is empty.
-    #[error("the connection id is empty")]
-    NoConnectionId,
 }
 
 fn read<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Result<T, PayloadError> {
@@ -360,57 +273,6 @@ fn within(member: &'static str, length: usize, limit: usize) -> Result<(), Paylo
     } else {
         Ok(())
     }
-}
-
-fn connection_id(id: &str) -> Result<(), PayloadError> {
-    if id.is_empty() {
-        return Err(PayloadError::NoConnectionId);
-    }
-    within("connectionId", id.len(), MAX_CONNECTION_ID)
-}
-
-fn member(member: Option<&PeerageMember>) -> Result<(), PayloadError> {
-    let Some(PeerageMember {
-        statement,
-        signature,
-        mac,
-        refusal,
-    }) = member
-    else {
-        return Ok(());
-    };
-    for (name, text) in [
-        ("statement", statement),
-        ("signature", signature),
-        ("mac", mac),
-        ("refusal", refusal),
-    ] {
-        within(name, text.as_ref().map_or(0, String::len), MAX_ENCODED)?;
-    }
-    Ok(())
-}
-
-fn decode(
-    name: &'static str,
-    text: Option<&String>,
-) -> Result<Option<Vec<u8>>, PeerageMemberError> {
-    text.map(|text| STANDARD.decode(text))
-        .transpose()
-        .map_err(|_| PeerageMemberError::Encoding(name))
-}
-
-fn exact<const N: usize>(
-    name: &'static str,
-    text: Option<&String>,
-) -> Result<Option<[u8; N]>, PeerageMemberError> {
-    let octets = decode(name, text)?;
-    octets
-        .map(|octets| {
-            octets
-                .try_into()
-                .map_err(|_| PeerageMemberError::Length(name))
-        })
-        .transpose()
 }
 
 #[cfg(test)]
@@ -459,51 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_a_code_and_no_sdp() {
-        let refusal = AnswerPayload {
-            sdp: None,
-            connection_type: ConnectionType::Data,
-            connection_id: "dc_x".to_owned(),
-            peerage: Some(PeerageMember::refused("denied")),
-        };
-        let text = refusal.to_raw();
-        assert_eq!(
-            text.get(),
-            r#"{"type":"data","connectionId":"dc_x","peerage":{"refusal":"denied"}}"#
-        );
-        assert_eq!(
-            AnswerPayload::parse(&text)
-                .unwrap()
-                .peerage
-                .unwrap()
-                .refusal(),
-            Some("denied")
-        );
-    }
-
-    #[test]
-    fn a_signed_member_keeps_its_octets() {
-        let member = PeerageMember::signed(b"said", &[7; 64], Some(&[9; 32]));
-        let back: PeerageMember =
-            serde_json::from_str(&serde_json::to_string(&member).unwrap()).unwrap();
-        assert_eq!(back.statement(), Ok(Some(b"said".to_vec())));
-        assert_eq!(back.signature(), Ok(Some([7; 64])));
-        assert_eq!(back.mac(), Ok(Some([9; 32])));
-    }
-
-    #[test]
-    fn a_badly_encoded_part_is_known_for_what_it_is() {
-        let member: PeerageMember =
-            serde_json::from_str(r#"{"statement":"a","signature":"AAAA"}"#).unwrap();
-        assert_eq!(
-            member.statement(),
-            Err(PeerageMemberError::Encoding("statement"))
-        );
-        assert_eq!(
-            member.signature(),
-            Err(PeerageMemberError::Length("signature"))
-        );
-        assert_eq!(member.mac(), Ok(None));
+    fn a_refusal_has_no_sdp() {
+        let refusal = r#"{"type":"data","connectionId":"dc_x","peerage":{"refusal":"denied"}}"#;
+        let answer = AnswerPayload::parse(&raw(refusal)).unwrap();
+        assert!(answer.sdp.is_none());
+        assert_eq!(answer.to_raw().get(), refusal);
     }
 
     #[test]
@@ -517,22 +339,17 @@ mod tests {
             Err(PayloadError::TooLong { member: "sdp", .. })
         ));
         let id = format!(r#"{{"type":"data","connectionId":"{}"}}"#, "x".repeat(513));
-        assert!(matches!(
-            AnswerPayload::parse(&raw(&id)),
-            Err(PayloadError::TooLong {
-                member: "connectionId",
-                ..
-            })
-        ));
-        assert!(matches!(
-            AnswerPayload::parse(&raw(r#"{"type":"data","connectionId":""}"#)),
-            Err(PayloadError::NoConnectionId)
-        ));
+        assert!(AnswerPayload::parse(&raw(&id)).is_err());
+        assert!(AnswerPayload::parse(&raw(r#"{"type":"data","connectionId":""}"#)).is_err());
     }
 
     #[test]
-    fn debug_output_does_not_show_a_mac() {
-        let member = PeerageMember::signed(b"said", &[7; 64], Some(&[9; 32]));
-        assert!(!format!("{member:?}").contains(&STANDARD.encode([9; 32])));
+    fn debug_output_shows_neither_addresses_nor_proofs() {
+        let text = r#"{"sdp":{"sdp":"192.0.2.1","type":"answer"},"type":"data","connectionId":"c","peerage":{"mac":"AAAA"}}"#;
+        let shown = format!("{:?}", AnswerPayload::parse(&raw(text)).unwrap());
+        assert!(
+            !shown.contains("192.0.2.1") && !shown.contains("AAAA"),
+            "{shown}"
+        );
     }
 }
