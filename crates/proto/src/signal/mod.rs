@@ -120,6 +120,7 @@ pub enum CloseReason {
 pub struct Router<R> {
     config: Config,
     rng: R,
+    // Hashed, not ordered: ids are strangers' choice, and nothing is ever done in these maps' order.
     conns: HashMap<ConnId, Conn>,
     holders: HashMap<PeerId, ConnId>,
     waiting: Waiting,
