@@ -1,1 +1,0 @@
-//! The device: decides who may in.
