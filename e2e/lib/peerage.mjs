@@ -1,0 +1,51 @@
+// The product's processes, as a user starts them.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { start } from './process.mjs';
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const BUILT = process.env.PEERAGE_BUILT ?? join(ROOT, 'target', 'release');
+export const BINARY = join(BUILT, 'peerage');
+export const ECHO = join(BUILT, 'examples', 'echo');
+
+const LINK = /https?:\/\/([a-z2-7]{52})\.\S+\/#1\.[a-z2-7]{26}\S*/;
+
+/** An empty folder that goes with its owner. */
+export function folder(owner, name = 'state') {
+    const path = mkdtempSync(join(tmpdir(), `peerage-e2e-${name}-`));
+    owner.after(() => rmSync(path, { recursive: true, force: true }));
+    return path;
+}
+
+/** `peerage serve` on a free port of loopback: `{ url, port, proc }`. */
+export async function serve(owner, ...args) {
+    const proc = start(owner, 'peerage serve', BINARY, ['serve', '--port', '0', '--state', folder(owner), ...args]);
+    const [, port] = await proc.printed(/https?:\/\/[^\s/]*:(\d+)/);
+    return { proc, port: Number(port), url: `http://127.0.0.1:${port}` };
+}
+
+/** `peerage expose TARGET`: `{ link, device, proc, state }`; starting it again with the same state is the same device. */
+export async function expose(owner, target, { server, state = folder(owner), args = [] } = {}) {
+    const proc = start(owner, 'peerage expose', BINARY, ['expose', target, '--state', state, ...(server ? ['--server', server] : []), ...args]);
+    const [link, device] = await proc.printed(LINK);
+    return { link, device, proc, state };
+}
+
+/** `peerage fetch LINK ARGS...`: still running. Its state is its own unless given. */
+export function fetching(owner, link, args = [], { state = folder(owner), ...options } = {}) {
+    return start(owner, 'peerage fetch', BINARY, ['fetch', '--state', state, link, ...args], options);
+}
+
+/** `peerage fetch` to its end: `{ code, body, complaint }`. */
+export async function fetched(owner, link, args = [], options = {}) {
+    const proc = fetching(owner, link, args, options);
+    const parts = { body: [], complaint: [] };
+    // `start` reads both streams as text for failures; here they are wanted apart.
+    proc.child.stdout.on('data', (text) => parts.body.push(text));
+    proc.child.stderr.on('data', (text) => parts.complaint.push(text));
+    const { code } = await proc.end(options.ms);
+    return { code, body: parts.body.join(''), complaint: parts.complaint.join('') };
+}

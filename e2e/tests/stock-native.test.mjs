@@ -1,0 +1,91 @@
+// The stock PeerJS client in a real browser with the native peer (`crates/peer/examples/echo.rs`) on the other end.
+
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { launch } from '../lib/browser.mjs';
+import { ECHO, serve } from '../lib/peerage.mjs';
+import { shared, start } from '../lib/process.mjs';
+import { stockPeer, stockSite } from '../lib/stock.mjs';
+
+suite('a stock PeerJS page and the native peer', () => {
+    const own = shared(after);
+    let server, browser, site;
+    before(async () => {
+        server = await serve(own);
+        site = await stockSite(own);
+        browser = await launch(own);
+    });
+
+    /** The echo example, waiting for calls: `{ proc, id }`. */
+    async function echo(t, ...args) {
+        const proc = start(t, 'echo', ECHO, [server.url, ...args]);
+        const [, id] = await proc.printed(/^id: (\S+)$/m);
+        return { proc, id };
+    }
+
+    test('raw text and bytes up to 256 KiB come back as they went', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'raw', reliable: true }), native.id);
+        const back = await page.evaluate(async () => {
+            const sizes = [1, 1_200, 16_384, 65_536, 262_144];
+            connection.send('tëxt ✓');
+            for (const size of sizes) connection.send(new Uint8Array(size).map((_, n) => (n * 31 + size) % 251));
+            const [text, ...rest] = await received(connection, 1 + sizes.length);
+            const bytes = await Promise.all(rest.map(async (data) => new Uint8Array(data instanceof Blob ? await data.arrayBuffer() : data)));
+            return { text, same: bytes.map((data, i) => data.length === sizes[i] && data.every((byte, n) => byte === (n * 31 + sizes[i]) % 251)) };
+        });
+        assert.deepEqual(back, { text: 'tëxt ✓', same: [true, true, true, true, true] });
+    });
+
+    test('json comes back as it went', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'json' }), native.id);
+        const sent = { list: [1, 2.5, null, true], text: 'tëxt ✓', deep: { er: {} } };
+        await page.evaluate((value) => connection.send(value), sent);
+        assert.deepEqual(await page.evaluate(() => received(connection, 1)), [sent]);
+    });
+
+    for (const serialization of ['raw', 'json']) {
+        test(`the native peer calls the page, serialization ${serialization}`, async (t) => {
+            const { page, id } = await stockPeer(browser, site, server);
+            const proc = start(t, 'echo', ECHO, [server.url, '--call', id, '--serialization', serialization]);
+            const back = page.evaluate(async () => {
+                const connection = await incoming(0);
+                await new Promise((resolve) => connection.open ? resolve() : connection.on('open', resolve));
+                connection.send('from the page');
+                return { data: (await received(connection, 1))[0], serialization: connection.serialization };
+            });
+            assert.deepEqual(await back, { data: 'from the page', serialization });
+            await proc.printed(/open/);
+        });
+    }
+
+    test('the native peer notices that the page closes', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
+        await native.proc.printed(/open/);
+        await page.evaluate(() => connection.close());
+        await native.proc.printed(/closed/);
+    });
+
+    test('the native peer notices that the page is gone', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
+        await native.proc.printed(/open/);
+        await page.close();
+        await native.proc.printed(/closed/, { ms: 60_000 });
+    });
+
+    test('the page notices that the native peer ends', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
+        const ended = page.evaluate(async () => { await connection.ended; return true; });
+        await native.proc.stop();
+        assert.equal(await ended, true);
+    });
+});
