@@ -79,15 +79,14 @@ impl Exchange {
     /// The peer's request arrived.
     pub(super) fn requested(&mut self, request: &Request, end: bool) -> Result<(), Fault> {
         self.kind = Kind::of(request);
-        self.announced = true;
         self.inbound.phase = Phase::Body;
         self.inbound.messages = self.kind == Kind::WebSocket;
         self.inbound.body = request_body(request);
         if end {
-            self.inbound.end_with_head()
-        } else {
-            Ok(())
+            self.inbound.end_with_head()?;
         }
+        self.announced = true;
+        Ok(())
     }
 
     /// An interim response arrived.

@@ -33,3 +33,6 @@ pub use event::{End, Event, ExchangeId, Incoming};
 pub use liveness::{CLOSE_AFTER, PING_AFTER};
 pub use outbound::{Framing, SEND_QUEUE};
 pub use session::{Config, EXCHANGES, GROWTH, GROWTH_MAX, HEADS, Role, Session, WINDOW};
+
+#[cfg(test)]
+mod tests;

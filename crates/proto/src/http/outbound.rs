@@ -176,12 +176,16 @@ impl Outbound {
             return Err(SendError::Order("the message is not complete"));
         }
         match end {
-            End::Plain => self.queue.push_back(Queued::Data {
-                bytes: Bytes::new(),
-                fin: false,
-                text: false,
-                end: true,
-            }),
+            End::Plain => {
+                self.queued += WRITE_COST;
+                let bytes = Bytes::new();
+                self.queue.push_back(Queued::Data {
+                    bytes,
+                    fin: false,
+                    text: false,
+                    end: true,
+                });
+            }
             End::Trailers(_) if self.messages => {
                 return Err(SendError::Order("a WebSocket has no trailers"));
             }

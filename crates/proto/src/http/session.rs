@@ -203,6 +203,11 @@ impl Session {
         self.exchanges.len()
     }
 
+    /// Whether an exchange is live: begun, and not over.
+    pub fn is_live(&self, id: ExchangeId) -> bool {
+        self.exchanges.contains_key(&id.0)
+    }
+
     /// How many exchanges may be begun now.
     pub fn openings(&self) -> u32 {
         if self.closed.is_some() || self.is_draining() || self.next_id.is_none() {
