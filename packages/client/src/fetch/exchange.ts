@@ -1,7 +1,8 @@
 /** What a link offers to whoever sends requests over it: one exchange at a time, bodies by pull. Pure types; no DOM. */
 import type { Code } from '../error.js';
+import type { Field } from '../protocol/http/field.js';
 
-export type Field = readonly [name: string, value: string];
+export type { Field };
 
 /** A body read by pull: nothing is sent that nobody asked for. */
 export interface Puller {

@@ -1,6 +1,6 @@
 /** Proof of a link's secret (`identity.md` section 1): the names and keys derived from it. Works in workers too. */
 import { PeerageError } from '../error.js';
-import { isBase32 } from '../protocol/base32.js';
+import { isSecret } from '../protocol/id.js';
 
 /** What a first visit is proven with. Can be stored and sent to workers; the secret cannot be got out of it. */
 export interface LinkProof {
@@ -15,7 +15,7 @@ const MAC_KEY_BITS = 256;
 
 /** Throws `bad-link` when `secret` is not 26 base32 characters. */
 export async function proofFromSecret(secret: string, device: string): Promise<LinkProof> {
-  if (secret.length !== 26 || !isBase32(secret)) throw new PeerageError('bad-link', 'a secret has 26 base32 characters');
+  if (!isSecret(secret)) throw new PeerageError('bad-link', 'a secret is 26 characters of a-z and 2-7');
   const text = new TextEncoder();
   const ikm = await crypto.subtle.importKey('raw', text.encode(secret), 'HKDF', false, ['deriveBits', 'deriveKey']);
   const hkdf = (info: string) => ({ name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: text.encode(info) });

@@ -1,4 +1,4 @@
-/** RFC 4648 base32 in lower case, without padding. */
+/** RFC 4648 base32 in lower case, without padding characters. */
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
 export function encodeBase32(bytes: Uint8Array): string {
@@ -17,7 +17,7 @@ export function encodeBase32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + ALPHABET.charAt((held << (5 - bits)) & 31);
 }
 
-/** `null` for a character outside the alphabet, an impossible length, or padding bits that are not zero. */
+/** `null` for a character outside the alphabet, an impossible length, or unused low bits that are not zero. */
 export function decodeBase32(text: string): Uint8Array<ArrayBuffer> | null {
   const bytes = new Uint8Array(Math.floor((text.length * 5) / 8));
   let bits = 0;
@@ -36,9 +36,4 @@ export function decodeBase32(text: string): Uint8Array<ArrayBuffer> | null {
   }
   // Five bits or more left over are a whole character that says nothing.
   return bits < 5 && held === 0 ? bytes : null;
-}
-
-/** Whether every character is of the alphabet; says nothing about padding bits. */
-export function isBase32(text: string): boolean {
-  return /^[a-z2-7]*$/.test(text);
 }
