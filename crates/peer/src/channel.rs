@@ -101,9 +101,22 @@ impl Channel {
         )
     }
 
-    pub(crate) fn new(label: String, outgoing: Arc<Pipe>, incoming: Arc<Pipe>, limit: usize) -> Self {
-        let end = Arc::new(End { label, outgoing, incoming, limit });
-        Self { sender: ChannelSender(end.clone()), receiver: ChannelReceiver(end) }
+    pub(crate) fn new(
+        label: String,
+        outgoing: Arc<Pipe>,
+        incoming: Arc<Pipe>,
+        limit: usize,
+    ) -> Self {
+        let end = Arc::new(End {
+            label,
+            outgoing,
+            incoming,
+            limit,
+        });
+        Self {
+            sender: ChannelSender(end.clone()),
+            receiver: ChannelReceiver(end),
+        }
     }
 
     /// The channel's label.
@@ -158,7 +171,11 @@ impl ChannelSender {
         if size == 0 {
             return Err(SendError::Empty);
         }
-        self.0.outgoing.send(message).await.map_err(|_| SendError::Closed)
+        self.0
+            .outgoing
+            .send(message)
+            .await
+            .map_err(|_| SendError::Closed)
     }
 
     /// Closes the channel, as [`Channel::close`].
@@ -203,15 +220,27 @@ mod tests {
         drop(a);
         assert_eq!(b.recv().await, Some(Message::Text("hello".into())));
         assert_eq!(b.recv().await, None);
-        assert_eq!(b.send(Message::Text("?".into())).await, Err(SendError::Closed));
+        assert_eq!(
+            b.send(Message::Text("?".into())).await,
+            Err(SendError::Closed)
+        );
     }
 
     #[tokio::test]
     async fn a_message_above_the_peers_limit_is_refused_and_the_channel_stays_open() {
         let (a, _b) = Channel::pair("x");
         let large = Message::Binary(vec![0; MAX_MESSAGE + 1].into());
-        assert_eq!(a.send(large).await, Err(SendError::TooLarge { size: MAX_MESSAGE + 1, limit: MAX_MESSAGE }));
-        assert_eq!(a.send(Message::Binary(Bytes::new())).await, Err(SendError::Empty));
+        assert_eq!(
+            a.send(large).await,
+            Err(SendError::TooLarge {
+                size: MAX_MESSAGE + 1,
+                limit: MAX_MESSAGE
+            })
+        );
+        assert_eq!(
+            a.send(Message::Binary(Bytes::new())).await,
+            Err(SendError::Empty)
+        );
         assert_eq!(a.send(Message::Text("fits".into())).await, Ok(()));
     }
 
@@ -220,7 +249,10 @@ mod tests {
         let (a, mut b) = Channel::pair("x");
         let (sender, receiver) = a.split();
         drop(receiver);
-        sender.send(Message::Text("still here".into())).await.expect("open");
+        sender
+            .send(Message::Text("still here".into()))
+            .await
+            .expect("open");
         assert!(b.recv().await.is_some());
         drop(sender);
         assert_eq!(b.recv().await, None);

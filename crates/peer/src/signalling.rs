@@ -1,1 +1,209 @@
-//! To be written.
+//! The PeerJS signalling client: one WebSocket to the server, kept up.
+//!
+//! Once it was open it comes back by itself, under the same id and token. What is sent meanwhile waits, in a bounded queue.
+
+mod dial;
+mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_proto::identity::SigningKey;
+use peerage_proto::wire::id::{PeerId, Token};
+use peerage_proto::wire::signal::Frame;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use crate::random;
+pub(crate) use dial::Roots;
+use socket::Ended;
+
+/// Frames that wait for the socket to open; a frame beyond makes its sender wait.
+const OUTBOX: usize = 256;
+/// Frames that wait for the peer to take them; the socket is not read meanwhile.
+const INBOX: usize = 256;
+/// Wait before the first attempt to come back; doubled for each further one, with up to as much again by chance, so that the clients of a
+/// restarted server do not come all at once.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// The longest of these waits, before chance.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Who registers where.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration {
+    /// `http(s)://host[:port][/path/]` of the server.
+    pub(crate) server: Url,
+    /// The server's PeerJS key.
+    pub(crate) key: String,
+    /// The id to hold.
+    pub(crate) id: PeerId,
+    /// What proves at the server, for as long as it knows us, that the id is ours.
+    pub(crate) token: Token,
+    /// What proves it for ever, if the id is this key's.
+    pub(crate) signing_key: Option<Arc<SigningKey>>,
+}
+
+/// A handle of the client's task, which ends with it.
+#[derive(Debug)]
+pub(crate) struct Signalling {
+    outbox: mpsc::Sender<Frame>,
+    state: watch::Receiver<State>,
+    _task: DropGuard,
+}
+
+/// Where the client stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Registered: frames flow.
+    Open,
+    /// Not connected, for the reason given; trying again.
+    Down(SignallingError),
+    /// The server refused for good: nothing will come any more.
+    Refused(SignallingError),
+}
+
+/// Why the server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignallingError {
+    /// The URL of the server is not one.
+    #[error("`{0}` is not the URL of a signalling server: give http(s)://host[:port]")]
+    Url(String),
+    /// The server's name has no address, or none of its addresses answered.
+    #[error("cannot reach the signalling server: {0}")]
+    Unreachable(String),
+    /// The TLS handshake failed: an unknown certificate, most likely.
+    #[error("no secure connection to the signalling server: {0}")]
+    Tls(String),
+    /// What answered is no PeerJS server.
+    #[error("no PeerJS server answers there: {0}")]
+    Protocol(String),
+    /// Another client holds this id.
+    #[error("the id `{0}` is taken")]
+    IdTaken(PeerId),
+    /// The server refused, in its own words.
+    #[error("the signalling server refused: {0}")]
+    Refused(String),
+    /// The connection to the server broke.
+    #[error("lost the signalling server: {0}")]
+    Lost(String),
+    /// The client has stopped.
+    #[error("the signalling client has stopped")]
+    Stopped,
+}
+
+impl Signalling {
+    /// Connects and registers. From then on the client keeps the registration; what comes for the id goes to the receiver.
+    ///
+    /// # Errors
+    /// The first attempt failed. Waits at most some 20 s.
+    pub(crate) async fn connect(
+        registration: Registration,
+        roots: Roots,
+    ) -> Result<(Self, mpsc::Receiver<Frame>), SignallingError> {
+        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let (incoming, inbox) = mpsc::channel(INBOX);
+        let (state, mut seen) = watch::channel(State::Down(SignallingError::Stopped));
+        let mut client = Client {
+            registration,
+            roots,
+            outgoing,
+            incoming,
+            state,
+        };
+        let socket = client.open().await?;
+        seen.mark_unchanged();
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        tokio::spawn(client.run(socket, stop));
+        Ok((
+            Self {
+                outbox,
+                state: seen,
+                _task: guard,
+            },
+            inbox,
+        ))
+    }
+
+    /// Queues a frame for the server. Waits while the queue is full; gives up when the client was refused.
+    pub(crate) async fn send(&self, frame: Frame) -> Result<(), SignallingError> {
+        self.outbox.send(frame).await.map_err(|_| self.problem())
+    }
+
+    /// Where the client stands, and every change of it.
+    pub(crate) fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// What is wrong, when something is.
+    fn problem(&self) -> SignallingError {
+        match &*self.state.borrow() {
+            State::Open => SignallingError::Stopped,
+            State::Down(error) | State::Refused(error) => error.clone(),
+        }
+    }
+}
+
+/// The task's own.
+struct Client {
+    registration: Registration,
+    roots: Roots,
+    outgoing: mpsc::Receiver<Frame>,
+    incoming: mpsc::Sender<Frame>,
+    state: watch::Sender<State>,
+}
+
+impl Client {
+    async fn open(&mut self) -> Result<socket::Socket, SignallingError> {
+        let socket = socket::Socket::open(&self.registration, &self.roots).await?;
+        self.state.send_replace(State::Open);
+        Ok(socket)
+    }
+
+    /// Ends when the handle is gone: a socket in use is closed properly, so that the server frees the id at once.
+    async fn run(mut self, first: socket::Socket, stop: CancellationToken) {
+        let mut socket = first;
+        loop {
+            let error = match socket.serve(&mut self.outgoing, &self.incoming).await {
+                Ended::Stopped => return,
+                Ended::Lost(error) => error,
+            };
+            tracing::info!(%error, "trying to come back");
+            self.state.send_replace(State::Down(error));
+            let again = tokio::select! {
+                () = stop.cancelled() => return,
+                again = self.come_back() => again,
+            };
+            socket = match again {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::warn!(%error, "not coming back");
+                    self.state.send_replace(State::Refused(error));
+                    return;
+                }
+            };
+            tracing::info!("registered again");
+        }
+    }
+
+    async fn come_back(&mut self) -> Result<socket::Socket, SignallingError> {
+        let mut wait = BACKOFF;
+        loop {
+            tokio::time::sleep(wait + random::share(wait)).await;
+            wait = (wait * 2).min(MAX_BACKOFF);
+            match self.open().await {
+                // Our own dead socket may hold the id for a while; what else the server says stays true.
+                Err(error @ (SignallingError::Refused(_) | SignallingError::Url(_))) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "still down");
+                    self.state.send_replace(State::Down(error));
+                }
+                open => return open,
+            }
+        }
+    }
+}

@@ -35,12 +35,21 @@ struct State {
 
 impl Pipe {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Notify::new(), drained: Notify::new(), capacity, changed: None }
+        Self {
+            state: Mutex::default(),
+            arrived: Notify::new(),
+            drained: Notify::new(),
+            capacity,
+            changed: None,
+        }
     }
 
     /// A pipe that calls `changed` when its first message was sent, when a full one was drained by half, and when its user closes it.
     pub(crate) fn with_signal(capacity: usize, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { changed: Some(Box::new(changed)), ..Self::new(capacity) }
+        Self {
+            changed: Some(Box::new(changed)),
+            ..Self::new(capacity)
+        }
     }
 
     /// Waits for room and appends; `Err` when the pipe is closed. Cancel-safe: the message is either in or dropped.
@@ -171,7 +180,10 @@ impl Pipe {
 impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_struct("Pipe").field("octets", &state.octets).field("closed", &state.closed).finish_non_exhaustive()
+        f.debug_struct("Pipe")
+            .field("octets", &state.octets)
+            .field("closed", &state.closed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -248,7 +260,11 @@ mod tests {
         pipe.send(message(10)).await.ok();
         assert_eq!(told.load(Ordering::Relaxed), 1);
         pipe.send(message(10)).await.ok();
-        assert_eq!(told.load(Ordering::Relaxed), 1, "the second finds the first unread");
+        assert_eq!(
+            told.load(Ordering::Relaxed),
+            1,
+            "the second finds the first unread"
+        );
         pipe.recv().await;
         pipe.recv().await;
         assert_eq!(told.load(Ordering::Relaxed), 2, "once below half");

@@ -28,7 +28,11 @@ pub(super) struct Calls {
 
 impl Bell {
     pub(super) fn new(waker: Waker) -> Self {
-        Self { waker, asleep: AtomicBool::new(false), calls: Mutex::default() }
+        Self {
+            waker,
+            asleep: AtomicBool::new(false),
+            calls: Mutex::default(),
+        }
     }
 
     /// A pipe of the connection changed.

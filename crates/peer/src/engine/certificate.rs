@@ -22,14 +22,22 @@ pub(super) struct Certificate {
 
 impl Certificate {
     pub(super) fn new(now: Instant) -> Result<Self, EngineError> {
-        Ok(Self { current: generate()?, made: now })
+        Ok(Self {
+            current: generate()?,
+            made: now,
+        })
     }
 
     /// The certificate for a new connection.
     pub(super) fn current(&mut self, now: Instant) -> DtlsCert {
         if now.saturating_duration_since(self.made) >= RENEW_AFTER {
             match generate() {
-                Ok(certificate) => *self = Self { current: certificate, made: now },
+                Ok(certificate) => {
+                    *self = Self {
+                        current: certificate,
+                        made: now,
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "keeping the old certificate"),
             }
         }
@@ -49,5 +57,8 @@ fn generate() -> Result<DtlsCert, EngineError> {
     params.not_before = (now - BACKDATED).into();
     params.not_after = (now + VALID).into();
     let certificate = params.self_signed(&key).map_err(failed)?;
-    Ok(DtlsCert { certificate: certificate.der().to_vec(), private_key: key.serialize_der() })
+    Ok(DtlsCert {
+        certificate: certificate.der().to_vec(),
+        private_key: key.serialize_der(),
+    })
 }

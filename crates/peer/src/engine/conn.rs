@@ -15,7 +15,6 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, CandidateKind, Event as RtcEvent, Input, Output, Rtc, RtcError};
 
 use super::demux::PortIndex;
-use super::meter::SILENCE;
 use super::{EngineError, Event, Reports, sdp};
 use crate::channel::{MAX_MESSAGE, Pipe, SEND_QUEUE, cost};
 use crate::connection::CloseReason;
@@ -69,12 +68,18 @@ pub(super) struct Conn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Until the channel opens.
-    Connecting { until: Instant },
+    Connecting {
+        until: Instant,
+    },
     Open,
     /// The user closed: what was sent before is still delivered.
-    Flushing { until: Instant },
+    Flushing {
+        until: Instant,
+    },
     /// The session says goodbye.
-    Leaving { until: Instant },
+    Leaving {
+        until: Instant,
+    },
     Gone,
 }
 
@@ -103,9 +108,15 @@ impl Conn {
     ) -> Result<(Self, String), EngineError> {
         let mut rtc = session(ingredients, now);
         let mut changes = rtc.sdp_api();
-        let channel = changes.add_channel_with_config(ChannelConfig { label, ordered, ..ChannelConfig::default() });
+        let channel = changes.add_channel_with_config(ChannelConfig {
+            label,
+            ordered,
+            ..ChannelConfig::default()
+        });
         // A first channel always needs negotiation.
-        let (offer, pending) = changes.apply().ok_or_else(|| EngineError::Description("nothing to offer".into()))?;
+        let (offer, pending) = changes
+            .apply()
+            .ok_or_else(|| EngineError::Description("nothing to offer".into()))?;
         let offer = offer.to_sdp_string();
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
@@ -124,22 +135,35 @@ impl Conn {
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
-        let parsed = SdpOffer::from_sdp_string(offer).map_err(|error| EngineError::Description(error.to_string()))?;
+        let parsed = SdpOffer::from_sdp_string(offer)
+            .map_err(|error| EngineError::Description(error.to_string()))?;
         let mut rtc = session(ingredients, now);
-        let answer = rtc.sdp_api().accept_offer(parsed).map_err(|error| EngineError::Description(error.to_string()))?;
+        let answer = rtc
+            .sdp_api()
+            .accept_offer(parsed)
+            .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
         let mut conn = Self::new(rtc, port, mid, pipes, reports, now);
         conn.peer_limit = sdp::max_message_size(offer).min(MAX_MESSAGE);
         Ok((conn, answer.to_sdp_string()))
     }
 
-    fn new(rtc: Rtc, port: PortIndex, mid: String, (outgoing, incoming): (Arc<Pipe>, Arc<Pipe>), reports: Reports, now: Instant) -> Self {
+    fn new(
+        rtc: Rtc,
+        port: PortIndex,
+        mid: String,
+        (outgoing, incoming): (Arc<Pipe>, Arc<Pipe>),
+        reports: Reports,
+        now: Instant,
+    ) -> Self {
         Self {
             rtc,
             port,
             mid,
             pending_offer: None,
-            phase: Phase::Connecting { until: now + CONNECT },
+            phase: Phase::Connecting {
+                until: now + CONNECT,
+            },
             channel: None,
             waiting: VecDeque::new(),
             outgoing,
@@ -155,8 +179,13 @@ impl Conn {
     }
 
     /// Outgoing and incoming pipe of a connection; `changed` is called when the driver should look at them.
-    pub(super) fn pipes(changed: impl Fn() + Clone + Send + Sync + 'static) -> (Arc<Pipe>, Arc<Pipe>) {
-        (Arc::new(Pipe::with_signal(SEND_QUEUE, changed.clone())), Arc::new(Pipe::with_signal(RECEIVE_QUEUE, changed)))
+    pub(super) fn pipes(
+        changed: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> (Arc<Pipe>, Arc<Pipe>) {
+        (
+            Arc::new(Pipe::with_signal(SEND_QUEUE, changed.clone())),
+            Arc::new(Pipe::with_signal(RECEIVE_QUEUE, changed)),
+        )
     }
 
     pub(super) fn port(&self) -> PortIndex {
@@ -169,12 +198,22 @@ impl Conn {
 
     /// SHA-256 of our certificate.
     pub(super) fn fingerprint(&mut self) -> Option<[u8; 32]> {
-        self.rtc.direct_api().local_dtls_fingerprint().bytes.as_slice().try_into().ok()
+        self.rtc
+            .direct_api()
+            .local_dtls_fingerprint()
+            .bytes
+            .as_slice()
+            .try_into()
+            .ok()
     }
 
     /// Adds one of our addresses and tells the peer.
     pub(super) fn add_address(&mut self, address: SocketAddr) {
-        let added = Candidate::host(address, "udp").ok().and_then(|candidate| self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string));
+        let added = Candidate::host(address, "udp").ok().and_then(|candidate| {
+            self.rtc
+                .add_local_candidate(candidate)
+                .map(Candidate::to_sdp_string)
+        });
         if let Some(candidate) = added {
             self.reports.event(Event::Candidate(candidate));
         }
@@ -188,10 +227,17 @@ impl Conn {
     }
 
     pub(super) fn set_remote(&mut self, answer: &str, now: Instant) {
-        let Some(pending) = self.pending_offer.take() else { return };
+        let Some(pending) = self.pending_offer.take() else {
+            return;
+        };
         let applied = SdpAnswer::from_sdp_string(&sdp::incoming(answer, &self.mid))
             .map_err(|error| error.to_string())
-            .and_then(|parsed| self.rtc.sdp_api().accept_answer(pending, parsed).map_err(|error| error.to_string()));
+            .and_then(|parsed| {
+                self.rtc
+                    .sdp_api()
+                    .accept_answer(pending, parsed)
+                    .map_err(|error| error.to_string())
+            });
         match applied {
             Ok(()) => self.peer_limit = sdp::max_message_size(answer).min(MAX_MESSAGE),
             Err(error) => self.end(CloseReason::Failed(error), now),
@@ -216,20 +262,35 @@ impl Conn {
     }
 
     /// A datagram from the network.
-    pub(super) fn receive(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) {
+    pub(super) fn receive(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) {
         self.reports.meter.count_received(datagram.len(), now);
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
         if self.stalled_since.is_some() && is_dtls(datagram) {
             if self.held.len() < HELD {
-                self.held.push_back((source, destination, datagram.to_vec()));
+                self.held
+                    .push_back((source, destination, datagram.to_vec()));
             }
             return;
         }
         self.input(source, destination, datagram, now);
     }
 
-    fn input(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else { return };
+    fn input(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
+            return;
+        };
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
             // A record that makes no sense is dropped (RFC 6347 4.1.2.7): anybody can send one. While the handshake runs it may be the peer's refusal.
             if matches!(self.phase, Phase::Connecting { .. }) {
@@ -246,12 +307,17 @@ impl Conn {
         }
         match self.phase {
             Phase::Connecting { until } if now >= until => self.end(CloseReason::NoRoute, now),
-            Phase::Open if now >= self.reports.meter.heard() + LOST => self.end(CloseReason::Lost, now),
+            Phase::Open if now >= self.reports.meter.heard() + LOST => {
+                self.end(CloseReason::Lost, now)
+            }
             Phase::Flushing { until } if now >= until => self.end(CloseReason::Local, now),
             Phase::Leaving { until } if now >= until => self.phase = Phase::Gone,
             _ => {}
         }
-        if self.stalled_since.is_some_and(|since| now >= since + SLOW_READER) {
+        if self
+            .stalled_since
+            .is_some_and(|since| now >= since + SLOW_READER)
+        {
             self.end(CloseReason::SlowReader, now);
         }
     }
@@ -262,7 +328,9 @@ impl Conn {
         if self.stalled_since.is_some() && self.incoming.is_drained() {
             self.stalled_since = None;
             while self.stalled_since.is_none() {
-                let Some((source, destination, datagram)) = self.held.pop_front() else { break };
+                let Some((source, destination, datagram)) = self.held.pop_front() else {
+                    break;
+                };
                 self.input(source, destination, &datagram, now);
                 // The stack drops records that it has not been asked about.
                 self.drive(sink, now);
@@ -270,7 +338,11 @@ impl Conn {
         }
         if self.outgoing.is_closed() {
             match self.phase {
-                Phase::Open => self.phase = Phase::Flushing { until: now + LINGER },
+                Phase::Open => {
+                    self.phase = Phase::Flushing {
+                        until: now + LINGER,
+                    }
+                }
                 Phase::Connecting { .. } => self.end(CloseReason::Local, now),
                 _ => {}
             }
@@ -294,10 +366,17 @@ impl Conn {
                     let nominated = is_dtls(&transmit.contents);
                     if nominated && self.nominated != Some(transmit.destination) {
                         self.nominated = Some(transmit.destination);
-                        self.reports.meter.set_relayed(self.relayed.contains(&transmit.destination));
+                        self.reports
+                            .meter
+                            .set_relayed(self.relayed.contains(&transmit.destination));
                     }
                     self.reports.meter.count_sent(transmit.contents.len());
-                    sink.send(transmit.source.ip(), transmit.destination, &transmit.contents, nominated);
+                    sink.send(
+                        transmit.source.ip(),
+                        transmit.destination,
+                        &transmit.contents,
+                        nominated,
+                    );
                 }
                 Ok(Output::Event(event)) => self.handle_event(event, now),
                 Ok(Output::Timeout(at)) => {
@@ -314,12 +393,20 @@ impl Conn {
             return None;
         }
         let own = match self.phase {
-            Phase::Connecting { until } | Phase::Flushing { until } | Phase::Leaving { until } => until,
+            Phase::Connecting { until } | Phase::Flushing { until } | Phase::Leaving { until } => {
+                until
+            }
             Phase::Open => self.reports.meter.heard() + LOST,
             Phase::Gone => return None,
         };
         let slow = self.stalled_since.map(|since| since + SLOW_READER);
-        Some([Some(wanted), Some(own), slow].into_iter().flatten().min().unwrap_or(own))
+        Some(
+            [Some(wanted), Some(own), slow]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(own),
+        )
     }
 
     /// Hands waiting messages to SCTP while it has room; whether any went.
@@ -327,7 +414,9 @@ impl Conn {
         if !matches!(self.phase, Phase::Open | Phase::Flushing { .. }) {
             return false;
         }
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else { return false };
+        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
+            return false;
+        };
         let mut written = false;
         let mut failed = None;
         while let Some(message) = self.waiting.front() {
@@ -361,9 +450,17 @@ impl Conn {
     fn handle_event(&mut self, event: RtcEvent, now: Instant) {
         match event {
             RtcEvent::Connected => {
-                let certificate = self.rtc.direct_api().remote_dtls_fingerprint().and_then(|print| {
-                    print.hash_func.eq_ignore_ascii_case("sha-256").then(|| print.bytes.as_slice().try_into().ok()).flatten()
-                });
+                let certificate =
+                    self.rtc
+                        .direct_api()
+                        .remote_dtls_fingerprint()
+                        .and_then(|print| {
+                            print
+                                .hash_func
+                                .eq_ignore_ascii_case("sha-256")
+                                .then(|| print.bytes.as_slice().try_into().ok())
+                                .flatten()
+                        });
                 match certificate {
                     Some(certificate) => self.reports.event(Event::Certificate(certificate)),
                     None => self.end(CloseReason::WrongCertificate, now),
@@ -371,10 +468,15 @@ impl Conn {
             }
             RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label),
             RtcEvent::ChannelData(data) => self.channel_data(data, now),
-            RtcEvent::ChannelClose(id) if self.channel == Some(id) => self.end(CloseReason::Remote, now),
+            RtcEvent::ChannelClose(id) if self.channel == Some(id) => {
+                self.end(CloseReason::Remote, now)
+            }
             RtcEvent::Closed => self.end(CloseReason::Remote, now),
             RtcEvent::PeerStats(stats) => {
-                if let Some(round_trip) = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time) {
+                if let Some(round_trip) = stats
+                    .selected_candidate_pair
+                    .and_then(|pair| pair.current_round_trip_time)
+                {
                     self.reports.meter.set_round_trip(round_trip);
                 }
             }
@@ -393,7 +495,12 @@ impl Conn {
             }
         }
         self.phase = Phase::Open;
-        let channel = Channel::new(label, self.outgoing.clone(), self.incoming.clone(), self.peer_limit);
+        let channel = Channel::new(
+            label,
+            self.outgoing.clone(),
+            self.incoming.clone(),
+            self.peer_limit,
+        );
         self.reports.event(Event::Open(channel));
     }
 
@@ -406,7 +513,12 @@ impl Conn {
         } else {
             match String::from_utf8(data) {
                 Ok(text) => Message::Text(text),
-                Err(_) => return self.end(CloseReason::Failed("a text message is not UTF-8".into()), now),
+                Err(_) => {
+                    return self.end(
+                        CloseReason::Failed("a text message is not UTF-8".into()),
+                        now,
+                    );
+                }
             }
         };
         if self.incoming.push(message) {
@@ -430,7 +542,13 @@ impl Conn {
             return;
         }
         let connected = self.nominated.is_some();
-        self.phase = if connected && self.rtc.is_alive() { Phase::Leaving { until: now + SHUTDOWN } } else { Phase::Gone };
+        self.phase = if connected && self.rtc.is_alive() {
+            Phase::Leaving {
+                until: now + SHUTDOWN,
+            }
+        } else {
+            Phase::Gone
+        };
         if connected {
             if let Some(id) = self.channel {
                 self.rtc.direct_api().close_data_channel(id);
@@ -457,7 +575,13 @@ impl Conn {
     }
 }
 
-fn session(Ingredients { crypto, certificate }: Ingredients, now: Instant) -> Rtc {
+fn session(
+    Ingredients {
+        crypto,
+        certificate,
+    }: Ingredients,
+    now: Instant,
+) -> Rtc {
     Rtc::builder()
         .set_crypto_provider(crypto)
         .set_dtls_cert(certificate)
@@ -471,5 +595,7 @@ fn session(Ingredients { crypto, certificate }: Ingredients, now: Instant) -> Rt
 
 /// RFC 7983: what is neither STUN nor media.
 fn is_dtls(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| (20..=63).contains(first))
+    datagram
+        .first()
+        .is_some_and(|first| (20..=63).contains(first))
 }

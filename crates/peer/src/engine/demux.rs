@@ -25,7 +25,12 @@ impl Demux {
         self.by_ufrag.insert(ufrag, conn);
     }
 
-    pub(super) fn find(&self, port: PortIndex, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
+    pub(super) fn find(
+        &self,
+        port: PortIndex,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<ConnId> {
         match binding_ufrag(datagram) {
             Some(ufrag) => self.by_ufrag.get(ufrag),
             None => self.by_address.get(&(port, source)),
@@ -36,7 +41,13 @@ impl Demux {
     /// Notes that a connection sends to `remote`, so that what comes back finds it.
     ///
     /// The nominated pair's address is its own; one that is only being checked leaves an earlier owner alone.
-    pub(super) fn learn(&mut self, conn: ConnId, port: PortIndex, remote: SocketAddr, nominated: bool) {
+    pub(super) fn learn(
+        &mut self,
+        conn: ConnId,
+        port: PortIndex,
+        remote: SocketAddr,
+        nominated: bool,
+    ) {
         let key = (port, remote);
         match self.by_address.get(&key) {
             Some(owner) if *owner == conn || !nominated => return,
@@ -99,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_check_finds_its_connection_by_user_fragment_and_the_rest_by_address() {
-        let (peer, stranger) = (SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 2)));
+        let (peer, stranger) = (
+            SocketAddr::from(([10, 0, 0, 1], 1)),
+            SocketAddr::from(([10, 0, 0, 2], 2)),
+        );
         let (a, b) = (ConnId(1), ConnId(2));
         let mut demux = Demux::default();
         demux.insert(a, "aaaa".into());
@@ -108,7 +122,11 @@ mod tests {
         assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
         demux.learn(a, 0, peer, false);
         demux.learn(b, 0, peer, false);
-        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(a), "a check does not take an address over");
+        assert_eq!(
+            demux.find(0, peer, &[22, 1, 2]),
+            Some(a),
+            "a check does not take an address over"
+        );
         demux.learn(b, 0, peer, true);
         assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b), "nomination does");
         assert_eq!(demux.find(1, peer, &[22, 1, 2]), None, "ports are apart");
@@ -116,7 +134,9 @@ mod tests {
         assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b));
         demux.remove(b, "bbbb");
         assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
-        assert!(demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty());
+        assert!(
+            demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty()
+        );
     }
 
     #[test]

@@ -31,9 +31,14 @@ const MAIN_PORT: PortIndex = 0;
 const SHUTDOWN: Duration = Duration::from_millis(200);
 
 /// Binds the port and starts the thread.
-pub(super) fn start(config: EngineConfig, commands: mpsc::Receiver<Command>) -> Result<Arc<Bell>, EngineError> {
+pub(super) fn start(
+    config: EngineConfig,
+    commands: mpsc::Receiver<Command>,
+) -> Result<Arc<Bell>, EngineError> {
     let poll = Poll::new().map_err(EngineError::Bind)?;
-    let bell = Arc::new(Bell::new(Waker::new(poll.registry(), BELL).map_err(EngineError::Bind)?));
+    let bell = Arc::new(Bell::new(
+        Waker::new(poll.registry(), BELL).map_err(EngineError::Bind)?,
+    ));
     let mut driver = Driver {
         poll,
         bell: bell.clone(),
@@ -47,7 +52,10 @@ pub(super) fn start(config: EngineConfig, commands: mpsc::Receiver<Command>) -> 
         config,
     };
     driver.open_port(driver.config.port)?;
-    std::thread::Builder::new().name("peerage-engine".into()).spawn(move || driver.run()).map_err(EngineError::Bind)?;
+    std::thread::Builder::new()
+        .name("peerage-engine".into())
+        .spawn(move || driver.run())
+        .map_err(EngineError::Bind)?;
     Ok(bell)
 }
 
@@ -93,10 +101,19 @@ impl Driver {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let idle = self.ports.iter_mut().all(|port| port.sockets_mut().iter().all(|socket| !socket.is_readable()));
-        let may_sleep = self.bell.sleep(|| idle && self.commands.is_empty() && !self.commands.is_closed());
+        let idle = self.ports.iter_mut().all(|port| {
+            port.sockets_mut()
+                .iter()
+                .all(|socket| !socket.is_readable())
+        });
+        let may_sleep = self
+            .bell
+            .sleep(|| idle && self.commands.is_empty() && !self.commands.is_closed());
         let timeout = if may_sleep {
-            self.table.timers.first().map(|(due, _)| due.saturating_duration_since(Instant::now()))
+            self.table
+                .timers
+                .first()
+                .map(|(due, _)| due.saturating_duration_since(Instant::now()))
         } else {
             Some(Duration::ZERO)
         };
@@ -108,7 +125,13 @@ impl Driver {
         self.bell.awake();
         for event in events.iter().filter(|event| event.token() != BELL) {
             let (port, socket) = (event.token().0 / 2, event.token().0 % 2);
-            let Some(socket) = self.ports.get_mut(port).and_then(|port| port.sockets_mut().get_mut(socket)) else { continue };
+            let Some(socket) = self
+                .ports
+                .get_mut(port)
+                .and_then(|port| port.sockets_mut().get_mut(socket))
+            else {
+                continue;
+            };
             if event.is_readable() || event.is_error() {
                 socket.set_readable();
             }
@@ -133,17 +156,35 @@ impl Driver {
 
     fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Offer { label, ordered, slot, reply } => {
-                self.make(reply, now, Some(slot), |port, ingredients, pipes, reports| {
-                    Conn::offer(label, ordered, port, ingredients, pipes, reports, now)
-                });
+            Command::Offer {
+                label,
+                ordered,
+                slot,
+                reply,
+            } => {
+                self.make(
+                    reply,
+                    now,
+                    Some(slot),
+                    |port, ingredients, pipes, reports| {
+                        Conn::offer(label, ordered, port, ingredients, pipes, reports, now)
+                    },
+                );
             }
             Command::Answer { offer, reply } => {
-                self.make(reply, now, None, |port, ingredients, pipes, reports| Conn::answer(&offer, port, ingredients, pipes, reports, now));
+                self.make(reply, now, None, |port, ingredients, pipes, reports| {
+                    Conn::answer(&offer, port, ingredients, pipes, reports, now)
+                });
             }
-            Command::SetRemote { conn, answer } => self.table.act(conn, &mut self.ports, now, |conn, _| conn.set_remote(&answer, now)),
+            Command::SetRemote { conn, answer } => {
+                self.table.act(conn, &mut self.ports, now, |conn, _| {
+                    conn.set_remote(&answer, now)
+                })
+            }
             Command::AddCandidate { conn, candidate } => {
-                self.table.act(conn, &mut self.ports, now, |conn, _| conn.add_candidate(&candidate));
+                self.table.act(conn, &mut self.ports, now, |conn, _| {
+                    conn.add_candidate(&candidate)
+                });
             }
             Command::Refresh => self.refresh(now),
         }
@@ -171,15 +212,24 @@ impl Driver {
         };
         let id = ConnId(self.next_id);
         self.next_id += 1;
-        let ingredients = Ingredients { crypto: self.crypto.clone(), certificate: self.certificate.current(now) };
+        let ingredients = Ingredients {
+            crypto: self.crypto.clone(),
+            certificate: self.certificate.current(now),
+        };
         let bell = self.bell.clone();
         let pipes = Conn::pipes(move || bell.changed(id));
         let (reports, events, facts) = Made::reports();
         let made = catch_unwind(AssertUnwindSafe(|| {
             let (mut conn, sdp) = make(port, ingredients, pipes, reports)?;
-            let fingerprint = conn.fingerprint().ok_or_else(|| EngineError::Certificate("no SHA-256 fingerprint".into()))?;
+            let fingerprint = conn
+                .fingerprint()
+                .ok_or_else(|| EngineError::Certificate("no SHA-256 fingerprint".into()))?;
             let number = self.ports[port].number();
-            for address in self.addresses.iter().filter(|address| self.ports[port].serves(**address)) {
+            for address in self
+                .addresses
+                .iter()
+                .filter(|address| self.ports[port].serves(**address))
+            {
                 conn.add_address(SocketAddr::new(*address, number));
             }
             Ok((conn, sdp, fingerprint))
@@ -191,8 +241,24 @@ impl Driver {
         };
         let ufrag = conn.ufrag();
         self.table.demux.insert(id, ufrag.clone());
-        self.table.conns.insert(id, Entry { conn, ufrag, due: None });
-        if reply.send(Ok(Made { id, sdp, fingerprint, events, facts })).is_err() {
+        self.table.conns.insert(
+            id,
+            Entry {
+                conn,
+                ufrag,
+                due: None,
+            },
+        );
+        if reply
+            .send(Ok(Made {
+                id,
+                sdp,
+                fingerprint,
+                events,
+                facts,
+            }))
+            .is_err()
+        {
             // Nobody waits for it any more, and no handle will ever close it.
             self.bell.close(id);
         }
@@ -213,7 +279,12 @@ impl Driver {
 
     fn open_port(&mut self, number: u16) -> Result<(), EngineError> {
         let index = self.ports.len();
-        let port = Port::bind(number, self.poll.registry(), [Token(2 * index), Token(2 * index + 1)]).map_err(EngineError::Bind)?;
+        let port = Port::bind(
+            number,
+            self.poll.registry(),
+            [Token(2 * index), Token(2 * index + 1)],
+        )
+        .map_err(EngineError::Bind)?;
         self.ports.push(port);
         Ok(())
     }
@@ -223,7 +294,9 @@ impl Driver {
         let old = std::mem::replace(&mut self.addresses, fresh);
         let ids: Vec<_> = self.table.conns.keys().copied().collect();
         for id in ids {
-            let Some(port) = self.table.conns.get(&id).map(|entry| entry.conn.port()) else { continue };
+            let Some(port) = self.table.conns.get(&id).map(|entry| entry.conn.port()) else {
+                continue;
+            };
             let (number, addresses) = (self.ports[port].number(), &self.addresses);
             self.table.act(id, &mut self.ports, now, |conn, _| {
                 for address in addresses.iter().filter(|address| !old.contains(address)) {
@@ -246,7 +319,9 @@ impl Driver {
             });
         }
         for id in calls.changed {
-            self.table.act(id, &mut self.ports, now, |conn, sink| conn.pipes_changed(sink, now));
+            self.table.act(id, &mut self.ports, now, |conn, sink| {
+                conn.pipes_changed(sink, now)
+            });
         }
     }
 
@@ -254,7 +329,13 @@ impl Driver {
     fn turn(&mut self, receiver: &mut Receiver) {
         for port in 0..self.ports.len() {
             for socket in 0..self.ports[port].sockets_mut().len() {
-                let Some(socket) = self.ports[port].sockets_mut().get_mut(socket).filter(|socket| socket.is_readable()) else { continue };
+                let Some(socket) = self.ports[port]
+                    .sockets_mut()
+                    .get_mut(socket)
+                    .filter(|socket| socket.is_readable())
+                else {
+                    continue;
+                };
                 socket.receive(receiver);
                 let now = Instant::now();
                 for (source, destination, datagram) in receiver.datagrams() {
@@ -262,7 +343,9 @@ impl Driver {
                         tracing::trace!(target: "wire", %source, len = datagram.len(), "datagram for nobody");
                         continue;
                     };
-                    self.table.act(id, &mut self.ports, now, |conn, _| conn.receive(source, destination, datagram, now));
+                    self.table.act(id, &mut self.ports, now, |conn, _| {
+                        conn.receive(source, destination, datagram, now)
+                    });
                 }
             }
         }
@@ -270,7 +353,8 @@ impl Driver {
         // Each once a turn: one that is due again at once must not keep the others waiting.
         let later = self.table.timers.split_off(&(now, ConnId(u64::MAX)));
         for (_, id) in std::mem::replace(&mut self.table.timers, later) {
-            self.table.act(id, &mut self.ports, now, |conn, _| conn.handle_timeout(now));
+            self.table
+                .act(id, &mut self.ports, now, |conn, _| conn.handle_timeout(now));
         }
         self.ports.iter_mut().for_each(Port::flush);
     }
@@ -292,7 +376,11 @@ impl Driver {
             if self.table.conns.is_empty() || Instant::now() >= until {
                 break;
             }
-            if self.poll.poll(events, Some(Duration::from_millis(10))).is_err() {
+            if self
+                .poll
+                .poll(events, Some(Duration::from_millis(10)))
+                .is_err()
+            {
                 break;
             }
             for port in &mut self.ports {
@@ -309,17 +397,32 @@ impl Driver {
 
 impl Table {
     /// Lets a connection do something, drains it and sets its timer. A panic in the stack ends this connection alone.
-    fn act(&mut self, id: ConnId, ports: &mut [Port], now: Instant, action: impl FnOnce(&mut Conn, &mut Outlet<'_>)) {
-        let Some(entry) = self.conns.get_mut(&id) else { return };
+    fn act(
+        &mut self,
+        id: ConnId,
+        ports: &mut [Port],
+        now: Instant,
+        action: impl FnOnce(&mut Conn, &mut Outlet<'_>),
+    ) {
+        let Some(entry) = self.conns.get_mut(&id) else {
+            return;
+        };
         let port = entry.conn.port();
-        let mut outlet = Outlet { id, port, ports, demux: &mut self.demux };
+        let mut outlet = Outlet {
+            id,
+            port,
+            ports,
+            demux: &mut self.demux,
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             action(&mut entry.conn, &mut outlet);
             entry.conn.drive(&mut outlet, now)
         }));
         let due = outcome.unwrap_or_else(|_| {
             tracing::error!("the WebRTC stack panicked; the connection is ended");
-            entry.conn.report_end(CloseReason::Failed("internal error".into()));
+            entry
+                .conn
+                .report_end(CloseReason::Failed("internal error".into()));
             None
         });
         if due != entry.due {

@@ -15,7 +15,11 @@ pub(super) fn addresses(loopback: bool) -> Vec<IpAddr> {
     });
     let mut addresses: Vec<_> = interfaces
         .iter()
-        .filter(|interface| interface.is_oper_up() && !interface.is_link_local() && (loopback || !interface.is_loopback()))
+        .filter(|interface| {
+            interface.is_oper_up()
+                && !interface.is_link_local()
+                && (loopback || !interface.is_loopback())
+        })
         .map(if_addrs::Interface::ip)
         .filter(|ip| !ip.is_unspecified() && !ip.is_multicast())
         .collect();

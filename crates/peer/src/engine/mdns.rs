@@ -16,7 +16,13 @@ const LOOKUPS: usize = 64;
 pub(super) fn is_hidden_name(name: &str) -> bool {
     name.strip_suffix(".local").is_some_and(|uuid| {
         uuid.len() == 36
-            && uuid.bytes().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
+            && uuid.bytes().enumerate().all(|(i, b)| {
+                if matches!(i, 8 | 13 | 18 | 23) {
+                    b == b'-'
+                } else {
+                    b.is_ascii_hexdigit()
+                }
+            })
     })
 }
 
@@ -26,7 +32,9 @@ pub(super) async fn resolve(name: &str) -> Option<IpAddr> {
     let _permit = RUNNING.try_acquire().ok()?;
     let daemon = daemon()?;
     let query = format!("{name}.");
-    let events = daemon.resolve_hostname(&query, Some(TIMEOUT.as_millis() as u64)).ok()?;
+    let events = daemon
+        .resolve_hostname(&query, Some(TIMEOUT.as_millis() as u64))
+        .ok()?;
     let found = tokio::time::timeout(TIMEOUT, async {
         loop {
             match events.recv_async().await.ok()? {
@@ -35,7 +43,8 @@ pub(super) async fn resolve(name: &str) -> Option<IpAddr> {
                         return Some(address.to_ip_addr());
                     }
                 }
-                HostnameResolutionEvent::SearchTimeout(_) | HostnameResolutionEvent::SearchStopped(_) => return None,
+                HostnameResolutionEvent::SearchTimeout(_)
+                | HostnameResolutionEvent::SearchStopped(_) => return None,
                 _ => {}
             }
         }
@@ -63,7 +72,12 @@ mod tests {
     #[test]
     fn only_names_that_browsers_make_up_are_asked_for() {
         assert!(is_hidden_name("0b9c1c5e-6f6b-4d0a-9d4e-2a2f1f0e9a77.local"));
-        for name in ["printer.local", "0b9c1c5e-6f6b-4d0a-9d4e-2a2f1f0e9a77", "0b9c1c5e-6f6b-4d0a-9d4e-2a2f1f0e9a7g.local", ".local"] {
+        for name in [
+            "printer.local",
+            "0b9c1c5e-6f6b-4d0a-9d4e-2a2f1f0e9a77",
+            "0b9c1c5e-6f6b-4d0a-9d4e-2a2f1f0e9a7g.local",
+            ".local",
+        ] {
             assert!(!is_hidden_name(name), "{name}");
         }
     }

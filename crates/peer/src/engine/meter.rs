@@ -37,7 +37,10 @@ impl Meter {
 
     pub(super) fn count_received(&self, octets: usize, now: Instant) {
         self.received.fetch_add(octets as u64, Ordering::Relaxed);
-        self.heard.store(millis(now.saturating_duration_since(self.start)), Ordering::Relaxed);
+        self.heard.store(
+            millis(now.saturating_duration_since(self.start)),
+            Ordering::Relaxed,
+        );
     }
 
     pub(super) fn count_sent(&self, octets: usize) {
@@ -45,7 +48,10 @@ impl Meter {
     }
 
     pub(super) fn set_round_trip(&self, round_trip: Duration) {
-        self.round_trip.store(u64::try_from(round_trip.as_micros()).unwrap_or(UNKNOWN), Ordering::Relaxed);
+        self.round_trip.store(
+            u64::try_from(round_trip.as_micros()).unwrap_or(UNKNOWN),
+            Ordering::Relaxed,
+        );
     }
 
     pub(super) fn set_relayed(&self, relayed: bool) {
@@ -58,7 +64,11 @@ impl Meter {
     }
 
     pub(crate) fn route(&self) -> Route {
-        if self.relayed.load(Ordering::Relaxed) { Route::Relayed } else { Route::Direct }
+        if self.relayed.load(Ordering::Relaxed) {
+            Route::Relayed
+        } else {
+            Route::Direct
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {

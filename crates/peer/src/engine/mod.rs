@@ -26,8 +26,9 @@ use tokio::task::JoinSet;
 
 pub(crate) use meter::Meter;
 
+use crate::Channel;
 use crate::connection::CloseReason;
-use crate::{Channel, MAX_MESSAGE};
+
 use bell::Bell;
 
 /// Commands that wait for the driver; it takes all of them in every turn.
@@ -125,10 +126,24 @@ struct Remote {
 /// What users ask of the driver.
 #[derive(Debug)]
 enum Command {
-    Offer { label: String, ordered: bool, slot: usize, reply: Reply },
-    Answer { offer: String, reply: Reply },
-    SetRemote { conn: ConnId, answer: String },
-    AddCandidate { conn: ConnId, candidate: String },
+    Offer {
+        label: String,
+        ordered: bool,
+        slot: usize,
+        reply: Reply,
+    },
+    Answer {
+        offer: String,
+        reply: Reply,
+    },
+    SetRemote {
+        conn: ConnId,
+        answer: String,
+    },
+    AddCandidate {
+        conn: ConnId,
+        candidate: String,
+    },
     Refresh,
 }
 
@@ -149,19 +164,33 @@ impl Engine {
     pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let bell = driver::start(config, inbox)?;
-        Ok(Self(Arc::new(Remote { commands: Some(commands), bell })))
+        Ok(Self(Arc::new(Remote {
+            commands: Some(commands),
+            bell,
+        })))
     }
 
     /// Makes a connection with one channel and its offer.
     ///
     /// Two connections between the same two ports could not be told apart. So answers use the engine's own port and offers another one: the
     /// first connection to a peer takes slot 0, one beside it slot 1, and so on; connections to different peers share slots.
-    pub(crate) async fn offer(&self, label: &str, ordered: bool, slot: usize) -> Result<Described, EngineError> {
+    pub(crate) async fn offer(
+        &self,
+        label: &str,
+        ordered: bool,
+        slot: usize,
+    ) -> Result<Described, EngineError> {
         if label.len() > MAX_LABEL {
             return Err(EngineError::Label(label.len()));
         }
         let label = label.to_owned();
-        self.make(|reply| Command::Offer { label, ordered, slot, reply }).await
+        self.make(|reply| Command::Offer {
+            label,
+            ordered,
+            slot,
+            reply,
+        })
+        .await
     }
 
     /// Makes the answering end for an offer. Takes the offer's first channel.
@@ -178,24 +207,53 @@ impl Engine {
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {
         let (reply, made) = oneshot::channel();
         self.0.send(command(reply)).await?;
-        let Made { id, sdp, fingerprint, events, facts } = made.await.map_err(|_| EngineError::Stopped)??;
-        let conn = EngineConn { id, engine: self.0.clone(), events, facts, lookups: JoinSet::new() };
-        Ok(Described { conn, sdp, fingerprint })
+        let Made {
+            id,
+            sdp,
+            fingerprint,
+            events,
+            facts,
+        } = made.await.map_err(|_| EngineError::Stopped)??;
+        let conn = EngineConn {
+            id,
+            engine: self.0.clone(),
+            events,
+            facts,
+            lookups: JoinSet::new(),
+        };
+        Ok(Described {
+            conn,
+            sdp,
+            fingerprint,
+        })
     }
 }
 
 impl EngineConn {
     /// Applies the answer. One that cannot be used ends the connection.
     pub(crate) async fn set_remote(&self, answer: &str) -> Result<(), EngineError> {
-        self.engine.send(Command::SetRemote { conn: self.id, answer: answer.to_owned() }).await
+        self.engine
+            .send(Command::SetRemote {
+                conn: self.id,
+                answer: answer.to_owned(),
+            })
+            .await
     }
 
     /// Adds a candidate of the peer's. Unusable ones are ignored, `.local` names looked up on the side.
     pub(crate) async fn add_candidate(&mut self, candidate: &str) -> Result<(), EngineError> {
         while self.lookups.try_join_next().is_some() {}
         let candidate = candidate.strip_prefix("a=").unwrap_or(candidate).to_owned();
-        let Some(name) = sdp::candidate_address(&candidate).filter(|address| address.ends_with(".local")) else {
-            return self.engine.send(Command::AddCandidate { conn: self.id, candidate }).await;
+        let Some(name) =
+            sdp::candidate_address(&candidate).filter(|address| address.ends_with(".local"))
+        else {
+            return self
+                .engine
+                .send(Command::AddCandidate {
+                    conn: self.id,
+                    candidate,
+                })
+                .await;
         };
         if !mdns::is_hidden_name(name) || self.lookups.len() >= LOOKUPS {
             return Ok(());
@@ -231,7 +289,10 @@ impl Drop for EngineConn {
 impl Remote {
     async fn send(&self, command: Command) -> Result<(), EngineError> {
         let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
-        commands.send(command).await.map_err(|_| EngineError::Stopped)?;
+        commands
+            .send(command)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
         self.bell.ring();
         Ok(())
     }
@@ -250,8 +311,19 @@ impl Made {
         let (events, inbox) = mpsc::channel(EVENTS);
         let (closed, closed_seen) = watch::channel(None);
         let meter = Arc::new(Meter::new());
-        let facts = ConnFacts { meter: meter.clone(), closed: closed_seen };
-        (Reports { events, meter, closed }, inbox, facts)
+        let facts = ConnFacts {
+            meter: meter.clone(),
+            closed: closed_seen,
+        };
+        (
+            Reports {
+                events,
+                meter,
+                closed,
+            },
+            inbox,
+            facts,
+        )
     }
 }
 

@@ -55,11 +55,17 @@ impl Port {
             match Self::try_bind(number) {
                 Ok(mut port) => {
                     for (socket, token) in port.sockets.iter_mut().zip(tokens) {
-                        registry.register(&mut socket.io, token, Interest::READABLE | Interest::WRITABLE)?;
+                        registry.register(
+                            &mut socket.io,
+                            token,
+                            Interest::READABLE | Interest::WRITABLE,
+                        )?;
                     }
                     return Ok(port);
                 }
-                Err(error) if number == 0 && error.kind() == io::ErrorKind::AddrInUse => last = error,
+                Err(error) if number == 0 && error.kind() == io::ErrorKind::AddrInUse => {
+                    last = error
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -76,10 +82,16 @@ impl Port {
         };
         let number = v6.as_ref().map_or(number, |socket| socket.number);
         match (v4, v6) {
-            (Ok(v4), Ok(v6)) => Ok(Self { number, sockets: vec![v4, v6] }),
+            (Ok(v4), Ok(v6)) => Ok(Self {
+                number,
+                sockets: vec![v4, v6],
+            }),
             (Ok(one), Err(error)) | (Err(error), Ok(one)) => {
                 tracing::debug!(%error, "one address family only");
-                Ok(Self { number, sockets: vec![one] })
+                Ok(Self {
+                    number,
+                    sockets: vec![one],
+                })
             }
             (Err(error), Err(_)) => Err(error),
         }
@@ -95,12 +107,18 @@ impl Port {
 
     /// Whether host candidates of this address can be served.
     pub(super) fn serves(&self, address: IpAddr) -> bool {
-        self.sockets.iter().any(|socket| socket.v6 == address.is_ipv6())
+        self.sockets
+            .iter()
+            .any(|socket| socket.v6 == address.is_ipv6())
     }
 
     /// Queues one datagram; [`flush`](Self::flush) sends what has been queued.
     pub(super) fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
-        if let Some(socket) = self.sockets.iter_mut().find(|socket| socket.v6 == destination.is_ipv6()) {
+        if let Some(socket) = self
+            .sockets
+            .iter_mut()
+            .find(|socket| socket.v6 == destination.is_ipv6())
+        {
             socket.send(source, destination, datagram);
         }
     }
@@ -112,14 +130,21 @@ impl Port {
 
 impl Socket {
     fn bind(address: SocketAddr) -> io::Result<Self> {
-        let raw = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let raw = RawSocket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
         if address.is_ipv6() {
             raw.set_only_v6(true)?;
         }
         raw.bind(&address.into())?;
         let std: std::net::UdpSocket = raw.into();
         let state = UdpSocketState::new((&std).into())?;
-        for granted in [state.set_recv_buffer_size((&std).into(), SOCKET_BUFFER), state.set_send_buffer_size((&std).into(), SOCKET_BUFFER)] {
+        for granted in [
+            state.set_recv_buffer_size((&std).into(), SOCKET_BUFFER),
+            state.set_send_buffer_size((&std).into(), SOCKET_BUFFER),
+        ] {
             if let Err(error) = granted {
                 tracing::debug!(%error, "the socket keeps its default buffers");
             }
@@ -147,11 +172,22 @@ impl Socket {
     /// Reads one batch. Readiness is edge-triggered: a socket stays readable until it said that it has no more.
     pub(super) fn receive(&mut self, into: &mut Receiver) {
         into.number = self.number;
-        into.fill(|buffers, metas| self.io.try_io(|| self.state.recv((&self.io).into(), buffers, metas)), &mut self.readable);
+        into.fill(
+            |buffers, metas| {
+                self.io
+                    .try_io(|| self.state.recv((&self.io).into(), buffers, metas))
+            },
+            &mut self.readable,
+        );
     }
 
     fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
-        if !self.batch.takes(source, destination, datagram.len(), self.state.max_gso_segments()) {
+        if !self.batch.takes(
+            source,
+            destination,
+            datagram.len(),
+            self.state.max_gso_segments(),
+        ) {
             self.flush_batch();
             self.batch.begin(source, destination, datagram.len());
         }
@@ -192,7 +228,11 @@ impl Socket {
             // Segmentation was refused, and is switched off from now on: this batch goes one by one.
             Err(_) if batch.count > 1 => {
                 for datagram in batch.octets.chunks(batch.segment) {
-                    let _ = self.try_send(&Transmit { contents: datagram, segment_size: None, ..batch.transmit() });
+                    let _ = self.try_send(&Transmit {
+                        contents: datagram,
+                        segment_size: None,
+                        ..batch.transmit()
+                    });
                 }
                 Ok(())
             }
@@ -205,7 +245,8 @@ impl Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(|| self.state.try_send((&self.io).into(), transmit))
+        self.io
+            .try_io(|| self.state.try_send((&self.io).into(), transmit))
     }
 }
 
@@ -213,12 +254,19 @@ struct WouldBlock;
 
 impl Batch {
     fn new() -> Self {
-        Self { source: Ipv4Addr::UNSPECIFIED.into(), destination: (Ipv4Addr::UNSPECIFIED, 0).into(), segment: 0, count: 0, octets: Vec::new() }
+        Self {
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            segment: 0,
+            count: 0,
+            octets: Vec::new(),
+        }
     }
 
     fn begin(&mut self, source: IpAddr, destination: SocketAddr, segment: usize) {
         self.octets.clear();
-        (self.source, self.destination, self.segment, self.count) = (source, destination, segment, 0);
+        (self.source, self.destination, self.segment, self.count) =
+            (source, destination, segment, 0);
     }
 
     fn clear(&mut self) {
@@ -262,12 +310,22 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { buffers: vec![0; BATCH_SIZE * RECEIVE_BUFFER], metas: [RecvMeta::default(); BATCH_SIZE], filled: 0, number: 0 }
+        Self {
+            buffers: vec![0; BATCH_SIZE * RECEIVE_BUFFER],
+            metas: [RecvMeta::default(); BATCH_SIZE],
+            filled: 0,
+            number: 0,
+        }
     }
 
-    fn fill(&mut self, receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>, readable: &mut bool) {
+    fn fill(
+        &mut self,
+        receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
+        readable: &mut bool,
+    ) {
         let mut chunks = self.buffers.chunks_exact_mut(RECEIVE_BUFFER);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         self.filled = match receive(&mut slices, &mut self.metas) {
             Ok(count) => count,
             Err(error) => {
@@ -280,15 +338,20 @@ impl Receiver {
 
     /// What the last batch held: where each datagram came from, where it went, and its octets.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr, &[u8])> {
-        self.metas[..self.filled].iter().zip(self.buffers.chunks_exact(RECEIVE_BUFFER)).flat_map(|(meta, buffer)| {
-            let source = canonical(meta.addr);
-            let ip = meta.dst_ip.unwrap_or(match source {
-                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            });
-            let destination = SocketAddr::new(ip, self.number);
-            buffer[..meta.len.min(RECEIVE_BUFFER)].chunks(meta.stride.max(1)).map(move |datagram| (source, destination, datagram))
-        })
+        self.metas[..self.filled]
+            .iter()
+            .zip(self.buffers.chunks_exact(RECEIVE_BUFFER))
+            .flat_map(|(meta, buffer)| {
+                let source = canonical(meta.addr);
+                let ip = meta.dst_ip.unwrap_or(match source {
+                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                });
+                let destination = SocketAddr::new(ip, self.number);
+                buffer[..meta.len.min(RECEIVE_BUFFER)]
+                    .chunks(meta.stride.max(1))
+                    .map(move |datagram| (source, destination, datagram))
+            })
     }
 }
 

@@ -35,7 +35,11 @@ fn with_mid(sdp: &str, from: &str, to: &str) -> String {
 
 /// The value of the first attribute of this name.
 pub(super) fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
-    sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+    sdp.lines().find_map(|line| {
+        line.strip_prefix("a=")?
+            .strip_prefix(name)?
+            .strip_prefix(':')
+    })
 }
 
 /// Octets of a message that the peer takes: `a=max-message-size` (RFC 8841 6), 64 KiB when it does not say, any size for 0.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::*;
-use crate::Message;
+use crate::{MAX_MESSAGE, Message};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -18,7 +18,11 @@ struct Side {
 }
 
 fn engine() -> Engine {
-    Engine::new(EngineConfig { port: 0, loopback: true }).expect("loopback is there")
+    Engine::new(EngineConfig {
+        port: 0,
+        loopback: true,
+    })
+    .expect("loopback is there")
 }
 
 /// Connects `a`'s offer with `b`'s answer, candidates trickling both ways.
@@ -48,8 +52,15 @@ struct Pending {
 
 impl Pending {
     fn new(described: Described) -> Self {
-        assert!(!described.sdp.contains("a=candidate"), "candidates come as events only");
-        Self { conn: described.conn, channel: None, certificate: None }
+        assert!(
+            !described.sdp.contains("a=candidate"),
+            "candidates come as events only"
+        );
+        Self {
+            conn: described.conn,
+            channel: None,
+            certificate: None,
+        }
     }
 
     fn on(&mut self, event: Event) -> Option<String> {
@@ -57,7 +68,10 @@ impl Pending {
             Event::Candidate(candidate) => return Some(candidate),
             Event::Certificate(certificate) => self.certificate = Some(certificate),
             Event::Open(channel) => {
-                assert!(self.certificate.is_some(), "the certificate is known before the channel is handed out");
+                assert!(
+                    self.certificate.is_some(),
+                    "the certificate is known before the channel is handed out"
+                );
                 self.channel = Some(channel);
             }
         }
@@ -65,15 +79,26 @@ impl Pending {
     }
 
     fn side(self) -> Side {
-        Side { conn: self.conn, channel: self.channel.expect("open"), certificate: self.certificate.expect("known") }
+        Side {
+            conn: self.conn,
+            channel: self.channel.expect("open"),
+            certificate: self.certificate.expect("known"),
+        }
     }
 }
 
 async fn reason(facts: &ConnFacts) -> CloseReason {
     let mut closed = facts.closed.clone();
-    timeout(Duration::from_secs(40), async { closed.wait_for(Option::is_some).await.expect("a reason is left").clone().expect("some") })
-        .await
-        .expect("ends")
+    timeout(Duration::from_secs(40), async {
+        closed
+            .wait_for(Option::is_some)
+            .await
+            .expect("a reason is left")
+            .clone()
+            .expect("some")
+    })
+    .await
+    .expect("ends")
 }
 
 fn text(text: &str) -> Message {
@@ -85,11 +110,23 @@ async fn text_and_bytes_arrive_as_they_were_sent_both_ways() {
     let (a, b) = (engine(), engine());
     let (mut a, mut b) = connect(&a, &b, "chat", 0).await;
     assert_eq!(b.channel.label(), "chat");
-    for message in [text("hello"), text("ü"), Message::Binary(Bytes::from_static(&[0, 255, 1]))] {
+    for message in [
+        text("hello"),
+        text("ü"),
+        Message::Binary(Bytes::from_static(&[0, 255, 1])),
+    ] {
         a.channel.send(message.clone()).await.expect("open");
-        assert_eq!(timeout(SOON, b.channel.recv()).await.unwrap_or_else(|_| panic!("{message:?} is late")), Some(message.clone()));
+        assert_eq!(
+            timeout(SOON, b.channel.recv())
+                .await
+                .unwrap_or_else(|_| panic!("{message:?} is late")),
+            Some(message.clone())
+        );
         b.channel.send(message.clone()).await.expect("open");
-        assert_eq!(timeout(SOON, a.channel.recv()).await.expect("soon"), Some(message));
+        assert_eq!(
+            timeout(SOON, a.channel.recv()).await.expect("soon"),
+            Some(message)
+        );
     }
 }
 
@@ -99,12 +136,18 @@ async fn messages_of_256_kib_arrive_whole_and_in_order() {
     let (a, mut b) = connect(&a, &b, "large", 0).await;
     let writer = tokio::spawn(async move {
         for i in 0..20u8 {
-            a.channel.send(Message::Binary(vec![i; MAX_MESSAGE].into())).await.expect("open");
+            a.channel
+                .send(Message::Binary(vec![i; MAX_MESSAGE].into()))
+                .await
+                .expect("open");
         }
         a
     });
     for i in 0..20u8 {
-        let message = timeout(SOON, b.channel.recv()).await.expect("soon").expect("open");
+        let message = timeout(SOON, b.channel.recv())
+            .await
+            .expect("soon")
+            .expect("open");
         assert_eq!(message.len(), MAX_MESSAGE);
         assert!(message.as_bytes().iter().all(|octet| *octet == i));
     }
@@ -114,16 +157,28 @@ async fn messages_of_256_kib_arrive_whole_and_in_order() {
 #[tokio::test]
 async fn certificates_are_those_of_the_descriptions() {
     let (a, b) = (engine(), engine());
-    let (offer, answer) = (a.offer("x", true, 0).await.expect("offer"), b.offer("x", true, 0).await.expect("offer"));
+    let (offer, answer) = (
+        a.offer("x", true, 0).await.expect("offer"),
+        b.offer("x", true, 0).await.expect("offer"),
+    );
     let printed = |described: &Described| {
-        let hex: Vec<_> = described.fingerprint.iter().map(|octet| format!("{octet:02X}")).collect();
-        described.sdp.contains(&format!("a=fingerprint:sha-256 {}", hex.join(":")))
+        let hex: Vec<_> = described
+            .fingerprint
+            .iter()
+            .map(|octet| format!("{octet:02X}"))
+            .collect();
+        described
+            .sdp
+            .contains(&format!("a=fingerprint:sha-256 {}", hex.join(":")))
     };
     assert!(printed(&offer) && printed(&answer));
     let (fingerprint_a, fingerprint_b) = (offer.fingerprint, answer.fingerprint);
     assert_ne!(fingerprint_a, fingerprint_b);
     let (side_a, side_b) = connect(&a, &b, "x", 0).await;
-    assert_eq!((side_a.certificate, side_b.certificate), (fingerprint_b, fingerprint_a));
+    assert_eq!(
+        (side_a.certificate, side_b.certificate),
+        (fingerprint_b, fingerprint_a)
+    );
 }
 
 #[tokio::test]
@@ -131,9 +186,15 @@ async fn a_certificate_other_than_the_described_one_ends_the_connection_before_a
     let (a, b) = (engine(), engine());
     let mut offer = a.offer("x", true, 0).await.expect("offer");
     let mut answer = b.answer(&offer.sdp).await.expect("answer");
-    let printed = sdp::attribute(&answer.sdp, "fingerprint").expect("there").to_owned();
+    let printed = sdp::attribute(&answer.sdp, "fingerprint")
+        .expect("there")
+        .to_owned();
     let other = printed.replace(['0', 'A'], "B");
-    offer.conn.set_remote(&answer.sdp.replace(&printed, &other)).await.expect("taken");
+    offer
+        .conn
+        .set_remote(&answer.sdp.replace(&printed, &other))
+        .await
+        .expect("taken");
     let exchange = async {
         loop {
             tokio::select! {
@@ -151,7 +212,10 @@ async fn a_certificate_other_than_the_described_one_ends_the_connection_before_a
         }
     };
     timeout(SOON, exchange).await.expect("ends soon");
-    assert_eq!(reason(offer.conn.facts()).await, CloseReason::WrongCertificate);
+    assert_eq!(
+        reason(offer.conn.facts()).await,
+        CloseReason::WrongCertificate
+    );
 }
 
 #[tokio::test]
@@ -159,18 +223,27 @@ async fn closing_delivers_what_was_sent_and_is_noticed_by_both() {
     let (a, b) = (engine(), engine());
     let (a, mut b) = connect(&a, &b, "x", 0).await;
     for i in 0..100 {
-        a.channel.send(text(&format!("{i} {}", "x".repeat(5000)))).await.expect("open");
+        a.channel
+            .send(text(&format!("{i} {}", "x".repeat(5000))))
+            .await
+            .expect("open");
     }
     let facts = a.conn.facts().clone();
     drop(a.channel);
     for i in 0..100 {
-        let message = timeout(SOON, b.channel.recv()).await.expect("soon").expect("delivered");
+        let message = timeout(SOON, b.channel.recv())
+            .await
+            .expect("soon")
+            .expect("delivered");
         assert!(message.as_bytes().starts_with(i.to_string().as_bytes()));
     }
     assert_eq!(timeout(SOON, b.channel.recv()).await.expect("soon"), None);
     assert_eq!(reason(&facts).await, CloseReason::Local);
     assert_eq!(reason(b.conn.facts()).await, CloseReason::Remote);
-    assert_eq!(b.channel.send(text("?")).await, Err(crate::SendError::Closed));
+    assert_eq!(
+        b.channel.send(text("?")).await,
+        Err(crate::SendError::Closed)
+    );
 }
 
 #[tokio::test]
@@ -195,7 +268,10 @@ async fn a_paused_reader_stalls_the_writer_in_bounded_memory_and_loses_nothing()
             for i in 0..2000u32 {
                 let mut message = vec![0; MESSAGE];
                 message[..4].copy_from_slice(&i.to_be_bytes());
-                a.channel.send(Message::Binary(message.into())).await.expect("open");
+                a.channel
+                    .send(Message::Binary(message.into()))
+                    .await
+                    .expect("open");
                 sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
             a
@@ -210,9 +286,15 @@ async fn a_paused_reader_stalls_the_writer_in_bounded_memory_and_loses_nothing()
         }
         before = now;
     }
-    assert!((900..1100).contains(&before), "64 MiB wait for the reader, and what is on its way: {before} messages");
+    assert!(
+        (900..1100).contains(&before),
+        "64 MiB wait for the reader, and what is on its way: {before} messages"
+    );
     for i in 0..2000u32 {
-        let message = timeout(SOON, b.channel.recv()).await.expect("goes on").expect("open");
+        let message = timeout(SOON, b.channel.recv())
+            .await
+            .expect("goes on")
+            .expect("open");
         assert_eq!(message.as_bytes()[..4], i.to_be_bytes());
     }
     drop(writer.await);
@@ -222,13 +304,20 @@ async fn a_paused_reader_stalls_the_writer_in_bounded_memory_and_loses_nothing()
 async fn garbage_at_the_socket_disturbs_nobody() {
     let (a, b) = (engine(), engine());
     let (mut a, mut b) = connect(&a, &b, "x", 0).await;
-    let port = |described: &str| described.split_ascii_whitespace().nth(5).and_then(|port| port.parse::<u16>().ok());
+    let port = |described: &str| {
+        described
+            .split_ascii_whitespace()
+            .nth(5)
+            .and_then(|port| port.parse::<u16>().ok())
+    };
     let probe = engine_candidate(&b).await;
     let target = std::net::SocketAddr::from(([127, 0, 0, 1], port(&probe).expect("a port")));
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
     let mut seed = 1u64;
     let mut random = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) as u8
     };
     for round in 0..2000usize {
@@ -242,9 +331,15 @@ async fn garbage_at_the_socket_disturbs_nobody() {
         socket.send_to(&datagram, target).expect("sent");
     }
     a.channel.send(text("still here")).await.expect("open");
-    assert_eq!(timeout(SOON, b.channel.recv()).await.expect("soon"), Some(text("still here")));
+    assert_eq!(
+        timeout(SOON, b.channel.recv()).await.expect("soon"),
+        Some(text("still here"))
+    );
     b.channel.send(text("and back")).await.expect("open");
-    assert_eq!(timeout(SOON, a.channel.recv()).await.expect("soon"), Some(text("and back")));
+    assert_eq!(
+        timeout(SOON, a.channel.recv()).await.expect("soon"),
+        Some(text("and back"))
+    );
 }
 
 /// A candidate of the engine that a side belongs to.
@@ -273,18 +368,28 @@ async fn a_hundred_connections_between_two_engines_do_not_mix() {
         b.channel.send(text(&i.to_string())).await.expect("open");
     }
     for (i, (a, b)) in sides.iter_mut().enumerate() {
-        assert_eq!(timeout(SOON, a.channel.recv()).await.expect("soon"), Some(text(&i.to_string())));
-        assert_eq!(timeout(SOON, b.channel.recv()).await.expect("soon"), Some(text(&i.to_string())));
+        assert_eq!(
+            timeout(SOON, a.channel.recv()).await.expect("soon"),
+            Some(text(&i.to_string()))
+        );
+        assert_eq!(
+            timeout(SOON, b.channel.recv()).await.expect("soon"),
+            Some(text(&i.to_string()))
+        );
     }
 }
 
 #[tokio::test]
 async fn connections_begun_by_both_sides_at_once_do_not_mix() {
     let (a, b) = (engine(), engine());
-    let ((mut a1, mut b1), (mut b2, mut a2)) = tokio::join!(connect(&a, &b, "there", 0), connect(&b, &a, "back", 0));
+    let ((mut a1, mut b1), (mut b2, mut a2)) =
+        tokio::join!(connect(&a, &b, "there", 0), connect(&b, &a, "back", 0));
     for (from, to, word) in [(&mut a1, &mut b1, "one"), (&mut b2, &mut a2, "two")] {
         from.channel.send(text(word)).await.expect("open");
-        assert_eq!(timeout(SOON, to.channel.recv()).await.expect("soon"), Some(text(word)));
+        assert_eq!(
+            timeout(SOON, to.channel.recv()).await.expect("soon"),
+            Some(text(word))
+        );
     }
 }
 
@@ -292,7 +397,10 @@ async fn connections_begun_by_both_sides_at_once_do_not_mix() {
 async fn statistics_tell_route_octets_and_round_trip() {
     let (a, b) = (engine(), engine());
     let (a, mut b) = connect(&a, &b, "x", 0).await;
-    a.channel.send(text(&"x".repeat(10_000))).await.expect("open");
+    a.channel
+        .send(text(&"x".repeat(10_000)))
+        .await
+        .expect("open");
     timeout(SOON, b.channel.recv()).await.expect("soon");
     let meter = &b.conn.facts().meter;
     assert_eq!(meter.route(), crate::Route::Direct);
@@ -304,14 +412,31 @@ async fn statistics_tell_route_octets_and_round_trip() {
     })
     .await
     .expect("measured within a few seconds");
-    assert!(meter.stats().round_trip.is_some_and(|trip| trip < Duration::from_secs(1)));
+    assert!(
+        meter
+            .stats()
+            .round_trip
+            .is_some_and(|trip| trip < Duration::from_secs(1))
+    );
 }
 
 #[tokio::test]
 async fn an_offer_that_makes_no_sense_is_refused_with_a_reason() {
     let engine = engine();
-    for offer in ["", "v=0", "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", &"a".repeat(100_000)] {
-        assert!(matches!(engine.answer(offer).await, Err(EngineError::Description(_))), "{}", &offer[..offer.len().min(20)]);
+    for offer in [
+        "",
+        "v=0",
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
+        &"a".repeat(100_000),
+    ] {
+        assert!(
+            matches!(engine.answer(offer).await, Err(EngineError::Description(_))),
+            "{}",
+            &offer[..offer.len().min(20)]
+        );
     }
-    assert!(matches!(engine.offer(&"x".repeat(MAX_LABEL + 1), true, 0).await, Err(EngineError::Label(_))));
+    assert!(matches!(
+        engine.offer(&"x".repeat(MAX_LABEL + 1), true, 0).await,
+        Err(EngineError::Label(_))
+    ));
 }

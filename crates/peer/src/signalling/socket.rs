@@ -1,0 +1,286 @@
+//! One WebSocket to the server, from its handshake to its end.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::{SinkExt, StreamExt};
+use peerage_proto::identity::{Time, registration};
+use peerage_proto::wire::signal::{Frame, Kind, MAX_FRAME};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use url::Url;
+
+use super::dial::{Roots, Stream, dial};
+use super::{Registration, SignallingError};
+
+/// As PeerJS; servers drop clients after 60 to 90 s without.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A server answers each heartbeat's ping; one that does not for this long is gone, whatever TCP says.
+const SILENCE: Duration = Duration::from_secs(20);
+/// From the request to the server's OPEN.
+const OPEN: Duration = Duration::from_secs(10);
+/// For the kernel to take a frame.
+const SEND: Duration = Duration::from_secs(10);
+/// A socket's usual frame is an SDP; the default of 128 KiB would be held per peer.
+const READ_BUFFER: usize = 8 * 1024;
+
+pub(super) struct Socket {
+    stream: WebSocketStream<Box<dyn Stream>>,
+}
+
+/// Why a socket is no more.
+pub(super) enum Ended {
+    /// The peer does not want it any more.
+    Stopped,
+    Lost(SignallingError),
+}
+
+impl Socket {
+    /// Connects, registers, and waits for the server's OPEN.
+    pub(super) async fn open(
+        registration: &Registration,
+        roots: &Roots,
+    ) -> Result<Self, SignallingError> {
+        let url = request_url(registration)?;
+        let stream = dial(&registration.server, roots).await?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME));
+        let opened = timeout(OPEN, async {
+            // The URL holds the token: it is in no error text.
+            let (stream, _) = client_async_with_config(url.as_str(), stream, Some(config))
+                .await
+                .map_err(|error| match error {
+                    tungstenite::Error::Io(error) => SignallingError::Lost(error.to_string()),
+                    tungstenite::Error::Http(response) => {
+                        SignallingError::Protocol(format!("it answers {}", response.status()))
+                    }
+                    error => SignallingError::Protocol(error.to_string()),
+                })?;
+            let mut socket = Self { stream };
+            socket.registered(registration).await?;
+            Ok(socket)
+        });
+        opened
+            .await
+            .unwrap_or_else(|_| Err(SignallingError::Protocol("it does not answer".into())))
+    }
+
+    async fn registered(&mut self, registration: &Registration) -> Result<(), SignallingError> {
+        loop {
+            let Some(frame) = self.next().await? else {
+                continue;
+            };
+            let said = || frame.message().unwrap_or_else(|| "no reason given".into());
+            return Err(match frame.kind {
+                Kind::Open => return Ok(()),
+                Kind::IdTaken => SignallingError::IdTaken(registration.id.clone()),
+                Kind::Error => SignallingError::Refused(said()),
+                Kind::InvalidKey => SignallingError::Refused("invalid key".into()),
+                _ => continue,
+            });
+        }
+    }
+
+    /// The next message; `None` for one that is no frame, which is ignored as PeerJS does.
+    async fn next(&mut self) -> Result<Option<Frame>, SignallingError> {
+        match self.stream.next().await {
+            Some(Ok(Message::Text(text))) => Ok(Frame::parse(text.as_bytes()).ok()),
+            Some(Ok(Message::Binary(bytes))) => Ok(Frame::parse(&bytes).ok()),
+            Some(Ok(Message::Close(_))) | None => {
+                Err(SignallingError::Lost("the server closed the socket".into()))
+            }
+            Some(Ok(_)) => Ok(None),
+            Some(Err(error)) => Err(SignallingError::Lost(error.to_string())),
+        }
+    }
+
+    /// Carries frames both ways until the socket or the peer ends.
+    pub(super) async fn serve(
+        mut self,
+        outgoing: &mut mpsc::Receiver<Frame>,
+        incoming: &mpsc::Sender<Frame>,
+    ) -> Ended {
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let done = tokio::select! {
+                frame = outgoing.recv() => match frame {
+                    Some(frame) => self.send(Message::text(frame.to_text())).await,
+                    None => {
+                        // Freed at once, not after the server's time-out.
+                        let _ = timeout(SEND, self.stream.close(None)).await;
+                        return Ended::Stopped;
+                    }
+                },
+                frame = self.next() => {
+                    heard = Instant::now();
+                    match frame {
+                        Ok(None) => Ok(()),
+                        Ok(Some(frame)) => match frame.kind {
+                            Kind::Error => Err(SignallingError::Lost(frame.message().unwrap_or_default())),
+                            _ => {
+                                if incoming.send(frame).await.is_err() {
+                                    return Ended::Stopped;
+                                }
+                                Ok(())
+                            }
+                        },
+                        Err(error) => Err(error),
+                    }
+                },
+                _ = heartbeat.tick() => {
+                    if heard.elapsed() >= SILENCE {
+                        Err(SignallingError::Lost("the server does not answer".into()))
+                    } else {
+                        match self.send(Message::text(Frame::heartbeat().to_text())).await {
+                            Ok(()) => self.send(Message::Ping(Default::default())).await,
+                            lost => lost,
+                        }
+                    }
+                }
+            };
+            if let Err(error) = done {
+                return Ended::Lost(error);
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), SignallingError> {
+        match timeout(SEND, self.stream.send(message)).await {
+            Ok(sent) => sent.map_err(|error| SignallingError::Lost(error.to_string())),
+            Err(_) => Err(SignallingError::Lost("the server takes nothing".into())),
+        }
+    }
+}
+
+/// `{ws|wss}://host[:port]{path}peerjs?key=…&id=…&token=…[&proof=…]`.
+fn request_url(registration: &Registration) -> Result<Url, SignallingError> {
+    let Registration {
+        server,
+        key,
+        id,
+        token,
+        signing_key,
+    } = registration;
+    let bad = || SignallingError::Url(server.to_string());
+    let mut url = server.clone();
+    let scheme = match server.scheme() {
+        "http" => "ws",
+        "https" => "wss",
+        _ => return Err(bad()),
+    };
+    url.set_scheme(scheme).map_err(|()| bad())?;
+    url.path_segments_mut()
+        .map_err(|()| bad())?
+        .pop_if_empty()
+        .push("peerjs");
+    url.set_fragment(None);
+    {
+        let mut query = url.query_pairs_mut();
+        query
+            .clear()
+            .append_pair("key", key)
+            .append_pair("id", id.as_str())
+            .append_pair("token", token.expose());
+        if let Some(signing_key) = signing_key
+            .as_ref()
+            .filter(|key| key.device_id().as_peer_id() == id)
+        {
+            let host = server.host_str().ok_or_else(bad)?;
+            query.append_pair(
+                "proof",
+                &registration::prove(signing_key, host, token, now()),
+            );
+        }
+    }
+    Ok(url)
+}
+
+fn now() -> Time {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use peerage_proto::identity::SigningKey;
+    use peerage_proto::wire::id::{PeerId, Token};
+
+    use super::*;
+    use crate::random;
+
+    fn registration(server: &str) -> Registration {
+        Registration {
+            server: Url::parse(server).expect("a URL"),
+            key: "peerjs".into(),
+            id: PeerId::parse("a b&c").expect("an id"),
+            token: Token::parse("t").expect("a token"),
+            signing_key: None,
+        }
+    }
+
+    #[test]
+    fn the_request_is_the_one_that_stock_servers_know() {
+        for (server, url) in [
+            (
+                "http://localhost:9000",
+                "ws://localhost:9000/peerjs?key=peerjs&id=a+b%26c&token=t",
+            ),
+            (
+                "https://example.org/app/",
+                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t",
+            ),
+            (
+                "https://example.org/app?x#y",
+                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t",
+            ),
+        ] {
+            assert_eq!(
+                request_url(&registration(server)).expect("fine").as_str(),
+                url
+            );
+        }
+        assert_eq!(
+            request_url(&registration("ftp://example.org/")),
+            Err(SignallingError::Url("ftp://example.org/".into()))
+        );
+    }
+
+    #[test]
+    fn a_keys_own_id_is_asked_for_with_a_proof_and_others_are_not() {
+        let key = Arc::new(SigningKey::generate(&mut random::os()));
+        let mut registration = registration("http://localhost:9000");
+        registration.signing_key = Some(key.clone());
+        assert!(
+            !request_url(&registration)
+                .expect("fine")
+                .as_str()
+                .contains("proof")
+        );
+        registration.id = key.device_id().into();
+        let url = request_url(&registration).expect("fine");
+        let proof = url
+            .query_pairs()
+            .find_map(|(name, value)| (name == "proof").then(|| value.into_owned()))
+            .expect("there");
+        assert_eq!(
+            peerage_proto::identity::registration::verify(
+                &proof,
+                &registration.id,
+                &registration.token,
+                |host| host == "localhost",
+                now()
+            ),
+            Ok(())
+        );
+    }
+}
