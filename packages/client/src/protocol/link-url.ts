@@ -52,12 +52,20 @@ export function formatLink(link: Link): string {
   return `${origin}/#1.${link.secret}${link.path === '/' ? '' : link.path}`;
 }
 
-/** Takes `#1.<secret>[/path]` apart; `null` when it is anything else, as a fragment of the app's own. */
+/**
+ * Takes `#1.<secret>[/path]` apart; `null` when it is anything else, as a fragment of the app's own. A path that would lead to another host becomes `/`: a page
+ * that was opened with such a link must still find the secret, to take it out of the address bar.
+ */
 export function splitFragment(hash: string): { readonly secret: string; readonly path: string } | null {
+  const access = splitAccess(hash);
+  return access === null || staysOnHost(access.path) ? access : { secret: access.secret, path: '/' };
+}
+
+function splitAccess(hash: string): { readonly secret: string; readonly path: string } | null {
   const match = /^#?1\.([a-z2-7]*)(\/.*)?$/.exec(hash);
   if (match === null || hash.length > MAX_LINK) return null;
   const [, secret = '', path = '/'] = match;
-  return isSecret(secret) && staysOnHost(path) ? { secret, path } : null;
+  return isSecret(secret) ? { secret, path } : null;
 }
 
 function parseRest(rest: string): Pick<Link, 'secret' | 'path'> {
@@ -71,8 +79,9 @@ function parseRest(rest: string): Pick<Link, 'secret' | 'path'> {
   }
   if (version !== '1') throw bad('this link is of a newer kind: update peerage');
   if (hash > 1 || (hash === 1 && rest[0] !== '/')) throw bad('the path of a link follows its secret');
-  const access = splitFragment(fragment);
-  if (access === null) throw bad('the secret of a link is 26 characters of a-z and 2-7, and its path begins with one slash: was it copied whole?');
+  const access = splitAccess(fragment);
+  if (access === null) throw bad('the secret of a link is 26 characters of a-z and 2-7: was it copied whole?');
+  if (!staysOnHost(access.path)) throw bad('the path of a link begins with one slash');
   return access;
 }
 

@@ -58,11 +58,12 @@ export class Exchange {
   /** The peer's request arrived. */
   requested(request: Request, end: boolean): Fault | null {
     this.kind = kindOf(request);
-    this.announced = true;
     this.inbound.phase = 'body';
     this.inbound.messages = this.kind === 'websocket';
     this.inbound.body = requestBody(request);
-    return end ? this.inbound.endWithHead() : null;
+    const fault = end ? this.inbound.endWithHead() : null;
+    this.announced = fault === null;
+    return fault;
   }
 
   /** An interim response arrived. */
