@@ -4,6 +4,8 @@
 //! freshness, refusals; [`registration`] claims a key-shaped id at a server. Nothing here reads a clock or draws randomness: both are arguments.
 
 pub mod caller;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod gate;
 mod key;
 pub mod registration;

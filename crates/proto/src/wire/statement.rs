@@ -493,7 +493,7 @@ mod tests {
             for length in [1usize, 3, 7, 9, 15, 17, 31, 33, 64, 66, 513] {
                 let mut broken = good.clone();
                 broken[index] = vec![b'x'; length];
-                let text = (4..=7).contains(&index);
+                let text = (3..=6).contains(&index);
                 let fine = text && length <= MAX_TEXT;
                 assert_eq!(
                     Statement::parse(&joined(&broken)).is_ok(),

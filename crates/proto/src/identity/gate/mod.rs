@@ -78,8 +78,6 @@ pub struct IncomingOffer<'a> {
     pub src: &'a PeerId,
     /// Its payload.
     pub payload: &'a OfferPayload,
-    /// Hash of the DTLS certificate that this connection will use: the answer states it.
-    pub local: Fingerprint,
 }
 
 /// An offer was let in.
@@ -89,8 +87,8 @@ pub struct Granted {
     pub caller: Caller,
     /// The caller's description; its fingerprint is the stated one.
     pub description: DataDescription,
-    /// What the ANSWER must carry as `peerage`; nothing for an unverified caller.
-    pub answer: Option<Evidence>,
+    /// The offer's statement and its hash; nothing for an unverified caller. [`Gate::answer`] replies to it.
+    offer: Option<(Offer, StatementHash)>,
 }
 
 /// Who is behind a connection.
@@ -271,7 +269,16 @@ impl Gate {
             }
         };
         match self.admit(incoming, &proven, now) {
-            Ok(description) => Ok(self.grant(incoming, proven, description, now, rng)),
+            Ok(description) => {
+                let Proven { offer, hash, key } = proven;
+                let caller = Caller::Verified(key);
+                self.live.insert(connection_key(incoming), caller.clone());
+                Ok(Granted {
+                    caller,
+                    description,
+                    offer: Some((offer, hash)),
+                })
+            }
             Err(reason) => {
                 let reply =
                     self.proven_refusals
@@ -284,6 +291,31 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// What the ANSWER to a granted offer carries as `peerage`: the device's statement about `local`, the certificate of this connection. Nothing
+    /// for an unverified caller.
+    pub fn answer<R: CryptoRng + ?Sized>(
+        &self,
+        granted: &Granted,
+        local: Fingerprint,
+        now: Time,
+        rng: &mut R,
+    ) -> Option<Evidence> {
+        let (offer, hash) = granted.offer.as_ref()?;
+        let answer = Statement::Answer(Answer {
+            key: *self.key.public_key().as_bytes(),
+            fingerprint: local,
+            from: self.device.as_peer_id().clone(),
+            to: offer.from.clone(),
+            connection: offer.connection.clone(),
+            label: offer.label.clone(),
+            kid: offer.kid,
+            time: now,
+            nonce: Nonce::generate(rng),
+            reply: *hash,
+        });
+        Some(self.sign(&answer))
     }
 
     /// What the shell must do; to be drained to `None` after every call.
@@ -418,36 +450,6 @@ impl Gate {
         Ok(description)
     }
 
-    fn grant<R: CryptoRng + ?Sized>(
-        &mut self,
-        incoming: &IncomingOffer<'_>,
-        proven: Proven,
-        description: DataDescription,
-        now: Time,
-        rng: &mut R,
-    ) -> Granted {
-        let Proven { offer, hash, key } = proven;
-        let answer = Statement::Answer(Answer {
-            key: *self.key.public_key().as_bytes(),
-            fingerprint: incoming.local,
-            from: self.device.as_peer_id().clone(),
-            to: offer.from,
-            connection: offer.connection,
-            label: offer.label,
-            kid: offer.kid,
-            time: now,
-            nonce: Nonce::generate(rng),
-            reply: hash,
-        });
-        let caller = Caller::Verified(key);
-        self.live.insert(connection_key(incoming), caller.clone());
-        Granted {
-            caller,
-            description,
-            answer: Some(self.sign(&answer)),
-        }
-    }
-
     /// Asks a proven caller to try again with a nonce of ours in place of the time.
     fn challenge<R: CryptoRng + ?Sized>(
         &mut self,
@@ -498,7 +500,7 @@ impl Gate {
                 Ok(Granted {
                     caller: Caller::Unverified,
                     description,
-                    answer: None,
+                    offer: None,
                 })
             }
             Err(reason) => {
