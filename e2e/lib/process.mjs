@@ -13,10 +13,10 @@ export const PATIENCE = 30_000;
  * @param {string} name shown in failures
  * @param {string} command
  * @param {string[]} args
- * @param {import('node:child_process').SpawnOptions} [options]
+ * @param {import('node:child_process').SpawnOptions & { binary?: boolean }} [options] `binary`: stdout is left to the test
  */
-export function start(owner, name, command, args, options = {}) {
-    const proc = new Proc(name, spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options }));
+export function start(owner, name, command, args, { binary = false, ...options } = {}) {
+    const proc = new Proc(name, spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options }), binary);
     owner.after(() => proc.stop());
     return proc;
 }
@@ -29,11 +29,11 @@ export class Proc {
 
     #watchers = new Set();
 
-    constructor(name, child) {
+    constructor(name, child, binary) {
         this.name = name;
         this.child = child;
         this.pid = child.pid;
-        for (const stream of [child.stdout, child.stderr]) {
+        for (const stream of binary ? [child.stderr] : [child.stdout, child.stderr]) {
             stream?.setEncoding('utf8').on('data', (text) => {
                 this.output += text;
                 this.#changed();

@@ -1,0 +1,418 @@
+// What a hostile server, a stranger and another site's page can try. Each attack must fail, and for the stated reason; README.md says how each
+// of these tests was seen to fail with the check behind it taken out.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { cpSync } from 'node:fs';
+import { after, afterEach, before, suite, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { launch } from '../lib/browser.mjs';
+import { expose, fetched, fetching, folder, serve } from '../lib/peerage.mjs';
+import { shared, until } from '../lib/process.mjs';
+import { relay } from '../lib/relay.mjs';
+import { app, visit, words } from '../lib/shell.mjs';
+import { listen, specialTarget } from '../lib/sites.mjs';
+import { fields, proof, signer, statement, time, unwrap, wrap } from '../lib/statement.mjs';
+
+/** Exit codes of `peerage fetch`. */
+const REFUSED = 6, ABSENT = 8, WRONG_DEVICE = 9, NO_ROUTE = 10;
+
+const OTHER = [...Buffer.alloc(32, 0xab)].map((byte) => byte.toString(16).toUpperCase()).join(':');
+const FINGERPRINT = /a=fingerprint:sha-256 [0-9A-Fa-f:]+\r\n/g;
+
+/** What a server may do to the fingerprint in an SDP, to get between the two ends. */
+const SWAPS = {
+    'swaps the fingerprint in all lines': (sdp) => sdp.replace(FINGERPRINT, `a=fingerprint:sha-256 ${OTHER}\r\n`),
+    'adds a second fingerprint behind the true one': (sdp) => sdp.replace(FINGERPRINT, (line) => `${line}a=fingerprint:sha-256 ${OTHER}\r\n`),
+    'adds a second fingerprint before the true one': (sdp) => sdp.replace(FINGERPRINT, (line) => `a=fingerprint:sha-256 ${OTHER}\r\n${line}`),
+    'adds a fingerprint of another hash': (sdp) => sdp.replace(FINGERPRINT, (line) => `a=fingerprint:sha-512 ${OTHER}:${OTHER}\r\n${line}`),
+    'puts a fingerprint of another hash in its place': (sdp) => sdp.replace(FINGERPRINT, `a=fingerprint:sha-512 ${OTHER}:${OTHER}\r\n`),
+    'states another fingerprint for the whole session': (sdp) => sdp.replace(FINGERPRINT, (line) => line).replace(/m=/, `a=fingerprint:sha-256 ${OTHER}\r\nm=`),
+    'leaves the true one to the session and states another for the media': (sdp) => {
+        const [line] = sdp.match(FINGERPRINT);
+        return `${sdp.replace(FINGERPRINT, '').replace(/m=/, `${line}m=`)}a=fingerprint:sha-256 ${OTHER}\r\n`;
+    },
+};
+
+suite('attacks', () => {
+    const own = shared(after);
+    let server, evil, target, device, browser;
+    before(async () => {
+        server = await serve(own);
+        evil = await relay(own, server);
+        target = await specialTarget(own);
+        device = await expose(own, target.url, { server: evil.url });
+        browser = await launch(own);
+    });
+    afterEach(() => {
+        evil.rewrite = (frame) => [frame];
+    });
+
+    const secret = () => device.link.match(/#1\.([a-z2-7]{26})/)[1];
+    const framesOf = (type, from = 0) => evil.frames.slice(from).map(({ frame }) => frame).filter((frame) => frame.type === type);
+    /** Frames of one kind on their way to the server are changed, or kept back when `change` gives nothing. */
+    const tamper = (type, change) => {
+        evil.rewrite = (frame, way) => {
+            if (way.to !== 'server' || frame.type !== type || !frame.payload) return [frame];
+            const changed = change(structuredClone(frame));
+            return changed ? [changed].flat() : [];
+        };
+    };
+    const withSdp = (change) => (frame) => {
+        if (!frame.payload.sdp) return frame;
+        const before = frame.payload.sdp.sdp;
+        frame.payload.sdp.sdp = change(before);
+        assert.notEqual(frame.payload.sdp.sdp, before, 'the attack found nothing to change');
+        return frame;
+    };
+
+    /** Tries both kinds of callers, each new to the device; neither may get in, and both must say why. */
+    async function bothFail(t, exit, said) {
+        const asked = target.requests.length;
+        const native = await fetched(t, device.link, ['/'], { ms: 90_000 });
+        assert.equal(native.code, exit, native.complaint);
+        assert.equal(native.body, '');
+        // A browser that was never here: a context of its own.
+        const context = await browser.browser.newContext();
+        t.after(() => context.close());
+        const page = await context.newPage();
+        await page.goto(`${device.link}/`);
+        await until(`the page says ${said}`, async () => said.test(await words(page)), { ms: 90_000, every: 200 });
+        assert.equal(page.frames().filter((frame) => /^https?:/.test(frame.url()) && frame !== page.mainFrame()).length, 0, 'no app is shown');
+        assert.deepEqual(target.requests.slice(asked), [], 'nothing reached the target');
+    }
+
+    const DENIED = /does not let you in/, WRONG = /Someone else answers/;
+
+    test('without an attack both get in', async (t) => {
+        assert.equal((await fetched(t, device.link, ['/'])).code, 0);
+        await (await visit(browser, `${device.link}/`)).close();
+    });
+
+    suite('a server between the two ends', () => {
+        for (const [name, swap] of Object.entries(SWAPS)) {
+            test(`that ${name} of the caller is denied by the device`, (t) => {
+                tamper('OFFER', withSdp(swap));
+                return bothFail(t, REFUSED, DENIED);
+            });
+            test(`that ${name} of the device is seen by the caller`, (t) => {
+                tamper('ANSWER', withSdp(swap));
+                return bothFail(t, WRONG_DEVICE, WRONG);
+            });
+        }
+
+        test('that swaps the public key beside an honest MAC is denied by the device', (t) => {
+            const mallory = signer();
+            tamper('OFFER', (frame) => {
+                const values = unwrap(frame.payload.peerage);
+                frame.payload.peerage = wrap({ ...values, key: mallory.point }, mallory, { mac: frame.payload.peerage.mac });
+                return frame;
+            });
+            return bothFail(t, REFUSED, DENIED);
+        });
+
+        test('that takes the signature off an honest MAC is denied by the device', (t) => {
+            tamper('OFFER', (frame) => {
+                frame.payload.peerage.signature = Buffer.alloc(64, 1).toString('base64');
+                return frame;
+            });
+            return bothFail(t, REFUSED, DENIED);
+        });
+
+        test('that puts its own fingerprint into statement and SDP of an OFFER is denied by the device', (t) => {
+            const mallory = signer();
+            tamper('OFFER', (frame) => {
+                const values = unwrap(frame.payload.peerage);
+                frame.payload.peerage = wrap({ ...values, key: mallory.point, fingerprint: Buffer.alloc(32, 0xab) }, mallory, { mac: frame.payload.peerage.mac });
+                return withSdp(SWAPS['swaps the fingerprint in all lines'])(frame);
+            });
+            return bothFail(t, REFUSED, DENIED);
+        });
+
+        test('that answers for the device with a key of its own is seen by the caller', (t) => {
+            const mallory = signer();
+            tamper('ANSWER', (frame) => {
+                const values = unwrap(frame.payload.peerage);
+                frame.payload.peerage = wrap({ ...values, key: mallory.point, fingerprint: Buffer.alloc(32, 0xab) }, mallory);
+                return withSdp(SWAPS['swaps the fingerprint in all lines'])(frame);
+            });
+            return bothFail(t, WRONG_DEVICE, WRONG);
+        });
+
+        test('that replays an old ANSWER is seen by the caller', async (t) => {
+            const mark = evil.frames.length;
+            assert.equal((await fetched(t, device.link, ['/'])).code, 0);
+            const [old] = framesOf('ANSWER', mark);
+            tamper('ANSWER', (frame) => ({ ...old, dst: frame.dst, payload: { ...old.payload, connectionId: frame.payload.connectionId } }));
+            await bothFail(t, WRONG_DEVICE, WRONG);
+        });
+
+        test('that sends a false ANSWER first does not keep the true one out', async (t) => {
+            tamper('ANSWER', (frame) => [withSdp(SWAPS['swaps the fingerprint in all lines'])(structuredClone(frame)), frame]);
+            assert.equal((await fetched(t, device.link, ['/'])).code, 0);
+        });
+
+        test('that invents a refusal only denies', async (t) => {
+            tamper('OFFER', (frame) => {
+                evil.inject(frame.src, { type: 'ANSWER', src: frame.dst, dst: frame.src, payload: { type: 'data', connectionId: frame.payload.connectionId, peerage: { refusal: 'denied' } } });
+                return null;
+            });
+            await bothFail(t, REFUSED, DENIED);
+        });
+
+        test('that drops all ANSWERs gives a reason in bounded time', async (t) => {
+            tamper('ANSWER', () => null);
+            await bothFail(t, NO_ROUTE, /does not answer|No path/);
+        });
+
+        test('that drops all candidates gives a reason in bounded time', { timeout: 280_000 }, async (t) => {
+            tamper('CANDIDATE', () => null);
+            tamperCandidatesInSdp();
+            await bothFail(t, NO_ROUTE, /No path to the device/);
+        });
+
+        function tamperCandidatesInSdp() {
+            const dropFrames = evil.rewrite;
+            const bare = (sdp) => sdp.replace(/a=candidate:.*\r\n/g, '');
+            evil.rewrite = (frame, way) => dropFrames(frame, way).map((kept) => {
+                if (kept.payload?.sdp?.sdp) kept.payload.sdp.sdp = bare(kept.payload.sdp.sdp);
+                return kept;
+            });
+        }
+
+        test('sees no candidate of the caller before the device has proven itself', async (t) => {
+            const mark = evil.frames.length;
+            let early = [];
+            const seen = [];
+            evil.rewrite = (frame, way) => {
+                if (way.to === 'server' && frame.type === 'CANDIDATE' && frame.src !== device.device && !seen.includes('ANSWER')) early.push(frame);
+                if (way.to === 'client' && frame.type === 'ANSWER') seen.push('ANSWER');
+                return [frame];
+            };
+            assert.equal((await fetched(t, device.link, ['/'])).code, 0);
+            assert.deepEqual(early, []);
+            for (const offer of framesOf('OFFER', mark)) assert.doesNotMatch(offer.payload.sdp.sdp, /a=candidate/);
+        });
+    });
+
+    suite('a stranger', () => {
+        /** A bare signalling client: `{ send, frames, next(type) }`. */
+        async function stranger(t, id = randomUUID(), query = '') {
+            const socket = new WebSocket(`${server.url.replace('http', 'ws')}/peerjs?key=peerjs&id=${id}&token=${randomBytes(8).toString('hex')}&version=1.5.5${query}`);
+            t.after(() => socket.terminate());
+            const frames = [];
+            let closed = false;
+            socket.on('message', (data) => frames.push(JSON.parse(String(data))));
+            socket.on('close', () => { closed = true; });
+            socket.on('error', () => { closed = true; });
+            return {
+                id,
+                frames,
+                closed: () => closed,
+                send: (frame) => socket.send(JSON.stringify(frame)),
+                next: (type) => until(`a frame ${type}`, () => frames.find((frame) => frame.type === type)),
+            };
+        }
+
+        const SDP = ['v=0', 'o=- 1 2 IN IP4 127.0.0.1', 's=-', 't=0 0', 'a=group:BUNDLE 0', 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel', 'c=IN IP4 0.0.0.0', 'a=ice-ufrag:abcd',
+            'a=ice-pwd:abcdefghijklmnopqrstuvwx', `a=fingerprint:sha-256 ${OTHER}`, 'a=setup:actpass', 'a=mid:0', 'a=sctp-port:5000', 'a=max-message-size:262144', ''].join('\r\n');
+
+        const offer = (from, connection, member) => ({
+            type: 'OFFER',
+            dst: device.device,
+            payload: { sdp: { type: 'offer', sdp: SDP }, type: 'data', connectionId: connection, label: 'peerage-http', reliable: true, serialization: 'raw', ...(member ? { peerage: member } : {}) },
+        });
+
+        const claims = (from, connection, more) => ({
+            context: 'peerage/1 offer', fingerprint: Buffer.alloc(32, 0xab), from, to: device.device, connection, label: 'peerage-http', kid: '', time: time(), nonce: randomBytes(16), reply: '', ...more,
+        });
+
+        /** All that came back for a connection id: never an SDP, an address or a signature; at most one code. */
+        async function onlyRefused(caller, connection, code) {
+            const answer = await caller.next('ANSWER');
+            assert.deepEqual(answer.payload, { type: 'data', connectionId: connection, peerage: { refusal: code } });
+            // Something of the device that surely comes later than anything about this offer would.
+            const probe = `probe-${randomUUID()}`;
+            caller.send(offer(caller.id, probe));
+            await until('the next refusal', () => caller.frames.find((frame) => frame.payload?.connectionId === probe));
+            assert.deepEqual(caller.frames.filter((frame) => frame.type === 'CANDIDATE'), []);
+            assert.equal(caller.frames.filter((frame) => frame.payload?.connectionId === connection).length, 1);
+            assert.ok(!JSON.stringify(caller.frames).includes('a=ice-ufrag'));
+        }
+
+        test('without a statement gets one refusal code, no SDP and no address', async (t) => {
+            const caller = await stranger(t);
+            await caller.next('OPEN');
+            caller.send(offer(caller.id, 'dc_1'));
+            await onlyRefused(caller, 'dc_1', 'denied');
+        });
+
+        test('with a signature but no link gets one refusal code, no SDP and no address', async (t) => {
+            const caller = await stranger(t);
+            await caller.next('OPEN');
+            const key = signer();
+            caller.send(offer(caller.id, 'dc_1', wrap(claims(caller.id, 'dc_1', { key: key.point }), key)));
+            await onlyRefused(caller, 'dc_1', 'denied');
+        });
+
+        test('with the MAC of a wrong secret is answered as one with an unknown link', async (t) => {
+            const answers = [];
+            for (const wrong of ['a'.repeat(26), secret()]) {
+                const caller = await stranger(t);
+                await caller.next('OPEN');
+                const key = signer();
+                const { kid } = proof(wrong, device.device);
+                const { mac } = proof('b'.repeat(26), device.device);
+                const values = claims(caller.id, 'dc_1', { key: key.point, kid });
+                caller.send(offer(caller.id, 'dc_1', wrap(values, key, { mac: mac(statement(values)).toString('base64') })));
+                await onlyRefused(caller, 'dc_1', 'denied');
+                answers.push((await caller.next('ANSWER')).payload);
+            }
+            assert.deepEqual(answers[0], answers[1]);
+        });
+
+        test('with the secret is answered: the attacks above fail for what they change, not for being ours', async (t) => {
+            const caller = await stranger(t);
+            await caller.next('OPEN');
+            const key = signer();
+            const { kid, mac } = proof(secret(), device.device);
+            const values = claims(caller.id, 'dc_1', { key: key.point, kid });
+            caller.send(offer(caller.id, 'dc_1', wrap(values, key, { mac: mac(statement(values)).toString('base64') })));
+            const { payload } = await caller.next('ANSWER');
+            assert.match(payload.sdp.sdp, /a=ice-ufrag/);
+            const answer = fields(Buffer.from(payload.peerage.statement, 'base64'));
+            assert.equal(String(answer.context), 'peerage/1 answer');
+            assert.deepEqual(answer.reply, createHash('sha256').update(statement(values)).digest());
+        });
+
+        test('who replays an OFFER of the past is told that it is stale, and gets no SDP', async (t) => {
+            const mark = evil.frames.length;
+            assert.equal((await fetched(t, device.link, ['/'])).code, 0);
+            const [old] = framesOf('OFFER', mark);
+            const caller = await stranger(t, old.src);
+            await caller.next('OPEN');
+            caller.send({ type: 'OFFER', dst: old.dst, payload: old.payload });
+            const { payload } = await caller.next('ANSWER');
+            assert.equal(payload.peerage.refusal, 'stale');
+            assert.equal(payload.sdp, undefined);
+        });
+
+        for (const [name, shift] of [['six minutes ago', -6], ['six minutes ahead', 6]]) {
+            test(`with the secret and a clock ${name} gets in with the nonce of the refusal, once`, async (t) => {
+                const caller = await stranger(t);
+                await caller.next('OPEN');
+                const key = signer();
+                const { kid, mac } = proof(secret(), device.device);
+                const call = (connection, more) => {
+                    const values = claims(caller.id, connection, { key: key.point, kid, time: time(Date.now() + shift * 60_000), ...more });
+                    caller.send(offer(caller.id, connection, wrap(values, key, { mac: mac(statement(values)).toString('base64') })));
+                    return until(`an answer for ${connection}`, () => caller.frames.find((frame) => frame.type === 'ANSWER' && frame.payload.connectionId === connection));
+                };
+                const refused = await call('dc_1');
+                assert.equal(refused.payload.peerage.refusal, 'stale');
+                const { nonce } = fields(Buffer.from(refused.payload.peerage.statement, 'base64'));
+                assert.ok((await call('dc_2', { reply: nonce })).payload.sdp);
+                assert.equal((await call('dc_3', { reply: nonce })).payload.peerage.refusal, 'stale', 'the nonce is spent');
+            });
+        }
+
+        test('cannot register a key-shaped id', async (t) => {
+            const squatter = await stranger(t, signer().id);
+            const error = await squatter.next('ERROR');
+            assert.match(error.payload.msg, /This id belongs to a key: proof required/);
+            await until('the socket is closed', squatter.closed);
+        });
+
+        test('cannot register a key-shaped id with a proof by another key', async (t) => {
+            const mallory = signer();
+            const victim = signer().id;
+            const bytes = statement({ context: 'peerage/1 register', key: mallory.point, host: '127.0.0.1', id: victim, token: 'x', time: time() });
+            const query = `&proof=${bytes.toString('base64url')}.${mallory.sign(bytes).toString('base64url')}`;
+            const squatter = await stranger(t, victim, query);
+            await squatter.next('ERROR');
+        });
+
+        test('who holds a device id by its own half-open socket is evicted by the owner', async (t) => {
+            const state = folder(t);
+            const first = await expose(t, target.url, { server: server.url, state });
+            const copy = folder(t);
+            cpSync(state, copy, { recursive: true });
+            first.proc.freeze();
+            const second = await expose(t, target.url, { server: server.url, state: copy });
+            assert.equal(second.link, first.link);
+            assert.equal((await fetched(t, second.link, ['/'])).code, 0);
+        });
+    });
+
+    suite('a link', () => {
+        const spoilt = {
+            'with a wrong secret': (link) => link.replace(/#1\.[a-z2-7]{26}/, `#1.${'a'.repeat(26)}`),
+            'without its secret': (link) => link.replace(/#.*/, ''),
+        };
+        for (const [name, spoil] of Object.entries(spoilt)) {
+            test(`${name} lets nobody in`, async (t) => {
+                const native = await fetched(t, spoil(device.link), ['/']);
+                assert.equal(native.code, REFUSED, native.complaint);
+                const context = await browser.browser.newContext();
+                t.after(() => context.close());
+                const page = await context.newPage();
+                await page.goto(spoil(device.link));
+                await until('the page says why', async () => /does not let you in|Open the link/.test(await words(page)));
+            });
+        }
+
+        test('with a shortened secret is told from a wrong one before anyone is asked', async (t) => {
+            const short = device.link.slice(0, -1);
+            const mark = evil.frames.length;
+            const native = await fetched(t, short, ['/']);
+            assert.equal(native.code, 2, native.complaint);
+            const context = await browser.browser.newContext();
+            t.after(() => context.close());
+            const page = await context.newPage();
+            await page.goto(short);
+            await until('the page says why', async () => /not complete/.test(await words(page)));
+            assert.deepEqual(framesOf('OFFER', mark), []);
+        });
+    });
+
+    suite('a page of another site', () => {
+        test('cannot post to the app', async (t) => {
+            await (await visit(browser, `${device.link}/`)).close();
+            const site = await listen(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(`<!doctype html>
+                <form method="post" action="${new URL(device.link).origin}/echo"><input name="word" value="forged"></form>`));
+            const asked = target.requests.length;
+            const page = await browser.tab(site.url);
+            await page.evaluate(() => document.forms[0].submit());
+            await until('an answer that is not the app\'s', async () => new URL(page.url()).origin !== new URL(site.url).origin && (await words(page)).length > 0);
+            assert.deepEqual(target.requests.slice(asked).filter((line) => line.startsWith('POST')), []);
+            await page.close();
+        });
+
+        test('cannot post to the app without saying where it comes from, unless the person agrees', async (t) => {
+            await (await visit(browser, `${device.link}/`)).close();
+            const site = await listen(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html', 'referrer-policy': 'no-referrer' }).end(`<!doctype html>
+                <form method="post" action="${new URL(device.link).origin}/echo"><input name="word" value="forged"></form>`));
+            const asked = target.requests.length;
+            const page = await browser.tab(site.url);
+            await page.evaluate(() => document.forms[0].submit());
+            await until('a question', async () => (await page.getByRole('button').count()) > 0);
+            assert.deepEqual(target.requests.slice(asked).filter((line) => line.startsWith('POST')), []);
+            await page.close();
+        });
+
+        test('cannot ask for anything by fetch, image or frame', async (t) => {
+            await (await visit(browser, `${device.link}/`)).close();
+            const { origin } = new URL(device.link);
+            const site = await listen(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>other</title>'));
+            const asked = target.requests.length;
+            const page = await browser.tab(site.url);
+            await page.evaluate(async (origin) => {
+                await fetch(`${origin}/echo`, { method: 'POST', mode: 'no-cors', body: 'forged' }).catch(() => {});
+                await new Promise((resolve) => Object.assign(new Image(), { onload: resolve, onerror: resolve, src: `${origin}/second` }));
+                await new Promise((resolve) => document.body.append(Object.assign(document.createElement('iframe'), { onload: resolve, src: `${origin}/second` })));
+            }, origin);
+            assert.deepEqual(target.requests.slice(asked), []);
+            await page.close();
+        });
+    });
+});
