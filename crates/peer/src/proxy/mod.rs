@@ -1,1 +1,159 @@
-//! To be written.
+//! What a device exposes, and nothing else: requests of a link become requests to one fixed target.
+//!
+//! The owner names the target once. Scheme, host, port and base path are fixed by that; nothing in a request changes
+//! them. Refused here, whatever the target would have made of it: paths that climb above the target's root under any
+//! reading of them, CONNECT and TRACE, and requests that another site's page caused, except links that somebody
+//! followed.
+
+mod answer;
+mod body;
+mod folder;
+mod path;
+mod site;
+mod target;
+mod tls;
+mod upstream;
+
+use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use url::Url;
+
+use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
+pub use self::{
+    body::Body,
+    target::{HttpTarget, Target, TargetError},
+    tls::{CertificateError, NamedCertificates},
+};
+use crate::http::ResetCode;
+
+/// Passes requests to one target. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Proxy(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sites: Sites,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http(Box<Upstream>),
+    Folder(Folder),
+}
+
+/// How a [`Proxy`] behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a target may take until its answer begins, not counting the time that a request body flows.
+    /// Default 60 s, as reverse proxies have it.
+    pub head_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A target that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The folder cannot be opened.
+    #[error("cannot open the folder: {0}")]
+    Folder(#[from] io::Error),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS for the target: {0}")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Proxy {
+    /// A proxy for a target. `origin` is the device's own in browsers: requests that carry another one are another
+    /// site's.
+    ///
+    /// # Errors
+    /// The folder cannot be opened, or TLS cannot be set up. A web app that is down is no error.
+    pub fn new(target: Target, origin: &Url, settings: &Settings) -> Result<Self, ProxyError> {
+        let (sites, kind) = match target {
+            Target::Http(target) => (
+                Sites::new(origin, Some((target.origin(), target.base.clone()))),
+                Kind::Http(Box::new(
+                    Upstream::new(target, settings.head_timeout)
+                        .map_err(|e| ProxyError::Tls(e.into()))?,
+                )),
+            ),
+            Target::Folder(path) => (Sites::new(origin, None), Kind::Folder(Folder::open(&path)?)),
+        };
+        Ok(Self(Arc::new(Inner { sites, kind })))
+    }
+
+    /// Answers one request. Never fails: what goes wrong becomes an answer with the field `peerage-error`.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if let Some(response) = self.refuse(&request) {
+            return response;
+        }
+        match &self.0.kind {
+            Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
+            Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
+        }
+    }
+
+    /// The rules that hold for every kind of target.
+    fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        let refuse = |status, code, text: &str| Some(refusal(status, code, text));
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ResetCode::Refused,
+                "This method is not forwarded.",
+            );
+        }
+        let uri = request.uri();
+        if uri.scheme().is_some() || uri.authority().is_some() || !uri.path().starts_with('/') {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Malformed,
+                "A request names a path only: where it goes is the owner's choice.",
+            );
+        }
+        if path::climbs(uri.path()) || path::has_controls(uri.path()) {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Refused,
+                "This path leads out of what the owner exposed.",
+            );
+        }
+        if self.0.sites.is_forged(request.method(), request.headers()) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                ResetCode::Refused,
+                "Another site's page caused this request: it was not forwarded.",
+            );
+        }
+        None
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for Proxy
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        let proxy = self.clone();
+        Box::pin(async move { Ok(proxy.answer(request).await) })
+    }
+}

@@ -1,0 +1,176 @@
+//! Does a request path stay inside what the owner exposed, whoever decodes it, and however?
+//!
+//! Servers differ in what they decode: `%2e%2e`, `..%2f`, `%252e`, `..\`, `..;x`, overlong UTF-8. The question here is
+//! not what a path means but whether it climbs above its root under *any* of these readings.
+
+/// How often an escape may hide another one (`%25252e`) before the path is refused for it.
+const ROUNDS: usize = 4;
+
+/// Whether a path (origin-form, without its query) may lead above the root under some reading of it.
+///
+/// A raw segment goes down by one at most, and only if no reading finds `..` in it; it goes up by as many `..` as the
+/// most generous reading finds. `a/../b` is fine, `a%2fb/../../c` is not.
+pub(super) fn climbs(path: &str) -> bool {
+    let mut depth: usize = 0;
+    for segment in path.split('/') {
+        let Some(decoded) = decode_all(segment.as_bytes()) else {
+            return true;
+        };
+        let ups = parts(&decoded).filter(|part| is_parent(part)).count();
+        if ups > 0 {
+            match depth.checked_sub(ups) {
+                Some(left) => depth = left,
+                None => return true,
+            }
+        } else if !is_here(&decoded) {
+            depth += 1;
+        }
+    }
+    false
+}
+
+/// Whether a path holds octets that no honest path has: encoded control characters.
+pub(super) fn has_controls(path: &str) -> bool {
+    decode_all(path.as_bytes()).is_none_or(|octets| octets.iter().any(|&o| o < 0x20 || o == 0x7f))
+}
+
+fn parts(segment: &[u8]) -> impl Iterator<Item = &[u8]> {
+    segment.split(|&octet| octet == b'/' || octet == b'\\')
+}
+
+/// `..`, also with the path parameters that some servers cut off (`..;jsessionid=1`).
+fn is_parent(part: &[u8]) -> bool {
+    without_parameters(part) == b".."
+}
+
+/// A segment that leads nowhere: empty or `.`.
+fn is_here(segment: &[u8]) -> bool {
+    matches!(without_parameters(segment), b"" | b".")
+}
+
+fn without_parameters(part: &[u8]) -> &[u8] {
+    part.split(|&octet| octet == b';')
+        .next()
+        .unwrap_or_default()
+}
+
+/// Undoes escapes until nothing changes; `None` when they nest deeper than any honest path.
+fn decode_all(octets: &[u8]) -> Option<Vec<u8>> {
+    let mut octets = octets.to_vec();
+    for _ in 0..ROUNDS {
+        let decoded = decode_once(&octets);
+        if decoded == octets {
+            return Some(octets);
+        }
+        octets = decoded;
+    }
+    None
+}
+
+/// Undoes one layer: `%2e`, `%u002e` and overlong UTF-8 of one ASCII octet (`c0 ae`).
+fn decode_once(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some((&first, tail)) = rest.split_first() {
+        let (octet, after) = match rest {
+            [b'%', b'u' | b'U', b'0', b'0', high, low, after @ ..] => (hex(*high, *low), after),
+            [b'%', high, low, after @ ..] => (hex(*high, *low), after),
+            [lead @ (0xc0 | 0xc1), next @ 0x80..=0xbf, after @ ..] => {
+                (Some((lead & 1) << 6 | (next & 0x3f)), after)
+            }
+            _ => (None, tail),
+        };
+        match octet {
+            Some(octet) => (out.push(octet), rest = after),
+            None => (out.push(first), rest = tail),
+        };
+    }
+    out
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |c: u8| {
+        char::from(c)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_ordinary_apps_stay_inside() {
+        for path in [
+            "/",
+            "/index.html",
+            "/a/../b",
+            "/a/b/../../c",
+            "/.hidden",
+            "/...",
+            "/..a",
+            "/a..b/..c",
+            "/100%25",
+            "/caf%c3%a9",
+            "/%e9t%e9",
+            "/a%2fb",
+            "/%",
+            "/%zz",
+            "/a;v=1/../b",
+            "//",
+        ] {
+            assert!(!climbs(path), "{path} stays inside");
+            assert!(!has_controls(path), "{path} has no controls");
+        }
+    }
+
+    #[test]
+    fn parent_segments_in_every_encoding_are_seen_to_climb() {
+        for path in [
+            "/..",
+            "/../x",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/%2e./x",
+            "/..%2fx",
+            "/..%2Fetc%2fpasswd",
+            "/..\\x",
+            "/..%5cx",
+            "/%2e%2e%5cx",
+            "/a/..%2f..%2fx",
+            "/a/..\\..\\x",
+            "/%252e%252e/x",
+            "/%25252e%25252e/x",
+            "/..%252fx",
+            "/..;/x",
+            "/..;a=b/x",
+            "/%2e%2e%3b/x",
+            "/%c0%ae%c0%ae/x",
+            "/..%c0%afx",
+            "/..%c1%9cx",
+            "/%u002e%u002e/x",
+            "/./../x",
+            "//../x",
+            "/%2e/../x",
+            "/a%2fb/../../x",
+            "/a%5cb/../../x",
+            "/a/../../x",
+        ] {
+            assert!(climbs(path), "{path} climbs");
+        }
+    }
+
+    #[test]
+    fn escapes_nested_beyond_reason_count_as_climbing() {
+        assert!(climbs("/%25252525252e"));
+    }
+
+    #[test]
+    fn encoded_controls_are_seen() {
+        for path in ["/a%00.txt", "/a%0d%0aset-cookie:x", "/%250a", "/%7f"] {
+            assert!(has_controls(path), "{path}");
+        }
+    }
+}
