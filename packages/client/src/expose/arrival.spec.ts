@@ -1,0 +1,22 @@
+import { describe, expect, it } from 'vitest';
+import { arrived } from './arrival.js';
+
+const SECRET = 'abcdefghijklmnopqrstuvwxyz';
+const at = (fragment: string) => arrived(`http://device.localhost:9000/${fragment}`);
+
+describe('arrived', () => {
+  it('takes_secret_and_path_from_a_link', () => {
+    expect(at(`#1.${SECRET}`)).toEqual({ secret: SECRET, address: '/' });
+    expect(at(`#1.${SECRET}/a/b?c=1#/route`)).toEqual({ secret: SECRET, address: '/a/b?c=1#/route' });
+  });
+
+  it('leaves_the_fragments_of_the_app_alone', () => {
+    for (const fragment of ['', '#', '#/route', '#1.short', `#2.${SECRET}`, `#1.${SECRET}x`]) expect(at(fragment)).toBeNull();
+  });
+
+  it('never_leads_out_of_the_app', () => {
+    for (const path of ['//elsewhere.example/x', '/\\elsewhere.example', '/__peerage/worker.js', '/x/../__peerage/', '//[']) {
+      expect(at(`#1.${SECRET}${path}`)).toEqual({ secret: SECRET, address: '/' });
+    }
+  });
+});

@@ -1,0 +1,189 @@
+/** Holds the origin's one link: makes it, makes it again when it is lost, and says how it stands. */
+import { type Code, PeerageError } from '../error.js';
+import type { HttpLink } from '../fetch/exchange.js';
+import type { LinkProof } from '../identity/proof.js';
+import type { LinkState, OpenLink } from '../transport/link.js';
+import { backoff, SETTLED_MS } from './backoff.js';
+import type { LinkStatus } from './messages.js';
+import { explain } from './states.js';
+
+/** What a holder needs of its surroundings. */
+export interface Surroundings {
+  /** One attempt; every wait in it is bounded. */
+  call(proof: LinkProof | null, onState: (state: LinkState) => void, signal: AbortSignal): Promise<OpenLink>;
+  /** The proof of a link that was opened and not yet used. */
+  pending(): Promise<LinkProof | null>;
+  drop(proof: LinkProof): Promise<void>;
+  /** Whether the device knows this browser, as far as the browser knows. */
+  granted(): Promise<boolean>;
+  saveGrant(): Promise<void>;
+  onStatus(status: LinkStatus): void;
+}
+
+/** How long an exchange waits for a link that is being made. Longer than a reconnect, shorter than a person's patience. */
+const LINK_WAIT_MS = 30_000;
+/** How often the round trip is looked at. */
+const MEASURE_MS = 5_000;
+
+export class Holder {
+  readonly #around: Surroundings;
+  readonly #end = new AbortController();
+  #status: LinkStatus = { is: 'connecting', step: 'starting' };
+  #link: OpenLink | null = null;
+  #wake: () => void = () => {};
+  readonly #waiting = new Set<{ open: (link: HttpLink) => void; fail: (error: PeerageError) => void }>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  get status(): LinkStatus {
+    return this.#status;
+  }
+
+  /** Runs until `close`. */
+  async run(): Promise<void> {
+    let failures = 0;
+    while (!this.#end.signal.aborted) {
+      const outcome = await this.#attempt();
+      if (this.#end.signal.aborted) {
+        if (typeof outcome === 'object') outcome.close();
+        break;
+      }
+      if (outcome === 'no-link') {
+        this.#tell({ is: 'no-link' });
+        this.#failWaiting('denied');
+        await this.#sleep(null);
+        continue;
+      }
+      let code: Code;
+      if (typeof outcome === 'object') {
+        const since = performance.now();
+        code = await this.#use(outcome);
+        if (this.#end.signal.aborted) break;
+        if (performance.now() - since >= SETTLED_MS) failures = 0;
+        // The loss of a link that worked is answered by an attempt at once.
+        if (failures++ === 0) continue;
+      } else {
+        code = outcome;
+        failures++;
+      }
+      if (explain(code).again) {
+        const delay = backoff(failures, Math.random());
+        this.#tell({ is: 'waiting', code, at: Date.now() + delay });
+        await this.#sleep(delay);
+      } else {
+        this.#tell({ is: 'failed', code });
+        this.#failWaiting(code);
+        await this.#sleep(null);
+      }
+    }
+    this.#failWaiting('gone');
+  }
+
+  /** The next attempt now, if one is being waited for. */
+  retry(): void {
+    this.#wake();
+  }
+
+  close(): void {
+    this.#end.abort();
+    this.#link?.close();
+    this.#wake();
+  }
+
+  /** The link, as soon as it is open. Rejects with `PeerageError` when it fails for good or takes too long. */
+  link(): Promise<HttpLink> {
+    if (this.#link !== null) return Promise.resolve(this.#link);
+    if (this.#status.is === 'failed') return Promise.reject(failure(this.#status.code));
+    if (this.#status.is === 'no-link') return Promise.reject(failure('denied'));
+    return new Promise((resolve, reject) => {
+      const entry = {
+        open: (link: HttpLink) => (settle(), resolve(link)),
+        fail: (error: PeerageError) => (settle(), reject(error)),
+      };
+      const limit = setTimeout(() => entry.fail(failure(this.#status.is === 'waiting' ? this.#status.code : 'no-answer')), LINK_WAIT_MS);
+      const settle = (): void => {
+        clearTimeout(limit);
+        this.#waiting.delete(entry);
+      };
+      this.#waiting.add(entry);
+    });
+  }
+
+  async #attempt(): Promise<OpenLink | Code | 'no-link'> {
+    this.#tell({ is: 'connecting', step: 'starting' });
+    try {
+      const proof = await this.#around.pending();
+      const granted = await this.#around.granted();
+      if (proof === null && !granted) return 'no-link';
+      try {
+        return await this.#call(proof);
+      } catch (error) {
+        if (proof === null || PeerageError.codeOf(error) !== 'denied') throw error;
+        // This link lets nobody in, but an earlier one may have let this browser in.
+        await this.#around.drop(proof);
+        if (!granted) throw error;
+        return await this.#call(null);
+      }
+    } catch (error) {
+      const code = PeerageError.codeOf(error);
+      if (code === 'internal') console.error('peerage:', error);
+      return code;
+    }
+  }
+
+  async #call(proof: LinkProof | null): Promise<OpenLink> {
+    const link = await this.#around.call(proof, (step) => step !== 'open' && this.#tell({ is: 'connecting', step }), this.#end.signal);
+    if (proof !== null) {
+      await this.#around.saveGrant();
+      await this.#around.drop(proof);
+    }
+    return link;
+  }
+
+  /** Until the link is gone; returns why. */
+  async #use(link: OpenLink): Promise<Code> {
+    this.#link = link;
+    for (const { open } of [...this.#waiting]) open(link);
+    const measure = async (): Promise<void> => {
+      const [route, roundTrip] = await Promise.all([link.route().catch(() => null), link.roundTrip().catch(() => null)]);
+      if (this.#link === link) this.#tell({ is: 'open', route, roundTrip });
+    };
+    this.#tell({ is: 'open', route: null, roundTrip: null });
+    void measure();
+    const timer = setInterval(() => void measure(), MEASURE_MS);
+    try {
+      return await link.closed;
+    } finally {
+      clearInterval(timer);
+      this.#link = null;
+    }
+  }
+
+  #tell(status: LinkStatus): void {
+    this.#status = status;
+    this.#around.onStatus(status);
+  }
+
+  #failWaiting(code: Code): void {
+    for (const { fail } of [...this.#waiting]) fail(failure(code));
+  }
+
+  /** Until `retry`, `close` or, unless null, `ms`. */
+  #sleep(ms: number | null): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = ms === null ? undefined : setTimeout(() => this.#wake(), ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#wake = () => {};
+        resolve();
+      };
+      if (this.#end.signal.aborted) this.#wake();
+    });
+  }
+}
+
+function failure(code: Code): PeerageError {
+  return new PeerageError(code, explain(code).title);
+}

@@ -1,0 +1,82 @@
+/**
+ * Everything that the parts of the page say to each other: shell pages, the service worker, and shells among themselves.
+ *
+ * The worker and an open page may be of different releases for a while. `hello` and `welcome` never change their shape; each names
+ * the version its sender speaks, and a page that meets a worker of another version fetches the new one and reloads once. All
+ * other messages are of the one version and are dropped when it differs.
+ */
+import type { Code } from '../error.js';
+import type { Field } from '../fetch/exchange.js';
+
+/** Raise it with every change of a message below. */
+export const VERSION = 1;
+
+/** From a shell to the worker, by `ServiceWorker.postMessage`. */
+export type ToWorker =
+  /** Asks who is there; answered by `welcome` to the sender. */
+  | { readonly type: 'hello'; readonly version: number }
+  /** The sender has the link. Its death frees the lock `holderLock(holder)`, which it held before it said this. */
+  | { readonly type: 'holder'; readonly version: number; readonly holder: string }
+  /** Keeps the worker running while exchanges do: a browser may stop a worker that hears of nothing for 30 s. */
+  | { readonly type: 'ping'; readonly version: number };
+
+/** From the worker to a shell, by `Client.postMessage`. */
+export type ToShell =
+  | { readonly type: 'welcome'; readonly version: number }
+  /** Whoever has the link answers with `holder`: a worker that was stopped has forgotten it. */
+  | { readonly type: 'who'; readonly version: number }
+  /**
+   * Run this exchange. Ports come along: `ports[0]` for the answer (`HolderSays`, then the response body as pulled) and, where
+   * `body` is true, `ports[1]` where the request body can be pulled.
+   */
+  | {
+      readonly type: 'exchange';
+      readonly version: number;
+      readonly method: string;
+      readonly path: string;
+      readonly fields: readonly Field[];
+      readonly body: boolean;
+    };
+
+/** On `ports[0]` of an exchange, before the body: `taken` at once, then one of the others. */
+export type HolderSays =
+  | { readonly type: 'taken' }
+  | { readonly type: 'head'; readonly status: number; readonly fields: readonly Field[] }
+  | { readonly type: 'failed'; readonly code: Code };
+
+/** On a port with a body, from its reader: one `pull` at a time, each answered by one `BodySays`. */
+export type ReaderSays = { readonly type: 'pull' } | { readonly type: 'cancel' };
+
+/** On a port with a body, to its reader. The buffer of a piece is transferred, not copied. */
+export type BodySays =
+  | { readonly type: 'piece'; readonly data: ArrayBuffer }
+  | { readonly type: 'end' }
+  | { readonly type: 'broken'; readonly code: Code };
+
+/** How the link stands, as the holder tells the other tabs of the origin. */
+export type LinkStatus =
+  | { readonly is: 'connecting'; readonly step: 'starting' | 'signalling' | 'calling' | 'verifying' | 'connecting' }
+  | { readonly is: 'open'; readonly route: 'direct' | 'relayed' | null; readonly roundTrip: number | null }
+  /** Another attempt follows by itself: at `at` (milliseconds as of `Date.now`), or earlier when someone asks. */
+  | { readonly is: 'waiting'; readonly code: Code; readonly at: number }
+  /** No attempt follows unless someone asks. */
+  | { readonly is: 'failed'; readonly code: Code }
+  /** This browser was never here with a link that holds a secret. */
+  | { readonly is: 'no-link' };
+
+/** Among the shells of one origin, over the `BroadcastChannel` of that name. */
+export const GOSSIP = `peerage/${VERSION}`;
+export type Gossip =
+  /** How does the link stand? The holder answers with `status`. */
+  | { readonly type: 'ask' }
+  | { readonly type: 'status'; readonly status: LinkStatus }
+  /** Someone wants the next attempt now. A new proof may have been stored (`pending.ts`). */
+  | { readonly type: 'retry' };
+
+/** Held by the shell that has, or makes, the origin's one link. */
+export const LINK_LOCK = 'peerage/link';
+
+/** Held by that shell for as long as it lives: whoever is granted it knows that the holder is gone. */
+export function holderLock(holder: string): string {
+  return `peerage/holder/${holder}`;
+}

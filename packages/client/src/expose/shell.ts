@@ -1,0 +1,218 @@
+/**
+ * The shell: the page of the tab. It takes the secret out of the address, gets the service worker in place, has the link or finds the tab
+ * that has it, and then shows the app in a frame.
+ */
+import { PeerageError } from '../error.js';
+import { proofFromSecret } from '../identity/proof.js';
+import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
+import { isDeviceId } from '../protocol/id.js';
+import { openLink } from '../transport/link.js';
+import { type Arrived, arrived } from './arrival.js';
+import { Exchanges } from './exchanges.js';
+import { AppHistory } from './history.js';
+import { Holder } from './holder.js';
+import { GOSSIP, type Gossip, type LinkStatus, type ToShell, VERSION } from './messages.js';
+import { Mirror } from './mirror.js';
+import { addPending, dropPending, lastPending } from './pending.js';
+import { passMessagesOn } from './popups.js';
+import { tellWorker, workerReady } from './registration.js';
+import { awaitLink, takeLink } from './role.js';
+import { OWN_PATH } from './route.js';
+import { obstacle, panel } from './states.js';
+import { View } from './view.js';
+
+const CONFIG_MS = 10_000;
+/** A tab that is asked every so often and does not answer twice is not able to have the link. */
+const ASK_MS = 5_000;
+
+const device = location.hostname.split('.')[0] ?? '';
+const gossip = new BroadcastChannel(GOSSIP);
+const view = new View(device, retry);
+let holder: Holder | null = null;
+let status: LinkStatus = { is: 'connecting', step: 'starting' };
+let workerIsReady = false;
+let app: AppHistory | null = null;
+/** Questions to the tab that has the link since its last answer. */
+let unanswered = 0;
+
+function start(): void {
+  const hindrance = obstacle({
+    secure: isSecureContext && 'subtle' in crypto,
+    serviceWorker: 'serviceWorker' in navigator && 'locks' in navigator,
+    webRtc: 'RTCPeerConnection' in globalThis,
+    device: isDeviceId(device),
+    framed: top !== self,
+  });
+  if (hindrance !== null) {
+    view.show(hindrance);
+    return;
+  }
+  listen();
+  heard(status);
+  const proven = prove(arrived(location.href));
+  void proven.then(() => awaitLink(navigator.locks, hold)).catch(fault);
+  // The secret stays in the address until the worker is there: an address without it, loaded again before, would reach the server.
+  void Promise.all([workerReady(), proven]).then(() => {
+    cleanAddress();
+    workerIsReady = true;
+    showApp();
+  }, workerFailed);
+}
+
+/** The secret becomes a proof that cannot be read. */
+async function prove(link: Arrived | null): Promise<void> {
+  if (link === null) return;
+  await addPending(await proofFromSecret(link.secret, device));
+  tell({ type: 'retry' });
+}
+
+function cleanAddress(): void {
+  const link = arrived(location.href);
+  if (link !== null) history.replaceState(null, '', link.address);
+}
+
+function listen(): void {
+  gossip.onmessage = ({ data }: MessageEvent<Gossip>) => {
+    if (data.type === 'status') {
+      unanswered = 0;
+      if (holder === null) heard(data.status);
+    } else if (data.type === 'ask') {
+      if (holder !== null) tell({ type: 'status', status });
+    } else holder?.retry();
+  };
+  const exchanges = new Exchanges(
+    () => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now')),
+    () => tellWorker({ type: 'ping', version: VERSION }),
+  );
+  navigator.serviceWorker.addEventListener('message', ({ data, ports }: MessageEvent<ToShell>) => {
+    if (data.version !== VERSION) return;
+    if (data.type === 'who') announce();
+    else if (data.type === 'exchange' && ports[0]) exchanges.begin(data, ports[0], ports[1]);
+  });
+  navigator.serviceWorker.addEventListener('controllerchange', announce);
+  navigator.serviceWorker.startMessages();
+
+  addEventListener('online', wake);
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState !== 'visible') return;
+    wake();
+    question();
+  });
+  setInterval(question, ASK_MS);
+  question();
+  // A link opened in this very tab changes no more than the fragment. The app must not follow there: this listener comes before its.
+  addEventListener('popstate', () => {
+    const link = arrived(location.href);
+    cleanAddress();
+    void prove(link).catch(fault);
+  });
+  addEventListener('pagehide', () => holder?.close());
+  addEventListener('pageshow', (event) => event.persisted && location.reload());
+}
+
+/** A tab without the link asks the one that has it; where that one is stuck, this one takes over. */
+function question(): void {
+  if (holder !== null || document.visibilityState !== 'visible') return;
+  if (unanswered >= 2) {
+    unanswered = 0;
+    takeLink(navigator.locks);
+    return;
+  }
+  unanswered++;
+  tell({ type: 'ask' });
+}
+
+let name = '';
+function announce(): void {
+  if (holder !== null) tellWorker({ type: 'holder', version: VERSION, holder: name });
+}
+
+async function hold(given: string, end: AbortSignal): Promise<void> {
+  const own = new Holder({
+    async call(proof, onState, signal) {
+      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(signal)]);
+      const server = new URL(OWN_PATH, location.href);
+      server.protocol = server.protocol === 'https:' ? 'wss:' : 'ws:';
+      return openLink({ device, server, identity, proof, iceServers, onState, signal });
+    },
+    pending: lastPending,
+    drop: dropPending,
+    granted: () => hasGrant(device),
+    saveGrant: () => saveGrant(device),
+    onStatus: (now) => {
+      if (holder !== own) return;
+      heard(now);
+      tell({ type: 'status', status: now });
+    },
+  });
+  holder = own;
+  name = given;
+  announce();
+  end.addEventListener('abort', () => own.close());
+  await own.run();
+  if (holder === own) holder = null;
+}
+
+/** Fetched for each attempt: what it names for relays may be short-lived. */
+async function configuredIceServers(signal: AbortSignal): Promise<RTCIceServer[]> {
+  try {
+    const response = await fetch(`${OWN_PATH}config.json`, { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(CONFIG_MS)]) });
+    const config: unknown = response.ok ? await response.json() : null;
+    const servers = typeof config === 'object' && config !== null && 'iceServers' in config ? config.iceServers : null;
+    if (Array.isArray(servers)) return servers as RTCIceServer[];
+  } catch (error) {
+    throw new PeerageError(signal.aborted ? 'cancelled' : 'unreachable-server', 'the server gave no configuration', { cause: error });
+  }
+  throw new PeerageError('unreachable-server', 'the server gave no configuration');
+}
+
+function heard(now: LinkStatus): void {
+  status = now;
+  view.status(now);
+  showApp();
+}
+
+/** As soon as there is a link, and a worker that asks for it. */
+function showApp(): void {
+  if (app !== null || !workerIsReady || status.is !== 'open') return;
+  const frame = document.createElement('iframe');
+  // Random: a name that others know could be the target of their links and forms.
+  frame.name = crypto.randomUUID();
+  frame.title = 'The app';
+  frame.allow = 'autoplay; camera; clipboard-read; clipboard-write; display-capture; fullscreen; gamepad; geolocation; microphone; midi; picture-in-picture; screen-wake-lock; xr-spatial-tracking';
+  const mirror = new Mirror(document.querySelector<HTMLLinkElement>('link[rel=icon]') ?? document.createElement('link'));
+  app = new AppHistory(frame, (document) => mirror.follow(document));
+  passMessagesOn(frame);
+  document.body.prepend(frame);
+  app.show(location.href);
+  frame.focus();
+  view.appShown();
+  view.status(status);
+}
+
+function retry(): void {
+  holder?.retry();
+  tell({ type: 'retry' });
+}
+
+/** The network, or the person, is back: an attempt that is being waited for need not wait any longer. */
+function wake(): void {
+  if (status.is === 'waiting') retry();
+}
+
+function tell(said: Gossip): void {
+  gossip.postMessage(said);
+}
+
+function workerFailed(error: unknown): void {
+  console.error('peerage:', error);
+  const hindrance = panel({ is: 'failed', code: 'unreachable-server' });
+  if (hindrance !== null) view.show({ ...hindrance, text: 'This page could not be prepared, because a part of it did not come.', action: null });
+}
+
+function fault(error: unknown): void {
+  console.error('peerage:', error);
+  heard({ is: 'failed', code: PeerageError.codeOf(error) });
+}
+
+start();

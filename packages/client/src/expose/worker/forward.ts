@@ -1,0 +1,172 @@
+/** One request, carried to the device by the tab that has the link. */
+import { type Code, PeerageError } from '../../error.js';
+import type { Field, Puller } from '../../fetch/exchange.js';
+import { fromStream, measured, toStream } from '../body.js';
+import { originForm, planResponse, requestFields, UnknownCoding } from '../headers.js';
+import { insertAfterPrologue } from '../html-insert.js';
+import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
+import { PortPuller, serveBody } from '../pull-port.js';
+import { wantedName, withWantedName } from '../download.js';
+import type { Holders } from './holders.js';
+import type { Kept } from './kept.js';
+import { leavePage, shimTag } from './pages.js';
+
+declare const self: ServiceWorkerGlobalScope;
+
+/**
+ * How long the holder may take to say that it has the request. It says so at once unless its page is busy: the app runs in the same
+ * thread. From then on the link's own liveness and the holder's lock bound the wait.
+ */
+const TAKEN_MS = 15_000;
+
+/** These end an exchange without the target's having a part in it; a request that changes nothing may be sent again. */
+const WORTH_ANOTHER_TRY: ReadonlySet<Code> = new Set(['gone', 'lost', 'closed']);
+
+/** Rejects with `PeerageError`. `kept`: what to send in the place of this navigation. */
+export async function forward(request: Request, kept: Kept | null, holders: Holders): Promise<Response> {
+  const url = new URL(request.url);
+  const method = kept?.method ?? request.method;
+  const navigation = request.mode === 'navigate';
+  const { body, length } = await requestBody(request, kept);
+  const fields = requestFields(
+    {
+      url,
+      method,
+      mode: request.mode,
+      destination: request.destination,
+      cache: request.cache,
+      referrer: kept?.referrer ?? request.referrer,
+      fields: kept?.fields ?? [...request.headers],
+      languages: self.navigator.languages,
+      userAgent: self.navigator.userAgent,
+    },
+    length,
+  );
+  const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields, body: body !== null };
+
+  let answer: Answer;
+  try {
+    answer = await ask(holders, message, body, request.signal);
+  } catch (error) {
+    const repeatable = body === null && (method === 'GET' || method === 'HEAD');
+    if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
+    answer = await ask(holders, message, null, request.signal);
+  }
+  return respond(answer, url, method, navigation);
+}
+
+type ExchangeMessage = Extract<ToShell, { type: 'exchange' }>;
+
+interface Answer {
+  readonly status: number;
+  readonly fields: readonly Field[];
+  readonly body: PortPuller;
+}
+
+async function requestBody(request: Request, kept: Kept | null): Promise<{ body: Puller | null; length: number | null }> {
+  if (kept !== null) return { body: fromStream(kept.body.stream()), length: kept.body.size };
+  if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
+  if ('body' in Request.prototype) {
+    // No body at all has a length too: without one, many targets answer a POST with 411.
+    if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
+    return measured(fromStream(request.body as ReadableStream<Uint8Array<ArrayBuffer>>));
+  }
+  const blob = await (request as Request).blob();
+  return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
+}
+
+/** Hands the exchange to the holder and waits for the head of its answer. */
+async function ask(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+  const holder = await holders.find();
+  const answers = new MessageChannel();
+  const ports = [answers.port2];
+  if (body !== null) {
+    const bodies = new MessageChannel();
+    serveBody(bodies.port1, body);
+    ports.push(bodies.port2);
+  }
+  const port = answers.port1;
+  return new Promise<Answer>((resolve, reject) => {
+    const settle = (): void => {
+      clearTimeout(untaken);
+      forget();
+      signal.removeEventListener('abort', aborted);
+    };
+    const fail = (code: Code, why: string): void => {
+      settle();
+      port.postMessage({ type: 'cancel' } satisfies ReaderSays);
+      port.close();
+      body?.cancel();
+      reject(new PeerageError(code, why));
+    };
+    const aborted = (): void => fail('cancelled', 'the page gave up');
+    const untaken = setTimeout(() => fail('timeout', 'the tab that has the link does not react'), TAKEN_MS);
+    const forget = holder.onDeath(() => queueMicrotask(() => fail('gone', 'the tab that had the link is gone')));
+    signal.addEventListener('abort', aborted);
+    port.onmessage = ({ data }: MessageEvent<HolderSays>) => {
+      switch (data.type) {
+        case 'taken':
+          clearTimeout(untaken);
+          return;
+        case 'failed':
+          fail(data.code, 'the device was not reached');
+          return;
+        case 'head': {
+          settle();
+          const end = (): void => {
+            unwatch();
+            signal.removeEventListener('abort', cancel);
+          };
+          const puller = new PortPuller(port, end);
+          const cancel = (): void => puller.cancel();
+          const unwatch = holder.onDeath(() => puller.fail('gone'));
+          signal.addEventListener('abort', cancel);
+          resolve({ status: data.status, fields: data.fields, body: puller });
+        }
+      }
+    };
+    holder.client.postMessage(message, ports);
+  });
+}
+
+function respond(answer: Answer, url: URL, method: string, navigation: boolean): Response {
+  const leaving = navigation ? foreignTarget(answer, url) : null;
+  if (leaving !== null) {
+    answer.body.cancel();
+    return leavePage(leaving);
+  }
+  const plan = planned(answer, method, navigation);
+  const headers = new Headers();
+  for (const [name, value] of plan.headers) headers.append(name, value);
+  const name = navigation ? wantedName(url) : null;
+  if (name !== null) withWantedName(headers, name);
+
+  if (!plan.body) {
+    answer.body.cancel();
+    return new Response(null, { status: plan.status, headers });
+  }
+  let stream = toStream(answer.body);
+  for (const coding of plan.decode) stream = stream.pipeThrough(new DecompressionStream(coding));
+  if (plan.shim !== undefined) stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(plan.shim))));
+  return new Response(stream, { status: plan.status, headers });
+}
+
+function planned(answer: Answer, method: string, navigation: boolean): ReturnType<typeof planResponse> {
+  try {
+    return planResponse(answer.status, answer.fields, method, navigation);
+  } catch (error) {
+    answer.body.cancel();
+    if (error instanceof UnknownCoding) throw new PeerageError('broken', error.message);
+    throw error;
+  }
+}
+
+/** Where a redirect leads to, if that is another site: it is shown in the tab, as it may refuse to be framed. */
+function foreignTarget({ status, fields }: Answer, url: URL): string | null {
+  if (![301, 302, 303, 307, 308].includes(status)) return null;
+  const location = fields.find(([name]) => name === 'location')?.[1];
+  if (location === undefined || !URL.canParse(location, url)) return null;
+  const target = new URL(location, url);
+  const web = target.protocol === 'http:' || target.protocol === 'https:';
+  return web && target.origin !== url.origin ? target.href : null;
+}
