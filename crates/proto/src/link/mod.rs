@@ -546,7 +546,7 @@ impl Link {
 /// What an answer says to a caller who believes the server: a device may refuse it, any other answer is taken.
 fn stock_verdict(answer: &AnswerPayload) -> Result<Verdict, CloseReason> {
     match &answer.sdp {
-        Some(sdp) => DataDescription::parse(&sdp.sdp)
+        Some(sdp) => DataDescription::parse_stock(&sdp.sdp)
             .map(Verdict::Accepted)
             .map_err(CloseReason::Description),
         None => {

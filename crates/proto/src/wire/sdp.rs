@@ -151,10 +151,28 @@ impl DataDescription {
     /// # Errors
     /// The text is no such description. In particular: two distinct fingerprints, at whatever level, or one that is not SHA-256.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
+        Self::read(text, Found::default())
+    }
+
+    /// Reads a description of a peer that brings no statement, as [`parse`](Self::parse) does, but for one thing: fingerprints by other hashes
+    /// beside the SHA-256 are skipped. aiortc writes three.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_stock(text: &str) -> Result<Self, SdpError> {
+        Self::read(
+            text,
+            Found {
+                skip_other_hashes: true,
+                ..Found::default()
+            },
+        )
+    }
+
+    fn read(text: &str, mut found: Found) -> Result<Self, SdpError> {
         if text.len() > MAX_SDP {
             return Err(SdpError::TooLong);
         }
-        let mut found = Found::default();
         for (index, line) in text
             .strip_suffix('\n')
             .unwrap_or(text)
@@ -260,6 +278,7 @@ impl DataDescription {
 /// What was found so far.
 #[derive(Default)]
 struct Found {
+    skip_other_hashes: bool,
     in_media: bool,
     ice_ufrag: Option<String>,
     ice_pwd: Option<String>,
@@ -312,7 +331,10 @@ impl Found {
     fn attribute(&mut self, attribute: &str) -> Result<(), SdpError> {
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
         match name {
-            "fingerprint" => once(&mut self.fingerprint, "fingerprint", fingerprint(value)?),
+            "fingerprint" => match fingerprint(value) {
+                Err(SdpError::Hash) if self.skip_other_hashes => Ok(()),
+                read => once(&mut self.fingerprint, "fingerprint", read?),
+            },
             "ice-ufrag" => once(
                 &mut self.ice_ufrag,
                 "ice-ufrag",

@@ -429,7 +429,7 @@ impl Gate {
         self.freshness
             .accept(&proven.offer, proven.hash, now)
             .map_err(Reason::Stale)?;
-        let description = read_offer(incoming.payload)?;
+        let description = DataDescription::parse(offer_sdp(incoming.payload)?)?;
         if description.fingerprint() != proven.offer.fingerprint {
             return Err(Reason::Fingerprint);
         }
@@ -516,7 +516,7 @@ impl Gate {
         if !self.config.unverified || incoming.payload.label.as_deref() == Some(HTTP_LABEL) {
             return Err(Reason::Unverified);
         }
-        let description = read_offer(incoming.payload)?;
+        let description = DataDescription::parse_stock(offer_sdp(incoming.payload)?)?;
         // An unproven offer must not push out a proven connection of the same name.
         if self.live.contains_key(&connection_key(incoming))
             || self.live.len() >= self.config.connections
@@ -569,11 +569,11 @@ impl Reason {
     }
 }
 
-fn read_offer(payload: &OfferPayload) -> Result<DataDescription, Reason> {
+fn offer_sdp(payload: &OfferPayload) -> Result<&str, Reason> {
     if payload.connection_type != ConnectionType::Data || payload.sdp.kind != "offer" {
         return Err(Reason::Mismatch("type"));
     }
-    Ok(DataDescription::parse(&payload.sdp.sdp)?)
+    Ok(&payload.sdp.sdp)
 }
 
 fn refused(incoming: &IncomingOffer<'_>, reason: Reason, reply: bool) -> Refused {
