@@ -7,7 +7,7 @@ export type { Field };
 /** A body read by pull: nothing is sent that nobody asked for. */
 export interface Puller {
   /**
-   * The next piece, never empty; `null` at the end. Rejects with `PeerageError` when the exchange breaks.
+   * The next piece, never empty; `null` at the end. Rejects with `PeerageError` when the exchange breaks. One at a time.
    * A piece of a response is the only view of its buffer: whoever pulled it may transfer that.
    */
   pull(): Promise<Uint8Array<ArrayBuffer> | null>;

@@ -1,59 +1,67 @@
 /**
  * The one session description that exists here: a single section that carries data channels (RFC 8841). What is received is read by a strict grammar, what is
- * applied is written from scratch, so nothing in a received text can reach the browser but the values below.
+ * applied is written from scratch, so nothing of a received text reaches the browser but the values below.
  */
+import { cleanCandidate } from './candidate.js';
+
 type Octets = Uint8Array<ArrayBuffer>;
 
-/** Characters of a description at most: 64 KiB. A browser's data offer has about 600. */
-export const MAX_SDP = 65_536;
+/** Longest description, in characters. Browsers write about 500 for a data connection. */
+export const MAX_SDP = 16 * 1024;
+/** Most lines of a description. */
+const MAX_LINES = 256;
+/** Most candidates read from a description; further ones are dropped. */
+const MAX_CANDIDATES = 64;
+const U64_MAX = 2n ** 64n - 1n;
 
+/** Who sends the first DTLS message (RFC 8842 section 4.1). */
 export type Setup = 'actpass' | 'active' | 'passive';
 
 export interface DataDescription {
-  /** 4 to 256 ice-chars (RFC 8839 section 5.4). */
-  readonly ufrag: string;
+  /** 4 to 256 ice-chars. */
+  readonly iceUfrag: string;
   /** 22 to 256 ice-chars. */
-  readonly password: string;
+  readonly icePwd: string;
+  readonly iceLite: boolean;
+  /** Whether the sender takes and sends candidates afterwards. */
+  readonly trickle: boolean;
   readonly setup: Setup;
+  /** The media section's name: candidates are given with it. */
   readonly mid: string;
-  /** Octets; 65,535 when absent from the text, 0 means any size (RFC 8841 section 6). */
-  readonly maxMessageSize: number;
   readonly sctpPort: number;
-  /** SHA-256 of the certificate: the only fingerprint in the text. */
+  /** Largest message that the sender takes, in octets; 0 means any. */
+  readonly maxMessageSize: bigint;
+  /** SHA-256, the one distinct fingerprint of the text. It came by the server: it is worth nothing before it is compared with a signed one. */
   readonly fingerprint: Octets;
+  readonly candidates: readonly string[];
 }
 
-/** `null` when the text breaks the grammar, has no or more than one distinct fingerprint, or one that is not SHA-256. */
+/** `null` when the text is no such description; in particular with two distinct fingerprints, at whatever level, or one that is not SHA-256. */
 export function parseSdp(text: string): DataDescription | null {
-  if (text.length > MAX_SDP) return null;
-  const values = collect(text);
-  if (values === null) return null;
-  const ufrag = one(values, 'ice-ufrag', /^[A-Za-z0-9+/]{4,256}$/);
-  const password = one(values, 'ice-pwd', /^[A-Za-z0-9+/]{22,256}$/);
-  const setup = one(values, 'setup', /^(?:actpass|active|passive)$/) as Setup | null;
-  const mid = one(values, 'mid', /^[!#-'*+\-.0-9A-Z^-~]{1,32}$/);
-  const sctpPort = number(values, 'sctp-port', 5000, 65_535);
-  const maxMessageSize = number(values, 'max-message-size', 65_535, 2 ** 32 - 1);
-  const fingerprint = parseFingerprint(one(values, 'fingerprint', /^[^ ]+ [0-9A-Fa-f:]+$/));
-  if (ufrag === null || password === null || setup === null || mid === null) return null;
-  if (sctpPort === null || sctpPort === 0 || maxMessageSize === null || fingerprint === null) return null;
-  return { ufrag, password, setup, mid, sctpPort, maxMessageSize, fingerprint };
+  const lines = (text.endsWith('\n') ? text.slice(0, -1) : text).split('\n');
+  if (text.length > MAX_SDP || lines.length > MAX_LINES) return null;
+  const found = new Found();
+  for (const [index, line] of lines.entries()) {
+    if (!found.line(index, line.endsWith('\r') ? line.slice(0, -1) : line)) return null;
+  }
+  return found.finish();
 }
 
-/** A whole description with these values and nothing else. */
-export function emitSdp(description: DataDescription): string {
-  const { ufrag, password, setup, mid, sctpPort, maxMessageSize, fingerprint } = description;
+/** A description with the values read, without candidates. `fingerprint` is the verified one. */
+export function emitSdp(description: DataDescription, fingerprint: Octets, setup: Setup): string {
+  const { iceUfrag, icePwd, iceLite, trickle, mid, sctpPort, maxMessageSize } = description;
   return [
     'v=0',
-    'o=- 1 1 IN IP4 0.0.0.0',
+    'o=- 1 1 IN IP4 127.0.0.1',
     's=-',
     't=0 0',
     `a=group:BUNDLE ${mid}`,
+    ...(iceLite ? ['a=ice-lite'] : []),
     'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
     'c=IN IP4 0.0.0.0',
-    `a=ice-ufrag:${ufrag}`,
-    `a=ice-pwd:${password}`,
-    'a=ice-options:trickle',
+    `a=ice-ufrag:${iceUfrag}`,
+    `a=ice-pwd:${icePwd}`,
+    ...(trickle ? ['a=ice-options:trickle'] : []),
     `a=fingerprint:sha-256 ${formatFingerprint(fingerprint)}`,
     `a=setup:${setup}`,
     `a=mid:${mid}`,
@@ -68,50 +76,90 @@ export function formatFingerprint(fingerprint: Octets): string {
   return Array.from(fingerprint, (octet) => octet.toString(16).padStart(2, '0').toUpperCase()).join(':');
 }
 
-/** Attributes that are read, at either level: the values each has, repetitions of the same value counted once. */
-const READ = ['ice-ufrag', 'ice-pwd', 'setup', 'mid', 'sctp-port', 'max-message-size', 'fingerprint'] as const;
-type Attribute = (typeof READ)[number];
-type Values = ReadonlyMap<Attribute, ReadonlySet<string>>;
+/** Attributes with a value that may stand at both levels, if it is the same one. */
+const GRAMMAR: Readonly<Record<string, RegExp>> = {
+  // Another hash than SHA-256 is refused, not skipped: whoever reads the text otherwise must not see another fingerprint than we do.
+  fingerprint: /^sha-256 (?:[0-9a-f]{2}:){31}[0-9a-f]{2}$/i,
+  'ice-ufrag': /^[A-Za-z0-9+/]{4,256}$/,
+  'ice-pwd': /^[A-Za-z0-9+/]{22,256}$/,
+  setup: /^(?:actpass|active|passive)$/,
+  // A token of RFC 8866, without the characters that nobody puts into a name; Chromium takes at most 16.
+  mid: /^[A-Za-z0-9._+-]{1,16}$/,
+  'sctp-port': /^[0-9]{1,20}$/,
+  'max-message-size': /^[0-9]{1,20}$/,
+};
 
-function collect(text: string): Values | null {
-  const values = new Map<Attribute, Set<string>>();
-  let sections = 0;
-  const lines = text.split(/\r?\n/);
-  if (lines.pop() !== '' || lines[0] !== 'v=0') return null;
-  for (const line of lines) {
-    if (!/^[a-z]=[^\r\0]*$/.test(line)) return null;
-    if (line.startsWith('m=')) {
-      sections++;
-      if (!/^m=application [0-9]{1,5} (?:UDP|TCP)\/DTLS\/SCTP webrtc-datachannel$/.test(line)) return null;
-    }
-    // Matched without regard to case: browsers might, so a differently written second fingerprint must not slip by.
-    const match = /^a=([^:]+):\s*(.*?)\s*$/.exec(line);
-    const name = match?.[1]?.trim().toLowerCase() as Attribute | undefined;
-    if (match === null || name === undefined || !READ.includes(name)) continue;
-    const value = name === 'fingerprint' ? (match[2] ?? '').toLowerCase() : (match[2] ?? '');
-    const known = values.get(name);
-    if (known === undefined) values.set(name, new Set([value]));
-    else known.add(value);
+class Found {
+  readonly #values = new Map<string, string>();
+  readonly #candidates: string[] = [];
+  #inMedia = false;
+  #iceLite = false;
+  #trickle = false;
+
+  line(index: number, line: string): boolean {
+    if (!/^[a-z]=[^\p{Cc}]*$/u.test(line) || (index === 0) !== (line === 'v=0')) return false;
+    const value = line.slice(2);
+    if (line.startsWith('m=')) return this.#media(value);
+    return line.startsWith('a=') ? this.#attribute(value) : true;
   }
-  return sections === 1 ? values : null;
+
+  finish(): DataDescription | null {
+    const [iceUfrag, icePwd, setup, mid, print] = ['ice-ufrag', 'ice-pwd', 'setup', 'mid', 'fingerprint'].map((name) => this.#values.get(name));
+    if (!this.#inMedia || iceUfrag === undefined || icePwd === undefined || setup === undefined || mid === undefined || print === undefined) return null;
+    const port = this.#values.get('sctp-port');
+    if (port === undefined) return null;
+    return {
+      iceUfrag,
+      icePwd,
+      iceLite: this.#iceLite,
+      trickle: this.#trickle,
+      setup: setup as Setup,
+      mid,
+      sctpPort: Number(port),
+      // RFC 8841 section 6.1.
+      maxMessageSize: BigInt(this.#values.get('max-message-size') ?? 65_536),
+      fingerprint: Uint8Array.from(print.slice('sha-256 '.length).split(':'), (pair) => Number.parseInt(pair, 16)),
+      candidates: this.#candidates,
+    };
+  }
+
+  #media(value: string): boolean {
+    // Port 0 is a section that the sender refuses (RFC 8866 section 5.14).
+    const port = /^application ([0-9]{1,20}) (?:UDP|TCP)\/DTLS\/SCTP webrtc-datachannel$/.exec(value)?.[1];
+    if (this.#inMedia || port === undefined || Number(port) < 1 || Number(port) > 65_535) return false;
+    this.#inMedia = true;
+    return true;
+  }
+
+  #attribute(attribute: string): boolean {
+    const colon = attribute.indexOf(':');
+    const name = colon < 0 ? attribute : attribute.slice(0, colon);
+    const value = colon < 0 ? '' : attribute.slice(colon + 1);
+    if (name === 'ice-lite') this.#iceLite = true;
+    if (name === 'ice-options') this.#trickle ||= value.split(' ').includes('trickle');
+    if (name === 'candidate' && this.#candidates.length < MAX_CANDIDATES) {
+      const candidate = cleanCandidate(attribute);
+      if (candidate !== null) this.#candidates.push(candidate);
+    }
+    return Object.hasOwn(GRAMMAR, name) ? this.#once(name, value) : true;
+  }
+
+  /** Keeps a value; the same one again, at session and media level, is no contradiction. */
+  #once(name: string, text: string): boolean {
+    if (GRAMMAR[name]?.test(text) !== true) return false;
+    const value = canonical(name, text);
+    const known = this.#values.get(name);
+    if (value === null || (known !== undefined && known !== value)) return false;
+    this.#values.set(name, value);
+    return true;
+  }
 }
 
-/** The only value of an attribute. */
-function one(values: Values, name: Attribute, grammar: RegExp): string | null {
-  const all = values.get(name);
-  if (all === undefined || all.size !== 1) return null;
-  const [value = ''] = all;
-  return grammar.test(value) ? value : null;
-}
-
-function number(values: Values, name: Attribute, absent: number, max: number): number | null {
-  if (!values.has(name)) return absent;
-  const digits = one(values, name, /^[0-9]{1,10}$/);
-  return digits === null || Number(digits) > max ? null : Number(digits);
-}
-
-function parseFingerprint(value: string | null): Octets | null {
-  const match = /^sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})$/.exec(value ?? '');
-  if (match?.[1] === undefined) return null;
-  return Uint8Array.from(match[1].split(':'), (pair) => Number.parseInt(pair, 16));
+/** One text for one value; `null` for a number out of range. */
+function canonical(name: string, text: string): string | null {
+  if (name === 'fingerprint') return text.toLowerCase();
+  if (name !== 'sctp-port' && name !== 'max-message-size') return text;
+  const number = BigInt(text);
+  const fits = name === 'sctp-port' ? number >= 1n && number <= 65_535n : number <= U64_MAX;
+  return fits ? String(number) : null;
 }

@@ -1,4 +1,5 @@
 /** PeerJS frames, and what two peers tell each other inside them. Unknown members are ignored, nothing that is received is trusted to have a shape. */
+import { cleanCandidate, MAX_CANDIDATE } from './candidate.js';
 import { MAX_ID } from './id.js';
 import { MAX_SDP } from './sdp.js';
 
@@ -11,8 +12,8 @@ const KINDS: ReadonlySet<string> = new Set<Kind>([
 
 /** Longest frame in characters, either direction. */
 const MAX_FRAME = 2 * 1024 * 1024;
-/** Longest candidate line; usual are 100 characters. */
-const MAX_CANDIDATE = 4096;
+/** Longest text of an ERROR that is shown. */
+const MAX_MESSAGE = 256;
 /** Longest base64 text of a `peerage` member: that of a statement of 4 KiB. */
 const MAX_ENCODED = 5464;
 
@@ -40,7 +41,7 @@ export function emitFrame(kind: Kind, dst?: string, payload?: unknown): string {
 
 /** The text of an ERROR or ID-TAKEN frame. */
 export function messageOf(frame: Frame): string | null {
-  return asText(asObject(frame.payload)?.['msg'], MAX_CANDIDATE);
+  return asText(asObject(frame.payload)?.['msg'], MAX_MESSAGE);
 }
 
 /** The `peerage` member (`identity.md` section 4): base64 texts as they came. */
@@ -88,12 +89,12 @@ export interface CandidatePayload {
   };
 }
 
-/** `null` for what is no candidate of a data connection, and for the empty one that marks the end. */
+/** `null` for what is no candidate that a data connection can use, and for the empty one that marks the end. */
 export function parseCandidate(payload: unknown): CandidatePayload | null {
   const outer = asObject(payload);
   const connectionId = asText(outer?.['connectionId'], MAX_ID);
   const inner = asObject(outer?.['candidate']);
-  const candidate = asText(inner?.['candidate'], MAX_CANDIDATE);
+  const candidate = cleanCandidate(asText(inner?.['candidate'], MAX_CANDIDATE) ?? '');
   if (outer === null || inner === null || connectionId === null || candidate === null || outer['type'] !== 'data') return null;
   const index = inner['sdpMLineIndex'];
   const sdpMLineIndex = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index <= 65_535 ? index : null;
@@ -104,8 +105,8 @@ export function parseCandidate(payload: unknown): CandidatePayload | null {
   };
 }
 
-/** The payload of a CANDIDATE frame, members in PeerJS's order. */
-export function emitCandidate({ candidate, connectionId }: CandidatePayload): unknown {
+/** The payload of a CANDIDATE frame, members in PeerJS's order; `candidate` as the browser writes it to JSON. */
+export function emitCandidate(candidate: unknown, connectionId: string): unknown {
   return { candidate, type: 'data', connectionId };
 }
 

@@ -1,0 +1,149 @@
+/** The browser's WebRTC connection to a device: one ordered, reliable channel, a description that is built here and not taken from the wire. */
+import { PeerageError } from '../error.js';
+import { sha256 } from '../identity/key.js';
+import { areEqual } from '../identity/caller.js';
+import { emitSdp, formatFingerprint, parseSdp, type DataDescription } from '../protocol/sdp.js';
+import type { CandidatePayload } from '../protocol/signal.js';
+import { Deferred } from './wait.js';
+
+type Octets = Uint8Array<ArrayBuffer>;
+type Candidate = CandidatePayload['candidate'];
+
+/** A connection that its ICE calls disconnected may heal by itself; longer than this it is given up. */
+const DISCONNECTED_MAX = 15_000;
+/** Candidates of the other side that wait for its description at most. */
+const CANDIDATES_MAX = 64;
+
+export class Connection {
+  readonly channel: RTCDataChannel;
+  readonly #pc: RTCPeerConnection;
+  readonly #opened = new Deferred<void>();
+  readonly #broken = new Deferred<void>();
+  /** Ours, until the other side has proven itself: addresses are not for strangers. */
+  #held: RTCIceCandidate[] | null = [];
+  /** Theirs, until there is a description to add them to. */
+  #early: Candidate[] | null = [];
+  #release: ((candidate: RTCIceCandidate) => void) | null = null;
+  #disconnected: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(label: string, iceServers: readonly RTCIceServer[]) {
+    this.#pc = new RTCPeerConnection({ iceServers: [...iceServers] });
+    this.channel = this.#pc.createDataChannel(label, { ordered: true });
+    this.channel.binaryType = 'arraybuffer';
+    this.channel.addEventListener('open', () => this.#opened.resolve());
+    this.#pc.addEventListener('icecandidate', ({ candidate }) => this.#gathered(candidate));
+    this.#pc.addEventListener('connectionstatechange', () => this.#changed());
+  }
+
+  /** Resolves when the channel is open; rejects with `no-route` or `wrong-device` when there is no way left to it. Bound the wait. */
+  get opened(): Promise<void> {
+    return this.#opened.promise;
+  }
+
+  /** Resolves when the path to the other side is lost for good. */
+  get broken(): Promise<void> {
+    return this.#broken.promise;
+  }
+
+  /** Our description, without candidates, and the fingerprint in it. Gathering begins, and its candidates are held back. */
+  async offer(): Promise<{ readonly sdp: string; readonly fingerprint: Octets }> {
+    const offer = await this.#pc.createOffer();
+    const sdp = offer.sdp ?? '';
+    const description = parseSdp(sdp);
+    if (description === null || description.candidates.length > 0) throw new PeerageError('unsupported', 'this browser describes connections in an unknown way');
+    await this.#pc.setLocalDescription(offer);
+    return { sdp, fingerprint: description.fingerprint };
+  }
+
+  /** Applies a verified description and lets our candidates go, from now on as they come. */
+  async accept(description: DataDescription, release: (candidate: RTCIceCandidate) => void): Promise<void> {
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp: emitSdp(description, description.fingerprint, description.setup) });
+    this.#release = release;
+    for (const candidate of this.#held ?? []) release(candidate);
+    this.#held = null;
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const candidate of early) this.add(candidate);
+    for (const candidate of description.candidates) this.add({ candidate, sdpMid: description.mid, sdpMLineIndex: 0 });
+  }
+
+  /** A candidate of the other side's; one that the browser cannot use is no loss. */
+  add(candidate: Candidate): void {
+    if (this.#early !== null) {
+      if (this.#early.length < CANDIDATES_MAX) this.#early.push(candidate);
+    } else {
+      this.#pc.addIceCandidate(candidate).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Whether the certificate of the handshake is the one with this fingerprint. The browser has compared it with the description before; this is a second look. `true`
+   * where the browser shows it in no way (Firefox), and its own comparison is all there is.
+   */
+  async hasCertificate(fingerprint: Octets): Promise<boolean> {
+    const [der] = this.#pc.sctp?.transport.getRemoteCertificates?.() ?? [];
+    if (der !== undefined) return areEqual(await sha256(der), fingerprint);
+    const stats = await this.#stats();
+    const certificate = stats.get(String(transportOf(stats)?.['remoteCertificateId']));
+    return certificate === undefined || String(certificate['fingerprint']).toUpperCase() === formatFingerprint(fingerprint);
+  }
+
+  /** Whether packets now go straight to the other side or through a relay. */
+  async route(): Promise<'direct' | 'relayed'> {
+    const stats = await this.#stats();
+    const pair = selectedPair(stats);
+    const isRelay = (id: unknown) => stats.get(String(id))?.['candidateType'] === 'relay';
+    return isRelay(pair?.['localCandidateId']) || isRelay(pair?.['remoteCandidateId']) ? 'relayed' : 'direct';
+  }
+
+  /** Milliseconds, by ICE; `null` when the browser has no figure. */
+  async roundTrip(): Promise<number | null> {
+    const seconds = selectedPair(await this.#stats())?.['currentRoundTripTime'];
+    return typeof seconds === 'number' ? seconds * 1000 : null;
+  }
+
+  close(): void {
+    clearTimeout(this.#disconnected);
+    this.#pc.close();
+  }
+
+  #gathered(candidate: RTCIceCandidate | null): void {
+    if (candidate === null || candidate.candidate === '') return;
+    if (this.#release !== null) this.#release(candidate);
+    else this.#held?.push(candidate);
+  }
+
+  #changed(): void {
+    const state = this.#pc.connectionState;
+    clearTimeout(this.#disconnected);
+    if (state === 'disconnected') this.#disconnected = setTimeout(() => this.#broken.resolve(), DISCONNECTED_MAX);
+    if (state !== 'failed') return;
+    // With a path that works, what failed is the handshake upon it: another certificate than the stated one.
+    const hasPath = ['connected', 'completed'].includes(this.#pc.iceConnectionState);
+    this.#opened.reject(
+      hasPath
+        ? new PeerageError('wrong-device', 'who answers on the path to the device has another certificate than the device stated')
+        : new PeerageError('no-route', 'no path to the device was found'),
+    );
+    this.#broken.resolve();
+  }
+
+  /** Statistics as plain records: the standard's types leave out what browsers have. */
+  async #stats(): Promise<Stats> {
+    const stats = new Map<string, Readonly<Record<string, unknown>>>();
+    (await this.#pc.getStats()).forEach((value: Readonly<Record<string, unknown>>, id) => stats.set(id, value));
+    return stats;
+  }
+}
+
+type Stats = ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+
+function transportOf(stats: Stats): Readonly<Record<string, unknown>> | undefined {
+  return [...stats.values()].find((entry) => entry['type'] === 'transport');
+}
+
+function selectedPair(stats: Stats): Readonly<Record<string, unknown>> | undefined {
+  const selected = stats.get(String(transportOf(stats)?.['selectedCandidatePairId']));
+  // Firefox names no selected pair in its transport.
+  return selected ?? [...stats.values()].find((entry) => entry['type'] === 'candidate-pair' && entry['nominated'] === true && entry['state'] === 'succeeded');
+}
