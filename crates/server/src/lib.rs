@@ -1,1 +1,36 @@
-//! TODO
+//! The server of Peerage: PeerJS signalling that stock clients use unmodified, and one web origin per device with the page that opens it.
+//!
+//! It brokers connections and sees who calls whom; what peers say to each other goes past it. It stores nothing.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), peerage_server::BindError> {
+//! use peerage_server::{Config, Server};
+//!
+//! let server = Server::bind(Config::default()).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.run(std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`router`] gives the same service for an [`axum`] application of your own.
+
+mod bundle;
+mod config;
+mod host;
+mod outbox;
+mod pace;
+mod routes;
+mod server;
+mod socket;
+mod state;
+mod switchboard;
+pub mod testing;
+mod tls;
+
+pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use peerage_proto::signal::Config as SignalConfig;
+pub use routes::router;
+pub use server::{BindError, Server};
+pub use state::State;
+pub use tls::TlsError;

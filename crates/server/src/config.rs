@@ -1,0 +1,236 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use peerage_proto::signal;
+use serde::Serialize;
+
+/// Everything that can be set. Checked once, by [`Server::bind`](crate::Server::bind) or [`State::new`](crate::State::new).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. Default `127.0.0.1:9000`: the stock server's port, but open to this machine only until its owner says otherwise. Port 0 takes
+    /// any free one.
+    pub listen: SocketAddr,
+    /// The name under which the server is reached, without port; devices are then at `<device id>.<domain>`. Default none: only at
+    /// `<device id>.localhost`, which always works on this machine. Behind a proxy it is also what device keys are proven against.
+    pub domain: Option<String>,
+    /// Serves https and wss. Default none: browsers treat `*.localhost` as secure without it, any other name needs it.
+    pub tls: Option<TlsFiles>,
+    /// Limits and times of the signalling itself.
+    pub signal: signal::Config,
+    /// Whether `GET /KEY/peers` lists all ids. Default no, as the stock server: an id is what it takes to call someone.
+    pub discovery: bool,
+    /// Which web pages may use the HTTP interface. Default all, as the stock server: it holds nothing that a page's user would have to protect.
+    pub cors: Cors,
+    /// STUN and TURN servers that pages on device origins are told of. Default none: no third party hears of a connection unasked.
+    pub ice_servers: Vec<IceServer>,
+    /// TCP connections at a time. Default 100,000, an idle one holds about 20 kB. Further ones are closed at once.
+    pub connections: usize,
+    /// Longest time for a TLS handshake, and again for the head of a request. Default 10 s: enough for a phone at the edge of its network.
+    pub handshake: Duration,
+    /// Longest life of a connection that is no WebSocket. Default 60 s: it lets no client hold a connection by reading slowly, and a browser that
+    /// wants another one opens it.
+    pub http_lifetime: Duration,
+    /// Messages a second that are taken from one WebSocket in the long run. Default 200, some 15 connections set up at a time. What comes faster is
+    /// read later, not lost: TCP holds the sender back.
+    pub message_rate: u32,
+    /// Messages that may come at once beyond that. Default 2,000: a page that calls a hundred peers.
+    pub message_burst: u32,
+    /// Octets a second, and at once, that are taken from one WebSocket. Default 8 MiB. Held back as above.
+    pub octet_rate: u32,
+    /// Octets that may wait for one WebSocket to read them. Default 4 MiB: two messages of the largest size. A slower reader is closed (1013), and
+    /// what waited for it is lost.
+    pub send_queue: usize,
+    /// How long the end may take: connections first get to finish, then are cut. Default 2 s.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000),
+            domain: None,
+            tls: None,
+            signal: signal::Config::default(),
+            discovery: false,
+            cors: Cors::Any,
+            ice_servers: Vec::new(),
+            connections: 100_000,
+            handshake: Duration::from_secs(10),
+            http_lifetime: Duration::from_secs(60),
+            message_rate: 200,
+            message_burst: 2_000,
+            octet_rate: 8 * 1024 * 1024,
+            send_queue: 4 * 1024 * 1024,
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(domain) = self.domain.as_deref().filter(|domain| !is_dns_name(domain)) {
+            let expected = "a DNS name without port, such as devices.example.org";
+            return Err(ConfigError {
+                key: "domain",
+                value: domain.to_owned(),
+                expected,
+            });
+        }
+        let numbers = [
+            ("connections", self.connections),
+            ("signal.peers", self.signal.peers),
+            ("message_rate", self.message_rate as usize),
+            ("message_burst", self.message_burst as usize),
+            ("octet_rate", self.octet_rate as usize),
+            ("send_queue", self.send_queue),
+        ];
+        if let Some((key, value)) = numbers.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError {
+                key,
+                value: value.to_string(),
+                expected: "at least 1",
+            });
+        }
+        let key = &self.signal.key;
+        if key.is_empty()
+            || !key
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
+        {
+            let expected = "letters, digits, `-` and `_`: it is part of a path";
+            return Err(ConfigError {
+                key: "signal.key",
+                value: key.clone(),
+                expected,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate chain, the server's own first. Browsers need the domain and, for devices, `*.` of it.
+    pub cert: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
+/// Which web pages may use the HTTP interface.
+#[derive(Clone, Debug, Default)]
+pub enum Cors {
+    /// All: the request's origin is named back.
+    #[default]
+    Any,
+    /// These, such as `https://app.example`.
+    Origins(Vec<String>),
+}
+
+/// One STUN or TURN server, as browsers' `RTCIceServer`.
+#[derive(Clone, Serialize)]
+pub struct IceServer {
+    /// `stun:host:port`, `turn:host:port?transport=tcp`, …
+    pub urls: Vec<String>,
+    /// For TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For TURN. Every visitor of a device origin is told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is `{value}`; expected {expected}")]
+pub struct ConfigError {
+    /// Which.
+    pub key: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it should be.
+    pub expected: &'static str,
+}
+
+/// RFC 1123 section 2.1, and not an address.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A device's label and a dot must fit before it (RFC 1035 section 2.3.4: 253 characters).
+    name.len() <= 200 && name.split('.').all(label) && name.parse::<IpAddr>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_open_to_this_machine_only() {
+        assert_eq!(Config::default().check(), Ok(()));
+        assert!(Config::default().listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn a_domain_is_a_name_without_scheme_port_or_wildcard() {
+        let with = |domain: &str| {
+            Config {
+                domain: Some(domain.to_owned()),
+                ..Config::default()
+            }
+            .check()
+        };
+        for domain in ["devices.example.org", "Example.ORG", "x", "a-b.c"] {
+            assert_eq!(with(domain), Ok(()), "{domain}");
+        }
+        for domain in [
+            "",
+            "https://x.org",
+            "x.org:443",
+            "*.x.org",
+            ".x.org",
+            "x.org.",
+            "-x.org",
+            "192.0.2.1",
+            "[::1]",
+        ] {
+            assert_eq!(with(domain).unwrap_err().key, "domain", "{domain}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_key_value_and_expectation() {
+        let error = Config {
+            send_queue: 0,
+            ..Config::default()
+        }
+        .check()
+        .unwrap_err();
+        assert_eq!(error.to_string(), "send_queue is `0`; expected at least 1");
+    }
+
+    #[test]
+    fn debug_output_hides_credentials() {
+        let server = IceServer {
+            urls: vec![],
+            username: Some("u".into()),
+            credential: Some("hidden".into()),
+        };
+        assert!(!format!("{server:?}").contains("hidden"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Which pages may read what: as the `cors` package does for peerjs-server.
+
+use axum::extract::{Request, State as Shared};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_LENGTH, ORIGIN, VARY,
+};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::config::Cors;
+use crate::state::State;
+
+pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    let origin = request
+        .headers()
+        .get(ORIGIN)
+        .filter(|origin| is_allowed(&state.config().cors, origin))
+        .cloned();
+    let mut response = if request.method() == Method::OPTIONS {
+        preflight(&request)
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    response
+}
+
+fn is_allowed(cors: &Cors, origin: &HeaderValue) -> bool {
+    match cors {
+        Cors::Any => true,
+        Cors::Origins(origins) => origins
+            .iter()
+            .any(|allowed| allowed.as_bytes() == origin.as_bytes()),
+    }
+}
+
+fn preflight(request: &Request) -> Response {
+    let methods = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
+    let length = HeaderValue::from_static("0");
+    let mut response = (
+        StatusCode::NO_CONTENT,
+        [
+            (ACCESS_CONTROL_ALLOW_METHODS, methods),
+            (CONTENT_LENGTH, length),
+        ],
+    )
+        .into_response();
+    if let Some(asked) = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        response
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        response.headers_mut().append(
+            VARY,
+            HeaderValue::from_static("Access-Control-Request-Headers"),
+        );
+    }
+    response
+}

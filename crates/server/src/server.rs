@@ -1,0 +1,262 @@
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, ConfigError};
+use crate::routes::router;
+use crate::socket::Place;
+use crate::state::State;
+use crate::tls::{self, TlsError};
+
+/// Octets of a request's head: 64 KiB. Looked at as the buffer grows: one that comes in a single piece may be somewhat longer.
+const HEAD: usize = 64 * 1024;
+/// Fields of a request's head.
+const FIELDS: usize = 128;
+/// Pause after an accept that failed for want of something (out of descriptors, mostly): trying again at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    state: State,
+}
+
+impl Server {
+    /// Checks the configuration and starts to listen; connections wait until [`Server::run`].
+    ///
+    /// # Errors
+    /// See [`BindError`]; a port that is taken is [`BindError::InUse`].
+    pub async fn bind(config: Config) -> Result<Self, BindError> {
+        let wanted = config.listen;
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let state = State::new(config)?;
+        let listener = TcpListener::bind(wanted)
+            .await
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => BindError::InUse { address: wanted },
+                _ => BindError::Listen {
+                    address: wanted,
+                    source,
+                },
+            })?;
+        let address = listener.local_addr().map_err(|source| BindError::Listen {
+            address: wanted,
+            source,
+        })?;
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            state,
+        })
+    }
+
+    /// Where it listens; the port is the true one where 0 was asked for.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its connections share, for asking while it runs.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Serves until `shutdown`, then lets connections finish: returns after [`Config::drain`] at the latest, a moment more for what has to be cut.
+    /// Dropping the future cuts everything at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let closing = CancellationToken::new();
+        let shutdown = async {
+            shutdown.await;
+            info!("closing");
+            closing.cancel();
+        };
+        let sockets = self.state.run(shutdown);
+        tokio::join!(sockets, self.accept(&closing));
+    }
+
+    async fn accept(&self, closing: &CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.state.config().connections));
+        let http = Http::new(&self.state);
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                () = closing.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, from)) => match places.clone().try_acquire_owned() {
+                    Ok(place) => {
+                        let connection = http.clone().connection(
+                            stream,
+                            self.tls.clone(),
+                            Arc::new(place),
+                            closing.clone(),
+                        );
+                        connections.spawn(connection);
+                    }
+                    Err(_) => debug!(%from, "all connections are taken"),
+                },
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(self.state.config().drain, all).await;
+        connections.shutdown().await;
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another process listens there.
+    #[error("{address} is in use: take another port, or end what listens there")]
+    InUse {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The system refuses for another reason: an address that is not ours, a port that needs rights.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A setting that cannot be.
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// TLS was asked for and cannot be served.
+    #[error("TLS cannot be served")]
+    Tls(#[from] TlsError),
+}
+
+/// Where a request's connection arrived, for its handlers.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    /// Our address as the client used it.
+    pub(crate) local: IpAddr,
+    /// To be held by what outlives the request.
+    pub(crate) place: Place,
+}
+
+#[derive(Clone)]
+struct Http {
+    builder: http1::Builder,
+    service: TowerToHyperService<Router>,
+    handshake: Duration,
+    lifetime: Duration,
+}
+
+impl Http {
+    fn new(state: &State) -> Self {
+        let Config {
+            handshake,
+            http_lifetime,
+            ..
+        } = *state.config();
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(handshake)
+            .max_headers(FIELDS)
+            .max_buf_size(HEAD);
+        Self {
+            builder,
+            service: TowerToHyperService::new(router(state.clone())),
+            handshake,
+            lifetime: http_lifetime,
+        }
+    }
+
+    async fn connection(
+        self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        place: Place,
+        closing: CancellationToken,
+    ) {
+        // Frames are small and each is wanted at once; a socket without the option still works.
+        let _ = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        let arrival = Arrival {
+            local: local.ip().to_canonical(),
+            place,
+        };
+        match tls {
+            None => self.serve(stream, arrival, closing).await,
+            Some(tls) => match timeout(self.handshake, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.serve(stream, arrival, closing).await,
+                Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+                Err(_) => debug!("TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        arrival: Arrival,
+        closing: CancellationToken,
+    ) {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(arrival.clone());
+            self.service.call(request)
+        });
+        let mut connection = pin!(
+            self.builder
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+        );
+        tokio::select! {
+            // What a client breaks off, or never finishes, is its own affair.
+            _ = connection.as_mut() => return,
+            () = closing.cancelled() => {}
+            () = sleep(self.lifetime) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(
+            self.handshake,
+            poll_fn(|context| connection.as_mut().poll(context)),
+        )
+        .await;
+    }
+}
