@@ -62,6 +62,9 @@ pub enum SendError {
     /// channel stays open.
     #[error("an empty message cannot be sent")]
     Empty,
+    /// The value cannot be written as JSON: a map with keys that are no text, for instance.
+    #[error("the value cannot be written as JSON")]
+    NotJson,
 }
 
 /// One end of a data channel.

@@ -52,9 +52,9 @@ pub(crate) struct Signalling {
     _task: DropGuard,
 }
 
-/// Where the client stands.
+/// Where the connection to the server stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// Registered: frames flow.
     Open,
     /// Not connected, for the reason given; trying again.
@@ -130,6 +130,11 @@ impl Signalling {
     /// Queues a frame for the server. Waits while the queue is full; gives up when the client was refused.
     pub(crate) async fn send(&self, frame: Frame) -> Result<(), SignallingError> {
         self.outbox.send(frame).await.map_err(|_| self.problem())
+    }
+
+    /// Queues a frame if there is room at once.
+    pub(crate) fn try_send(&self, frame: Frame) -> Result<(), SignallingError> {
+        self.outbox.try_send(frame).map_err(|_| self.problem())
     }
 
     /// Where the client stands, and every change of it.

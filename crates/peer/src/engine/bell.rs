@@ -1,6 +1,6 @@
 //! How other threads reach the driver without waiting: which connections want attention, and a wake-up when it sleeps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 
 use super::ConnId;
+use crate::connection::CloseReason;
 
 /// Rung by users, heard by the driver.
 pub(super) struct Bell {
@@ -22,8 +23,8 @@ pub(super) struct Bell {
 pub(super) struct Calls {
     /// Connections whose pipes changed.
     pub(super) changed: BTreeSet<ConnId>,
-    /// Connections whose handle is gone.
-    pub(super) closed: BTreeSet<ConnId>,
+    /// Connections that their owner ended; the first reason stands.
+    pub(super) ended: BTreeMap<ConnId, CloseReason>,
 }
 
 impl Bell {
@@ -41,9 +42,9 @@ impl Bell {
         self.ring();
     }
 
-    /// The connection's handle was dropped.
-    pub(super) fn close(&self, conn: ConnId) {
-        self.calls().closed.insert(conn);
+    /// The connection's owner ends it.
+    pub(super) fn end(&self, conn: ConnId, reason: CloseReason) {
+        self.calls().ended.entry(conn).or_insert(reason);
         self.ring();
     }
 
@@ -65,7 +66,7 @@ impl Bell {
     pub(super) fn sleep(&self, otherwise_idle: impl FnOnce() -> bool) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let calls = self.calls();
-        calls.changed.is_empty() && calls.closed.is_empty() && otherwise_idle()
+        calls.changed.is_empty() && calls.ended.is_empty() && otherwise_idle()
     }
 
     /// The driver is awake again.

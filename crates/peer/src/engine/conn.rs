@@ -349,12 +349,6 @@ impl Conn {
         }
     }
 
-    /// The owner dropped the connection: what is queued is still flushed when there is a channel.
-    pub(super) fn close(&mut self) {
-        self.outgoing.close();
-        self.incoming.close();
-    }
-
     /// Drains the session. Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` when the connection is over.
     pub(super) fn drive(&mut self, sink: &mut impl Sink, now: Instant) -> Option<Instant> {
         let wanted = loop {

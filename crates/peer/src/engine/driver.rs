@@ -260,7 +260,7 @@ impl Driver {
             .is_err()
         {
             // Nobody waits for it any more, and no handle will ever close it.
-            self.bell.close(id);
+            self.bell.end(id, CloseReason::Local);
         }
         self.table.act(id, &mut self.ports, now, |_, _| ());
     }
@@ -312,11 +312,9 @@ impl Driver {
     fn take_calls(&mut self) {
         let calls = self.bell.answer();
         let now = Instant::now();
-        for id in calls.closed {
-            self.table.act(id, &mut self.ports, now, |conn, sink| {
-                conn.close();
-                conn.pipes_changed(sink, now);
-            });
+        for (id, reason) in calls.ended {
+            self.table
+                .act(id, &mut self.ports, now, |conn, _| conn.end(reason, now));
         }
         for id in calls.changed {
             self.table.act(id, &mut self.ports, now, |conn, sink| {
@@ -365,9 +363,8 @@ impl Driver {
         self.take_calls();
         let ids: Vec<_> = self.table.conns.keys().copied().collect();
         for id in ids {
-            self.table.act(id, &mut self.ports, now, |conn, sink| {
-                conn.close();
-                conn.pipes_changed(sink, now);
+            self.table.act(id, &mut self.ports, now, |conn, _| {
+                conn.end(CloseReason::Local, now);
             });
         }
         let until = now + SHUTDOWN;

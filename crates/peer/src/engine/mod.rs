@@ -53,7 +53,7 @@ pub(crate) struct Engine(Arc<Remote>);
 
 /// One connection: at first a promise of one, then a channel.
 ///
-/// Dropping it closes the connection.
+/// Dropping it ends the connection at once; the channel's own end delivers first what was sent.
 #[derive(Debug)]
 pub(crate) struct EngineConn {
     id: ConnId,
@@ -274,6 +274,11 @@ impl EngineConn {
         self.events.recv().await
     }
 
+    /// Ends the connection at once, for this reason: what is queued is not delivered any more.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        self.engine.bell.end(self.id, reason);
+    }
+
     /// What remains readable after the end.
     pub(crate) fn facts(&self) -> &ConnFacts {
         &self.facts
@@ -282,7 +287,7 @@ impl EngineConn {
 
 impl Drop for EngineConn {
     fn drop(&mut self) {
-        self.engine.bell.close(self.id);
+        self.end(CloseReason::Local);
     }
 }
 

@@ -1,9 +1,9 @@
 //! One WebSocket to the server, from its handshake to its end.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use peerage_proto::identity::{Time, registration};
+use peerage_proto::identity::registration;
 use peerage_proto::wire::signal::{Frame, Kind, MAX_FRAME};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -14,6 +14,7 @@ use url::Url;
 
 use super::dial::{Roots, Stream, dial};
 use super::{Registration, SignallingError};
+use crate::clock;
 
 /// As PeerJS; servers drop clients after 60 to 90 s without.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -194,18 +195,11 @@ fn request_url(registration: &Registration) -> Result<Url, SignallingError> {
             let host = server.host_str().ok_or_else(bad)?;
             query.append_pair(
                 "proof",
-                &registration::prove(signing_key, host, token, now()),
+                &registration::prove(signing_key, host, token, clock::wall()),
             );
         }
     }
     Ok(url)
-}
-
-fn now() -> Time {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -278,7 +272,7 @@ mod tests {
                 &registration.id,
                 &registration.token,
                 |host| host == "localhost",
-                now()
+                clock::wall()
             ),
             Ok(())
         );

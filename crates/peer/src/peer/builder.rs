@@ -1,0 +1,191 @@
+//! What a peer is made of.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use peerage_proto::identity::SigningKey;
+use peerage_proto::identity::gate::{self, Gate};
+use peerage_proto::link;
+use peerage_proto::wire::id::{PeerId, Token};
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::{Host, Url};
+
+use super::dispatch::Dispatcher;
+use super::registry::Registry;
+use super::{BuildError, Inner, Peer};
+use crate::access::Access;
+use crate::engine::{Engine, EngineConfig};
+use crate::signalling::{Registration, Roots, Signalling, SignallingError};
+use crate::{clock, random};
+
+/// Describes a [`Peer`]. Only [`server`](Self::server) must be given.
+#[derive(Debug, Default)]
+pub struct Builder {
+    server: String,
+    key: Option<String>,
+    id: Option<PeerId>,
+    identity: Option<Identity>,
+    gate: gate::Config,
+    port: u16,
+    loopback: Option<bool>,
+    roots: Roots,
+    timing: link::Config,
+}
+
+#[derive(Debug)]
+enum Identity {
+    Caller(SigningKey),
+    Device(SigningKey, gate::State),
+}
+
+impl Builder {
+    /// The signalling server: `http(s)://host[:port][/path/]`.
+    #[must_use]
+    pub fn server(mut self, url: impl Into<String>) -> Self {
+        self.server = url.into();
+        self
+    }
+
+    /// The server's PeerJS key. Default `peerjs`.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The id to be reached by. Default: a random one; a device's is its key's, whatever is given here.
+    #[must_use]
+    pub fn id(mut self, id: PeerId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// The key by which devices know this peer. Default: one that lives as long as the peer.
+    #[must_use]
+    pub fn identity(mut self, key: SigningKey) -> Self {
+        self.identity = Some(Identity::Caller(key));
+        self
+    }
+
+    /// Makes the peer a device: its id is that of `key`, and it is reached by the links and grants in `state`. See [`Peer::access`].
+    #[must_use]
+    pub fn device(mut self, key: SigningKey, state: gate::State) -> Self {
+        self.identity = Some(Identity::Device(key, state));
+        self
+    }
+
+    /// Lets stock PeerJS clients in, which prove nothing; never to the label `peerage-http`. Default no.
+    #[must_use]
+    pub fn allow_unverified(mut self, allow: bool) -> Self {
+        self.gate.unverified = allow;
+        self
+    }
+
+    /// Most incoming connections at once; callers beyond are told `busy`. Default 256.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.gate.connections = connections;
+        self
+    }
+
+    /// UDP port for incoming connections, for those who forward one. Default 0: any.
+    #[must_use]
+    pub fn udp_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Whether to be reached by peers on this machine over loopback addresses. Default: when the server is on this machine too.
+    #[must_use]
+    pub fn loopback(mut self, loopback: bool) -> Self {
+        self.loopback = Some(loopback);
+        self
+    }
+
+    /// Trusts this authority for the server's certificate, beside the system's.
+    #[must_use]
+    pub fn trust(mut self, authority: CertificateDer<'static>) -> Self {
+        self.roots.extra.push(authority);
+        self
+    }
+
+    /// How long incoming connections may take to open.
+    #[must_use]
+    pub fn timing(mut self, timing: link::Config) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Opens the UDP port and registers at the server: some 20 s at worst.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses; or the machine gives no port.
+    pub async fn build(self) -> Result<Peer, BuildError> {
+        let bad = || SignallingError::Url(self.server.clone());
+        let server = Url::parse(&self.server).map_err(|_| bad())?;
+        let (key, state, device) = match self.identity {
+            Some(Identity::Device(key, state)) => (key, state, true),
+            Some(Identity::Caller(key)) => (key, gate::State::default(), false),
+            None => (
+                SigningKey::generate(&mut random::os()),
+                gate::State::default(),
+                false,
+            ),
+        };
+        let id = match self.id {
+            _ if device => key.device_id().into(),
+            Some(id) => id,
+            None => PeerId::parse(&random::name()).map_err(|_| bad())?,
+        };
+        let engine = Engine::new(EngineConfig {
+            port: self.port,
+            loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
+        })?;
+        let registration = Registration {
+            server,
+            key: self.key.unwrap_or_else(|| "peerjs".into()),
+            id: id.clone(),
+            token: Token::parse(&random::name()).map_err(|_| bad())?,
+            signing_key: device.then(|| Arc::new(key.clone())),
+        };
+        let (signalling, inbox) = Signalling::connect(registration, self.roots).await?;
+        let (connections, now) = (self.gate.connections, clock::wall());
+        let (access, revoked) =
+            Access::new(Gate::new(key.clone(), state, self.gate, now), connections);
+        let (incoming, taken) = mpsc::channel(connections.max(1));
+        let inner = Arc::new(Inner {
+            id,
+            key,
+            engine,
+            signalling,
+            access,
+            registry: Registry::default(),
+            timing: self.timing,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        let dispatcher = Dispatcher {
+            inner: inner.clone(),
+            inbox,
+            revoked,
+            incoming,
+        };
+        inner.tasks.spawn(dispatcher.run());
+        Ok(Peer {
+            inner,
+            incoming: Mutex::new(taken),
+        })
+    }
+}
+
+fn is_this_machine(server: &Url) -> bool {
+    match server.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip == Ipv4Addr::LOCALHOST,
+        Some(Host::Ipv6(ip)) => ip == Ipv6Addr::LOCALHOST,
+        None => false,
+    }
+}

@@ -1,0 +1,296 @@
+//! The task of one connection: carries between the link machine, the engine and the server, from the offer to the end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use peerage_proto::identity::gate::{Caller, Granted};
+use peerage_proto::identity::{Fingerprint, Nonce, PublicKey};
+use peerage_proto::link::{self, Input, Link, Output};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep_until, timeout};
+
+use super::Inner;
+use super::error::ConnectError;
+use super::registry::{Notice, Registered};
+use crate::connection::{CloseReason, Connection, Facts, Serialization};
+use crate::engine::{EngineConn, EngineError, Event};
+use crate::signalling::{SignallingError, State};
+use crate::{Channel, engine};
+
+/// For the server to take a frame: the socket is down that long, or stuck.
+const SEND: Duration = Duration::from_secs(15);
+
+pub(super) struct LinkTask {
+    pub(super) inner: Arc<Inner>,
+    pub(super) link: Link,
+    pub(super) conn: Option<EngineConn>,
+    pub(super) registered: Registered,
+    pub(super) terms: Terms,
+    pub(super) side: Side,
+    pub(super) closed: watch::Sender<Option<CloseReason>>,
+}
+
+/// What the offer said.
+pub(super) struct Terms {
+    pub(super) label: String,
+    pub(super) serialization: Serialization,
+    pub(super) metadata: Option<Box<RawValue>>,
+}
+
+/// Whose connection it is, and who waits for it.
+pub(super) enum Side {
+    Caller {
+        slot: usize,
+        /// `None` once it was told.
+        waiting: Option<oneshot::Sender<Result<Connection, CallError>>>,
+    },
+    Callee {
+        granted: Box<Granted>,
+        incoming: mpsc::Sender<Connection>,
+    },
+}
+
+/// Why a call gave no connection.
+pub(super) enum CallError {
+    /// The device wants to be called once more, with this nonce.
+    TryAgain(Nonce),
+    Failed(ConnectError),
+}
+
+/// Why the task ends.
+enum End {
+    /// The machine says so.
+    Link(link::CloseReason),
+    /// The engine cannot.
+    Engine(EngineError),
+    /// The server does not take what must be sent.
+    Signalling(SignallingError),
+    /// The caller does not wait any more, or the peer was dropped.
+    Stopped,
+    /// Another connection has this one's name.
+    Replaced,
+    Revoked,
+    /// The application does not take incoming connections.
+    NotTaken,
+}
+
+impl LinkTask {
+    pub(super) async fn run(mut self) {
+        let end = self.drive().await;
+        let engine = self
+            .conn
+            .as_ref()
+            .and_then(|conn| conn.facts().closed.borrow().clone());
+        let reason = match &end {
+            End::Link(link::CloseReason::Engine) => engine.clone().unwrap_or(CloseReason::Local),
+            End::Link(link::CloseReason::WrongCertificate) => CloseReason::WrongCertificate,
+            End::Link(link::CloseReason::NoRoute) => CloseReason::NoRoute,
+            End::Link(link::CloseReason::PeerLeft) | End::Replaced => CloseReason::Remote,
+            End::Link(reason) => CloseReason::Failed(reason.to_string()),
+            End::Engine(error) => CloseReason::Failed(error.to_string()),
+            End::Signalling(error) => CloseReason::Failed(error.to_string()),
+            End::Stopped => CloseReason::Local,
+            End::Revoked => CloseReason::Revoked,
+            End::NotTaken => CloseReason::Failed("nobody takes incoming connections".into()),
+        };
+        tracing::debug!(peer = %self.link.remote(), connection = %self.link.connection(), %reason, "connection over");
+        if let Some(conn) = self.conn.take() {
+            conn.end(reason.clone());
+        }
+        self.closed.send_replace(Some(reason));
+        let (peer, connection) = (self.link.remote(), self.link.connection());
+        let current = self
+            .inner
+            .registry
+            .remove(peer, connection, self.registered.generation);
+        match self.side {
+            Side::Caller { slot, waiting } => {
+                self.inner.registry.free_slot(peer, slot);
+                if let Some(waiting) = waiting {
+                    // Nobody waits: nobody needs to know.
+                    let _ = waiting.send(Err(call_error(end, engine, &self.inner)));
+                }
+            }
+            // The gate counts connections by name: a later one of this name is still there.
+            Side::Callee { .. } if current => self.inner.access.closed(peer, connection),
+            Side::Callee { .. } => {}
+        }
+    }
+
+    async fn drive(&mut self) -> End {
+        let mut channel = None;
+        loop {
+            while let Some(output) = self.link.poll_output() {
+                if let Err(end) = self.perform(output, &mut channel).await {
+                    return end;
+                }
+            }
+            let deadline = self.link.poll_timeout();
+            let step = tokio::select! {
+                () = self.inner.stop.cancelled() => return End::Stopped,
+                () = given_up(&mut self.side) => return End::Stopped,
+                event = next_event(&mut self.conn) => Step::Engine(event),
+                notice = self.registered.notices.recv() => Step::Notice(notice),
+                () = at(deadline) => Step::Timeout,
+            };
+            match step {
+                Step::Engine(None) => self.link.handle_input(Input::EngineClosed),
+                Step::Engine(Some(Event::Candidate(candidate))) => {
+                    self.link.handle_input(Input::LocalCandidate(candidate));
+                }
+                Step::Engine(Some(Event::Certificate(certificate))) => {
+                    let certificate = Fingerprint::new(certificate);
+                    self.link
+                        .handle_input(Input::RemoteCertificate(certificate));
+                }
+                Step::Engine(Some(Event::Open(opened))) => {
+                    channel = Some(opened);
+                    self.link.handle_input(Input::ChannelOpened);
+                }
+                Step::Notice(Some(Notice::Signal(signal))) => {
+                    self.link.handle_input(Input::Received(*signal));
+                }
+                Step::Notice(Some(Notice::Revoked)) => return End::Revoked,
+                Step::Notice(None) => return End::Replaced,
+                Step::Timeout => self.link.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    async fn perform(&mut self, output: Output, channel: &mut Option<Channel>) -> Result<(), End> {
+        match output {
+            Output::Send(frame) => {
+                let sent = timeout(SEND, self.inner.signalling.send(frame)).await;
+                sent.unwrap_or_else(|_| {
+                    Err(SignallingError::Lost("the server takes nothing".into()))
+                })
+                .map_err(End::Signalling)
+            }
+            Output::ApplyRemote { sdp } => match &self.conn {
+                Some(conn) => conn.set_remote(&sdp).await.map_err(End::Engine),
+                None => self.answer(&sdp).await,
+            },
+            Output::AddCandidate(candidate) => match &mut self.conn {
+                Some(conn) => conn
+                    .add_candidate(&candidate.to_string())
+                    .await
+                    .map_err(End::Engine),
+                None => Ok(()),
+            },
+            Output::Opened => self.hand_over(channel.take()),
+            Output::Disbelieved(answer) => {
+                tracing::warn!(peer = %self.link.remote(), %answer, "an answer was not believed");
+                Ok(())
+            }
+            Output::Closed(reason) => Err(End::Link(reason)),
+        }
+    }
+
+    async fn answer(&mut self, offer: &str) -> Result<(), End> {
+        let Side::Callee { granted, .. } = &self.side else {
+            return Ok(());
+        };
+        let engine::Described {
+            conn,
+            sdp,
+            fingerprint,
+        } = self.inner.engine.answer(offer).await.map_err(End::Engine)?;
+        let evidence = self
+            .inner
+            .access
+            .answer(granted, Fingerprint::new(fingerprint));
+        self.conn = Some(conn);
+        self.link.handle_input(Input::LocalAnswer { sdp, evidence });
+        Ok(())
+    }
+
+    /// Gives the open channel to who waits for it.
+    fn hand_over(&mut self, channel: Option<Channel>) -> Result<(), End> {
+        let (Some(channel), Some(conn)) = (channel, &self.conn) else {
+            return Err(End::Link(link::CloseReason::Engine));
+        };
+        let facts = Facts {
+            peer: self.link.remote().clone(),
+            connection: self.link.connection().clone(),
+            label: std::mem::take(&mut self.terms.label),
+            metadata: self.terms.metadata.take(),
+            serialization: self.terms.serialization,
+            key: self.caller_key(),
+            verified: self.link.is_verified(),
+            meter: conn.facts().meter.clone(),
+            closed: self.closed.subscribe(),
+        };
+        let connection = Connection::new(channel, facts);
+        match &mut self.side {
+            Side::Caller { waiting, .. } => match waiting.take() {
+                Some(waiting) => waiting.send(Ok(connection)).map_err(|_| End::Stopped),
+                None => Ok(()),
+            },
+            Side::Callee { incoming, .. } => {
+                incoming.try_send(connection).map_err(|_| End::NotTaken)
+            }
+        }
+    }
+
+    fn caller_key(&self) -> Option<PublicKey> {
+        match &self.side {
+            Side::Callee { granted, .. } => match &granted.caller {
+                Caller::Verified(key) => Some(key.clone()),
+                Caller::Unverified => None,
+            },
+            Side::Caller { .. } => None,
+        }
+    }
+}
+
+enum Step {
+    Engine(Option<Event>),
+    Notice(Option<Notice>),
+    Timeout,
+}
+
+fn call_error(end: End, engine: Option<CloseReason>, inner: &Inner) -> CallError {
+    CallError::Failed(match end {
+        End::Link(link::CloseReason::TryAgain(nonce)) => return CallError::TryAgain(nonce),
+        End::Link(reason @ (link::CloseReason::NoAnswer | link::CloseReason::PeerUnavailable)) => {
+            match &*inner.signalling.state().borrow() {
+                State::Open => ConnectError::of_link(reason, engine),
+                State::Down(error) | State::Refused(error) => {
+                    ConnectError::Signalling(error.clone())
+                }
+            }
+        }
+        End::Link(reason) => ConnectError::of_link(reason, engine),
+        End::Engine(error) => error.into(),
+        End::Signalling(error) => ConnectError::Signalling(error),
+        End::Revoked => ConnectError::Closed(CloseReason::Revoked),
+        End::Stopped | End::Replaced | End::NotTaken => ConnectError::Stopped,
+    })
+}
+
+/// The engine's next event; never, while there is no connection in it.
+async fn next_event(conn: &mut Option<EngineConn>) -> Option<Event> {
+    match conn {
+        Some(conn) => conn.event().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the application does not wait for its call any more.
+async fn given_up(side: &mut Side) {
+    match side {
+        Side::Caller {
+            waiting: Some(waiting),
+            ..
+        } => waiting.closed().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
