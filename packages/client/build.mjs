@@ -1,8 +1,8 @@
 // Builds dist/: the bundles of the expose page, which the tree keeps so that `cargo build` needs no Node, and the npm entry.
 // The same sources give the same bytes: no source maps, no timestamps, no paths of the machine.
 import { build } from 'esbuild';
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
@@ -17,13 +17,19 @@ const common = {
   target: 'es2022',
 };
 
-// What the server embeds: small, classic scripts, so that a service worker and a page without modules can take them.
-const pages = ['shell', 'worker', 'shim'].filter((name) => existsSync(path(`src/expose/${name}.ts`)));
 await mkdir(path('dist'), { recursive: true });
+
+// What the server embeds: small, classic scripts, so that a service worker and a page without modules can take them.
+const script = (name, define = {}) =>
+  build({ ...common, entryPoints: [`src/expose/${name}.ts`], format: 'iife', minify: true, outfile: `dist/${name}.js`, define });
 await Promise.all([
-  ...pages.map((name) =>
-    build({ ...common, entryPoints: [`src/expose/${name}.ts`], format: 'iife', minify: true, outfile: `dist/${name}.js` }),
-  ),
+  script('shell'),
+  script('shim'),
   build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: 'dist/index.js' }),
   ...(await readdir(path('pages'))).map((file) => copyFile(path(`pages/${file}`), path(`dist/${file}`))),
 ]);
+
+// The worker keeps the files of the page. A browser fetches them anew only when the worker itself differs, so it carries their digest.
+const digest = createHash('sha256');
+for (const file of ['shell.html', 'shell.css', 'shell.js', 'shim.js']) digest.update(await readFile(path(`dist/${file}`)));
+await script('worker', { PEERAGE_BUILD: JSON.stringify(digest.digest('hex').slice(0, 16)) });

@@ -36,6 +36,11 @@ export function fromStream(stream: ReadableStream<Bytes>): Puller {
   };
 }
 
+/** A body whose breaking off looks like its end. */
+export function endingWhereItBreaks(source: Puller): Puller {
+  return { pull: () => source.pull().catch(() => null), cancel: () => source.cancel() };
+}
+
 /** A request body of up to this many octets is read before it is sent, so that its length can be stated. */
 const MEASURED = 1024 * 1024;
 /** A body that comes this slowly is being made while it is sent: then its first octets count more than its length. */

@@ -17,12 +17,18 @@ export class Mirror {
     this.#observer?.disconnect();
     this.#iconAddress = '';
     this.#copy(app);
-    this.#observer = new MutationObserver(() => this.#copy(app));
-    this.#observer.observe(app.documentElement, { childList: true, subtree: false });
-    if (app.head) this.#observer.observe(app.head, { childList: true, subtree: true, characterData: true, attributes: true });
-    // Until it is parsed, there may be neither title nor icon.
-    app.addEventListener('DOMContentLoaded', () => this.#copy(app));
-    app.defaultView?.addEventListener('load', () => this.#copy(app));
+    const observer = new MutationObserver(() => this.#copy(app));
+    this.#observer = observer;
+    // While it is parsed, there may be no head yet; afterwards the rest of a lively page is none of our business.
+    observer.observe(app, { childList: true, subtree: true, characterData: true });
+    const parsed = (): void => {
+      observer.disconnect();
+      if (app.head && this.#observer === observer) observer.observe(app.head, { childList: true, subtree: true, characterData: true, attributes: true });
+      this.#copy(app);
+    };
+    if (app.readyState === 'loading') app.addEventListener('DOMContentLoaded', parsed);
+    else parsed();
+    app.defaultView?.addEventListener('load', () => this.#observer === observer && this.#copy(app));
   }
 
   #copy(app: Document): void {

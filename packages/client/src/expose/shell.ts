@@ -63,7 +63,7 @@ function start(): void {
 async function prove(link: Arrived | null): Promise<void> {
   if (link === null) return;
   await addPending(await proofFromSecret(link.secret, device));
-  tell({ type: 'retry' });
+  retry();
 }
 
 function cleanAddress(): void {

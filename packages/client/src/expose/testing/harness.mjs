@@ -132,6 +132,7 @@ export async function start(app) {
       '--disable-sync', '--allow-loopback-in-peer-connection', '--host-resolver-rules=MAP *.test 127.0.0.1',
     ],
   });
+  browser.setDefaultTimeout(8_000);
   let number = 0;
   return {
     browser, link, misses, port, files,

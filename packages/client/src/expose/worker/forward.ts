@@ -1,7 +1,7 @@
 /** One request, carried to the device by the tab that has the link. */
 import { type Code, PeerageError } from '../../error.js';
 import type { Field, Puller } from '../../fetch/exchange.js';
-import { fromStream, measured, toStream } from '../body.js';
+import { endingWhereItBreaks, fromStream, measured, toStream } from '../body.js';
 import { originForm, planResponse, requestFields, UnknownCoding } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
@@ -145,7 +145,9 @@ function respond(answer: Answer, url: URL, method: string, navigation: boolean):
     answer.body.cancel();
     return new Response(null, { status: plan.status, headers });
   }
-  let stream = toStream(answer.body);
+  // Chromium closes an `EventSource` for good when its stream breaks, and comes back when it ends.
+  const events = answer.fields.some(([field, value]) => field === 'content-type' && value.startsWith('text/event-stream'));
+  let stream = toStream(events ? endingWhereItBreaks(answer.body) : answer.body);
   for (const coding of plan.decode) stream = stream.pipeThrough(new DecompressionStream(coding));
   if (plan.shim !== undefined) stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(plan.shim))));
   return new Response(stream, { status: plan.status, headers });
