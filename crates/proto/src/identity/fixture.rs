@@ -131,6 +131,11 @@ impl Visitor {
         }
     }
 
+    /// What the next call will be named.
+    pub(crate) fn next_connection(&self) -> ConnectionId {
+        ConnectionId::parse(&format!("dc_{}", self.calls + 1)).unwrap()
+    }
+
     pub(crate) fn proof(&self, device: &Device, secret: &Secret) -> LinkProof {
         secret.proof(device.gate.device())
     }
@@ -152,11 +157,12 @@ impl Visitor {
         now: Time,
         retry: Option<Nonce>,
     ) -> (SentOffer, OfferPayload) {
+        let connection = self.next_connection();
         self.calls += 1;
         let call = Call {
             device: device.gate.device().clone(),
             from: self.id.clone(),
-            connection: ConnectionId::parse(&format!("dc_{}", self.calls)).unwrap(),
+            connection,
             label: "peerage-http".into(),
             fingerprint: self.fingerprint,
             retry,

@@ -61,12 +61,6 @@ impl MacKey {
     pub fn verify(&self, statement: &[u8], mac: &[u8; 32]) -> bool {
         self.mac(statement).ct_eq(mac).into()
     }
-
-    /// The key itself: for test vectors only.
-    #[cfg(test)]
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl Drop for MacKey {

@@ -78,7 +78,7 @@ pub enum Input {
     LocalOffer {
         /// SDP; candidates in it are not sent.
         sdp: String,
-        /// Made with the description's fingerprint.
+        /// Made with the description's fingerprint, for this link's connection and label.
         sent: Option<Box<SentOffer>>,
     },
     /// The callee's engine made its description, after [`Output::ApplyRemote`].
