@@ -54,7 +54,7 @@ export class ChannelHttpLink implements HttpLink {
     const { body, signal } = request;
     let running: Running;
     try {
-      await this.#place(signal);
+      while (!this.#hasPlace(signal)) await this.#turn(signal);
       running = this.#begin(request);
     } catch (error) {
       body?.cancel();
@@ -78,25 +78,25 @@ export class ChannelHttpLink implements HttpLink {
     this.#drive();
   }
 
-  /** Waits until another exchange may be begun. */
-  async #place(signal: AbortSignal | undefined): Promise<void> {
-    const given = () => {
-      if (signal?.aborted === true) throw cancelled();
-      if (this.#session.closed !== null) throw new PeerageError('gone', 'the link is closed');
-      return this.#session.openings > 0 || this.#session.isDraining;
-    };
-    while (!given()) {
-      if (this.#waiting.size >= WAITING_MAX) throw new PeerageError('busy', 'too many requests wait for their turn');
-      await new Promise<void>((resolve) => {
-        const go = () => {
-          signal?.removeEventListener('abort', go);
-          this.#waiting.delete(go);
-          resolve();
-        };
-        signal?.addEventListener('abort', go, { once: true });
-        this.#waiting.add(go);
-      });
-    }
+  /** Whether an exchange may be tried now. On a link that drains it may, to be told so. */
+  #hasPlace(signal: AbortSignal | undefined): boolean {
+    if (signal?.aborted === true) throw cancelled();
+    if (this.#session.closed !== null) throw new PeerageError('gone', 'the link is closed');
+    return this.#session.openings > 0 || this.#session.isDraining;
+  }
+
+  /** Waits until another exchange may be begun, or there is no more reason to wait. */
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting.size >= WAITING_MAX) throw new PeerageError('busy', 'too many requests wait for their turn');
+    return new Promise((resolve) => {
+      const go = () => {
+        signal?.removeEventListener('abort', go);
+        this.#waiting.delete(go);
+        resolve();
+      };
+      signal?.addEventListener('abort', go, { once: true });
+      this.#waiting.add(go);
+    });
   }
 
   #begin({ method, path, fields, body }: ExchangeRequest): Running {
