@@ -25,7 +25,7 @@ pub struct Config {
     pub cors: Cors,
     /// STUN and TURN servers that pages on device origins are told of. Default none: no third party hears of a connection unasked.
     pub ice_servers: Vec<IceServer>,
-    /// TCP connections at a time. Default 100,000, an idle one holds about 20 kB. Further ones are closed at once.
+    /// TCP connections at a time. Default 100,000, an idle WebSocket holds about 8 kB, more with TLS. Further ones are closed at once.
     pub connections: usize,
     /// Longest time for a TLS handshake, and again for the head of a request. Default 10 s: enough for a phone at the edge of its network.
     pub handshake: Duration,

@@ -52,9 +52,11 @@ pub(crate) fn accept(upgrade: WebSocketUpgrade, state: State, parameters: Parame
     socket.on_upgrade(move |socket| state.clone().own(run(socket, state, parameters)))
 }
 
-async fn run(mut socket: WebSocket, state: State, parameters: Parameters) {
+async fn run(mut socket: WebSocket, state: State, mut parameters: Parameters) {
     let (conn, outbox) = open(&state, &parameters);
-    let _place = parameters.place;
+    let _place = parameters.place.take();
+    // An idle socket, of which there are many, needs none of it.
+    drop(parameters);
     if state.is_closing() {
         outbox.end(Ending::Shutdown);
     }

@@ -40,7 +40,9 @@ impl State {
     }
 
     /// Keeps time (expiry, liveness) until `shutdown`, then closes all WebSockets: returns when none is left, after [`Config::drain`] at the latest.
+    /// Dropping the future cuts them all at once.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let _cut = self.0.cut.clone().drop_guard();
         tokio::select! {
             () = self.0.switchboard.keep_time() => {}
             () = shutdown => {}

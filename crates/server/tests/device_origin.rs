@@ -34,7 +34,7 @@ async fn the_shell_page_may_load_only_its_own_origin_and_be_framed_only_by_it() 
     for directive in [
         "default-src 'none'",
         "script-src 'self'",
-        "connect-src 'self'",
+        "connect-src 'self' ws: wss:",
         "frame-ancestors 'self'",
         "base-uri 'none'",
     ] {

@@ -403,6 +403,14 @@ async fn the_server_goes_down_in_time_with_clients_connected_even_deaf_ones() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_dropped_leaves_no_socket_behind() {
+    let server = TestServer::start().await.unwrap();
+    let mut alice = Client::open(&server, "alice").await;
+    drop(server);
+    assert_eq!(alice.closed().await, 1006);
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_told_apart_from_other_failures() {
     let first = TestServer::start().await.unwrap();
     let taken = Config {

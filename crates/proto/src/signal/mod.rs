@@ -10,6 +10,8 @@ mod timers;
 mod waiting;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;

@@ -14,10 +14,11 @@ use crate::bundle::{self, File};
 use crate::config::IceServer;
 use crate::state::State;
 
-/// Scripts, styles, frames, worker and connections of this origin alone. A page of another site must not frame the shell: it could lure clicks into the
-/// device's app.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
-                      frame-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+/// Scripts, styles and worker of this origin alone. Frames may also be what an app makes itself (`blob:`, `data:`); `ws:` and `wss:` are there for browsers
+/// whose `'self'` does not cover them. A page of another site must not frame the shell: it could lure clicks into the device's app.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+                      connect-src 'self' ws: wss:; frame-src 'self' blob: data:; worker-src 'self'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'self'";
 
 pub(super) async fn answer(state: State, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
