@@ -1,2 +1,50 @@
 //! The `peerage` command.
-fn main() {}
+
+mod access;
+mod args;
+mod call;
+mod cmd;
+mod exit;
+mod keys;
+mod log;
+mod output;
+mod signals;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Cli, Command},
+    exit::Failure,
+    state::State,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::start(&cli.global);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            failure.code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Some(command) = cli.command else {
+        return cmd::first_steps();
+    };
+    let state = || State::at(cli.global.state.clone());
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = match command {
+        Command::Expose(expose) => runtime.block_on(expose.run(state()?)),
+        Command::Serve(serve) => runtime.block_on(serve.run()),
+        Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
+    };
+    // Blocking work (a slow disk, a name look-up) must not hold up the end.
+    runtime.shutdown_background();
+    result
+}

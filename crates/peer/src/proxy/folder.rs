@@ -69,16 +69,10 @@ impl Folder {
         match found.map_err(io::Error::other).and_then(|found| found) {
             Ok(Found::File(file)) => file.answer(&request.method, &request.headers).await,
             Ok(Found::Redirect) => redirect(&request.uri),
-            Ok(Found::Nothing) => plain(
-                StatusCode::NOT_FOUND,
-                "There is no such file in this folder.",
-            ),
+            Ok(Found::Nothing) => nothing(&request.uri),
             Err(error) => {
-                tracing::debug!(%error, "file cannot be read");
-                plain(
-                    StatusCode::NOT_FOUND,
-                    "There is no readable file of this name in this folder.",
-                )
+                tracing::debug!(%error, "file cannot be opened");
+                nothing(&request.uri)
             }
         }
     }
@@ -298,6 +292,16 @@ fn names(path: &str) -> Option<String> {
         names.push_str(&name);
     }
     Some(names)
+}
+
+/// The same for what is not there, not readable, hidden, or outside: the difference is nobody's business.
+fn nothing(uri: &Uri) -> Response<Body> {
+    let text = if uri.path().ends_with('/') {
+        "There is no page (index.html) in this folder."
+    } else {
+        "There is no such file."
+    };
+    plain(StatusCode::NOT_FOUND, text)
 }
 
 /// To the same folder with its slash, so that relative addresses in its page work.

@@ -1,0 +1,186 @@
+//! The way to a server and to a device, and what the person can do when there is none.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use peerage_peer::{
+    About, BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
+};
+use peerage_proto::{
+    identity::{Code, gate::HTTP_LABEL},
+    wire::link_url::Link,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::time::timeout;
+
+use crate::{
+    exit::{Exit, Failure},
+    keys,
+    state::State,
+};
+
+/// Whom to trust on the way to a server.
+#[derive(Debug, Args)]
+pub(crate) struct ServerTrust {
+    /// Trust this authority's certificate (PEM) for the server, beside those of the system
+    #[arg(long, value_name = "FILE", env = "PEERAGE_SERVER_CA")]
+    server_ca: Option<PathBuf>,
+}
+
+/// How long the device may take to notice that this side is done.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// A connection to a device, and the peer that carries it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    about: About,
+    _peer: Peer,
+}
+
+impl ServerTrust {
+    pub(crate) fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
+        let Some(path) = &self.server_ca else {
+            return Ok(builder);
+        };
+        let refuse = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Exit::Usage,
+                format_args!("cannot read certificates from {}: {error}", path.display()),
+            )
+        };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
+            builder = builder.trust(certificate.map_err(|error| refuse(&error))?);
+        }
+        Ok(builder)
+    }
+}
+
+impl Call {
+    /// Calls the device of a link, on the channel for HTTP.
+    pub(crate) async fn device(
+        link: &Link,
+        state: &State,
+        trust: &ServerTrust,
+    ) -> Result<(Self, Channel), Failure> {
+        let key = keys::load_or_make(state, keys::CALLER)?;
+        let server = link.server_url();
+        let builder = Peer::builder().server(&*server).identity(key);
+        let peer = trust
+            .apply(builder)?
+            .build()
+            .await
+            .map_err(|error| no_peer(error, &server))?;
+        let options = ConnectOptions {
+            label: Some(HTTP_LABEL.to_owned()),
+            proof: link
+                .secret
+                .as_ref()
+                .map(|secret| secret.proof(&link.device)),
+            ..ConnectOptions::default()
+        };
+        let connection = peer
+            .connect(link.device.as_peer_id(), options)
+            .await
+            .map_err(|error| no_call(error, link))?;
+        let about = connection.about().clone();
+        Ok((Self { about, _peer: peer }, connection.into_channel()))
+    }
+
+    /// Waits until the closed channel is closed at the device too: it would wait for a vanished peer otherwise.
+    pub(crate) async fn hang_up(self) {
+        let _ = timeout(GOODBYE, self.about.closed()).await;
+    }
+}
+
+/// Why there is no peer, and what to do.
+pub(crate) fn no_peer(error: BuildError, server: &str) -> Failure {
+    match error {
+        BuildError::Signalling(error) => no_server(&error, server),
+        error => Failure {
+            exit: Exit::Other,
+            error: error.into(),
+        },
+    }
+}
+
+/// Why the server cannot be used, and what to do.
+pub(crate) fn no_server(error: &SignallingError, server: &str) -> Failure {
+    let (exit, advice) = match error {
+        SignallingError::Url(_) => (Exit::Usage, "".to_owned()),
+        SignallingError::Unreachable(_) | SignallingError::Lost(_) => {
+            (Exit::ServerUnreachable, format!("; is it running, and is {server} its address?"))
+        }
+        SignallingError::Tls(_) => (
+            Exit::ServerUnreachable,
+            "; if its certificate is by an authority of your own, name that with --server-ca FILE".to_owned(),
+        ),
+        SignallingError::Protocol(_) => {
+            (Exit::ServerUnreachable, format!("; is {server} the address of a `peerage serve`?"))
+        }
+        SignallingError::IdTaken(_) => (
+            Exit::State,
+            "; does this device run elsewhere with a copy of the same state? End that, or name another folder with \
+             --state DIR"
+                .to_owned(),
+        ),
+        _ => (Exit::ServerUnreachable, String::new()),
+    };
+    Failure::new(exit, format_args!("{error}{advice}"))
+}
+
+/// Why there is no connection to the device, and what to do.
+fn no_call(error: ConnectError, link: &Link) -> Failure {
+    let first_visit = link.secret.is_none();
+    let (exit, advice) = match &error {
+        ConnectError::Signalling(error) => return no_server(error, &link.server_url()),
+        ConnectError::PeerUnavailable => (
+            Exit::DeviceAbsent,
+            "the device is not connected to the server: is `peerage expose` running there?",
+        ),
+        ConnectError::NoAnswer => (
+            Exit::DeviceAbsent,
+            "the device does not answer: it may have just left, try again in a minute",
+        ),
+        ConnectError::Refused(Code::Denied) if first_visit => (
+            Exit::Refused,
+            "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part",
+        ),
+        ConnectError::Refused(Code::Denied) => (
+            Exit::Refused,
+            "the device refused the link: it was revoked, has expired, or is not copied exactly; ask for a new one",
+        ),
+        ConnectError::Refused(Code::Stale) => (
+            Exit::Refused,
+            "the device took the call for an old one: set the clocks of both machines, then try again",
+        ),
+        ConnectError::Refused(Code::Busy) => (
+            Exit::Refused,
+            "the device has no room for another connection: try again later",
+        ),
+        ConnectError::Refused(_) => (
+            Exit::Refused,
+            "the device did not understand the call: update peerage on both sides",
+        ),
+        ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
+            Exit::WrongDevice,
+            "somebody else answers under the device's id: nothing was sent. Do not trust this server, or the network on \
+             the way to it",
+        ),
+        ConnectError::NoRoute => (
+            Exit::NoRoute,
+            "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
+             sides are behind strict NATs",
+        ),
+        ConnectError::Closed(_) => (
+            Exit::Broken,
+            "the connection broke off while it was made: try again",
+        ),
+        _ => {
+            return Failure {
+                exit: Exit::Other,
+                error: error.into(),
+            };
+        }
+    };
+    Failure::new(exit, format_args!("{advice} ({error})"))
+}

@@ -1,0 +1,304 @@
+//! `peerage expose`: makes a web app or a folder of this device reachable by a link.
+
+mod announce;
+mod local_server;
+mod visit;
+
+use std::{num::NonZeroU16, path::PathBuf, time::Duration};
+
+use clap::Args;
+use peerage_peer::{
+    Peer, ServerState,
+    proxy::{NamedCertificates, Proxy, Settings, Target},
+};
+use peerage_proto::{identity::gate, wire::link_url::Link};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::{announce::Announcer, local_server::LocalServer, visit::Visit};
+use crate::{
+    access,
+    call::{self, ServerTrust},
+    exit::{Exit, Failure},
+    keys, output, signals,
+    state::State,
+};
+
+/// How long exchanges that run may take to finish once the person ends the command.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Make a web app or a folder of this device reachable by a link.
+///
+/// TARGET is one address or one folder, and nothing else becomes reachable. Whoever has the link can use it until
+/// the command ends; run with the same state again, it prints the same link. Without --server the link is for
+/// browsers on this machine, and a server for it runs in this process.
+#[derive(Debug, Args)]
+pub(crate) struct Expose {
+    /// http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], or a folder
+    target: String,
+    /// The `peerage serve` to be reached through, such as https://example.org
+    /// [default: one in this process, for this machine only]
+    #[arg(long, value_name = "URL", env = "PEERAGE_SERVER")]
+    server: Option<Url>,
+    /// Port of the server in this process [default: 9000, or the next that is free]
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "PEERAGE_PORT",
+        conflicts_with = "server"
+    )]
+    port: Option<NonZeroU16>,
+    /// Accept this certificate (PEM) of an https target, or those it signed, although no public authority did
+    #[arg(long, value_name = "FILE", env = "PEERAGE_TARGET_CERT")]
+    target_cert: Option<PathBuf>,
+    /// Seconds that the target may take to begin its answer
+    #[arg(long, value_name = "SECONDS", env = "PEERAGE_TARGET_TIMEOUT", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    target_timeout: u64,
+    /// Be reachable over loopback addresses too; always so when the server is on this machine
+    #[arg(long, env = "PEERAGE_ALLOW_LOOPBACK")]
+    allow_loopback: bool,
+    /// UDP port for connections, for who forwards one [default: any]
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "PEERAGE_UDP_PORT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    udp_port: u16,
+    /// Print what happens as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    trust: ServerTrust,
+}
+
+impl Expose {
+    /// Exposes until the process is told to end.
+    pub(crate) async fn run(self, state: State) -> Result<(), Failure> {
+        // Listened for from the start: a signal in between must not be lost.
+        let end = signals::end()?;
+        let target = self.target()?;
+        let _lock = state.lock()?;
+        let key = keys::load_or_make(&state, keys::DEVICE)?;
+        let remembered = access::load(&state)?;
+
+        let local = match &self.server {
+            Some(_) => None,
+            None => Some(LocalServer::start(self.port).await?),
+        };
+        let server = match (&self.server, &local) {
+            (Some(server), _) => server.clone(),
+            (None, Some(local)) => local.url()?,
+            (None, None) => return Err(Failure::new(Exit::Other, "no server")),
+        };
+        let place = Place::of(&server)?;
+        let mut link = Link {
+            secure: place.secure,
+            device: key.device_id(),
+            domain: place.domain,
+            port: place.port,
+            secret: None,
+            path: "/".to_owned(),
+        };
+        let origin = Url::parse(&link.origin()).map_err(|error| Failure {
+            exit: Exit::Other,
+            error: error.into(),
+        })?;
+        let settings = Settings {
+            head_timeout: Duration::from_secs(self.target_timeout),
+        };
+        let named = target.to_string();
+        let probed = target.clone();
+        let proxy = Proxy::new(target, &origin, &settings)
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+
+        let peer = self.peer(key, remembered, &server).await?;
+        link.secret = Some(access::first_link(peer.access(), &state)?);
+        let announcer = Announcer::new(self.json);
+        announcer.ready(&link, &named, &server)?;
+        warn_if_down(probed);
+
+        run(&peer, &proxy, &state, &announcer, &server, end).await?;
+        drop(peer);
+        if let Some(local) = local {
+            local.stop().await;
+        }
+        Ok(())
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        let named = match &self.target_cert {
+            Some(path) => NamedCertificates::read(path).map_err(|error| {
+                Failure::new(Exit::Usage, format_args!("{}: {error}", path.display()))
+            })?,
+            None => NamedCertificates::default(),
+        };
+        Target::parse(&self.target, named).map_err(|error| Failure::new(Exit::Usage, error))
+    }
+
+    async fn peer(
+        &self,
+        key: peerage_proto::identity::SigningKey,
+        remembered: gate::State,
+        server: &Url,
+    ) -> Result<Peer, Failure> {
+        let mut builder = Peer::builder()
+            .server(server.as_str())
+            .device(key, remembered)
+            .udp_port(self.udp_port);
+        if self.allow_loopback {
+            builder = builder.loopback(true);
+        }
+        let builder = self.trust.apply(builder)?;
+        builder
+            .build()
+            .await
+            .map_err(|error| call::no_peer(error, server.as_str()))
+    }
+}
+
+/// Lets visitors in until the end.
+async fn run(
+    peer: &Peer,
+    proxy: &Proxy,
+    state: &State,
+    announcer: &Announcer,
+    server: &Url,
+    end: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let closing = CancellationToken::new();
+    let mut visits = JoinSet::new();
+    let mut changes = peer.access().changes();
+    let mut standing = peer.server();
+    let mut end = std::pin::pin!(end);
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut end => break,
+            Ok(()) = changes.changed() => {
+                changes.mark_unchanged();
+                if let Err(failure) = access::store(peer.access(), state) {
+                    // Who came in stays in; after a restart they need the whole link again.
+                    output::warn(failure);
+                }
+            }
+            Ok(()) = standing.changed() => {
+                let now = standing.borrow_and_update().clone();
+                match now {
+                    ServerState::Refused(error) => return Err(call::no_server(&error, server.as_str())),
+                    now => announcer.server(&now),
+                }
+            }
+            Some(connection) = peer.incoming() => {
+                count += 1;
+                let visit = Visit::new(count, connection, announcer.clone());
+                visits.spawn(visit.serve(proxy.clone(), closing.clone()));
+            }
+            Some(_) = visits.join_next() => {}
+        }
+    }
+    closing.cancel();
+    // What is not done by then is cut off as the peer goes.
+    let _ = timeout(DRAIN, async { while visits.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+/// Where the device's web origin is: what stands in the link.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    secure: bool,
+    domain: String,
+    port: Option<u16>,
+}
+
+impl Place {
+    fn of(server: &Url) -> Result<Self, Failure> {
+        let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+        let secure = match server.scheme() {
+            "https" => true,
+            "http" => false,
+            other => {
+                return usage(format!(
+                    "a server's address begins with https:// or http://, not {other}://"
+                ));
+            }
+        };
+        let here = "localhost".to_owned();
+        let domain = match server.host() {
+            Some(url::Host::Domain(domain)) => domain.trim_end_matches('.').to_owned(),
+            Some(url::Host::Ipv4(ip)) if ip.is_loopback() => here,
+            Some(url::Host::Ipv6(ip)) if ip.is_loopback() => here,
+            _ => {
+                return usage(format!(
+                    "the address of a server is a name, not an IP address: {server} cannot have a name for each \
+                     device in front of it"
+                ));
+            }
+        };
+        let local = domain == "localhost" || domain.ends_with(".localhost");
+        if !secure && !local {
+            return usage(format!(
+                "browsers run a device's page on https alone, so links need a server with a certificate: try \
+                 https://{domain}"
+            ));
+        }
+        Ok(Self {
+            secure,
+            domain,
+            port: server.port(),
+        })
+    }
+}
+
+/// Tells of a target that does not answer now; it may later.
+fn warn_if_down(target: Target) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = target.probe() {
+            output::warn(format_args!(
+                "{target} does not answer yet ({error}): visitors see an error page until it does"
+            ));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(server: &str) -> Result<Place, Failure> {
+        Place::of(&Url::parse(server).expect("a URL"))
+    }
+
+    #[test]
+    fn links_are_made_where_browsers_can_open_them() {
+        let is = |server, secure, domain: &str, port| {
+            let wanted = Place {
+                secure,
+                domain: domain.to_owned(),
+                port,
+            };
+            assert_eq!(place(server).expect(server), wanted);
+        };
+        is("https://example.org", true, "example.org", None);
+        is(
+            "https://example.org:8443/x/",
+            true,
+            "example.org",
+            Some(8443),
+        );
+        is("http://localhost:9000", false, "localhost", Some(9000));
+        is("http://127.0.0.1:9000", false, "localhost", Some(9000));
+        is("http://[::1]:9000", false, "localhost", Some(9000));
+        for wrong in [
+            "http://example.org",
+            "https://192.0.2.1",
+            "http://192.168.1.2:9000",
+            "ftp://example.org",
+        ] {
+            assert_eq!(place(wrong).expect_err(wrong).exit, Exit::Usage);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What the person, or a script, reads on stdout while something is exposed.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use peerage_peer::{About, CloseReason, Route, ServerState};
+use peerage_proto::wire::link_url::Link;
+use qrcode::{QrCode, render::unicode::Dense1x2};
+use serde_json::json;
+use url::Url;
+
+use crate::output;
+
+/// Tells what happens. The link's secret is told once, in the link, and never again.
+#[derive(Debug, Clone)]
+pub(super) struct Announcer {
+    json: bool,
+}
+
+impl Announcer {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// The device can be reached from now on.
+    pub(super) fn ready(&self, link: &Link, target: &str, server: &Url) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            return output::json(
+                &mut out,
+                &json!({
+                    "event": "ready",
+                    "device": link.device.as_str(),
+                    "target": target,
+                    "server": server.as_str(),
+                    "link": link.to_string(),
+                }),
+            );
+        }
+        writeln!(out, "Device  {}", link.device)?;
+        writeln!(out, "Target  {target}")?;
+        writeln!(out, "Link    {link}")?;
+        writeln!(out)?;
+        if link.secure {
+            if let Some(code) = qr(&link.to_string(), io::stdout().is_terminal()) {
+                writeln!(out, "{code}")?;
+            }
+        } else {
+            writeln!(
+                out,
+                "The link works in browsers on this machine. For one that works everywhere, run `peerage serve` under a \
+                 name with a certificate, and expose with --server https://NAME."
+            )?;
+        }
+        writeln!(
+            out,
+            "Whoever has the link can use the target. Ctrl-C ends it."
+        )?;
+        writeln!(out)?;
+        out.flush()
+    }
+
+    /// Somebody came.
+    pub(super) fn connected(&self, number: u64, about: &About) {
+        let route = route(about.route());
+        let round_trip = about.stats().round_trip;
+        if self.json {
+            return self.tell(&json!({
+                "event": "connected",
+                "connection": number,
+                "caller": caller(about),
+                "route": route,
+                "round_trip_ms": round_trip.map(|time| time.as_secs_f64() * 1_000.0),
+            }));
+        }
+        let round_trip = round_trip.map_or_else(String::new, |time| {
+            format!(", {}", output::round_trip(time))
+        });
+        self.say(&format!(
+            "+ {number}  connected, {route}{round_trip}  (caller {})",
+            short(&caller(about))
+        ));
+    }
+
+    /// Somebody left.
+    pub(super) fn disconnected(
+        &self,
+        number: u64,
+        about: &About,
+        reason: &CloseReason,
+        after: Duration,
+    ) {
+        let stats = about.stats();
+        if self.json {
+            return self.tell(&json!({
+                "event": "disconnected",
+                "connection": number,
+                "seconds": after.as_secs_f64(),
+                "sent": stats.sent,
+                "received": stats.received,
+                "reason": reason.to_string(),
+            }));
+        }
+        self.say(&format!(
+            "- {number}  {reason} after {}, {} sent, {} received",
+            output::span(after),
+            output::octets(stats.sent),
+            output::octets(stats.received)
+        ));
+    }
+
+    /// The server came or went. Connections that live go on without it.
+    pub(super) fn server(&self, state: &ServerState) {
+        let (up, text) = match state {
+            ServerState::Open => (true, "the server is back".to_owned()),
+            ServerState::Down(error) | ServerState::Refused(error) => (
+                false,
+                format!("{error}; visitors who are here stay, new ones have to wait, trying again"),
+            ),
+        };
+        if self.json {
+            return self.tell(&json!({ "event": "server", "up": up, "detail": text }));
+        }
+        self.say(&format!("! {text}"));
+    }
+
+    // Who stopped reading stdout did not ask for the end of the device: failures to write are ignored from here on.
+
+    fn tell(&self, event: &serde_json::Value) {
+        let _ = output::json(&mut io::stdout().lock(), event);
+    }
+
+    fn say(&self, line: &str) {
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
+fn route(route: Route) -> &'static str {
+    match route {
+        Route::Direct => "direct",
+        Route::Relayed => "relayed",
+    }
+}
+
+/// A caller's key, in the form of an id.
+fn caller(about: &About) -> String {
+    about
+        .key()
+        .map_or_else(|| "unknown".to_owned(), |key| key.device_id().to_string())
+}
+
+/// Enough of it for a person to tell callers apart.
+fn short(caller: &str) -> &str {
+    caller.get(..8).unwrap_or(caller)
+}
+
+/// The code for a phone's camera: dark on light, whatever colours the terminal has.
+fn qr(text: &str, terminal: bool) -> Option<String> {
+    let code = QrCode::new(text).ok()?;
+    let drawn = code.render::<Dense1x2>().quiet_zone(true).build();
+    if !terminal {
+        return Some(drawn);
+    }
+    let lines: Vec<String> = drawn
+        .lines()
+        .map(|line| format!("\x1b[30;107m{line}\x1b[0m"))
+        .collect();
+    Some(lines.join("\n"))
+}

@@ -1,0 +1,95 @@
+//! The server in the same process, for who just wants to see their app.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    num::NonZeroU16,
+    time::Duration,
+};
+
+use peerage_server::{BindError, Config, Server};
+use tokio::{sync::oneshot, task::JoinHandle};
+use url::Url;
+
+use crate::{
+    cmd::serve::refused,
+    exit::{Exit, Failure},
+};
+
+const FIRST_PORT: u16 = 9000;
+/// Ports that are tried when none was asked for.
+const TRIES: u16 = 10;
+/// How long the end may take; the command's own is counted beside it.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A server on loopback. Ends with its owner.
+#[derive(Debug)]
+pub(super) struct LocalServer {
+    port: u16,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl LocalServer {
+    /// Listens on the port asked for, or on the first free one.
+    pub(super) async fn start(asked: Option<NonZeroU16>) -> Result<Self, Failure> {
+        let server = match asked {
+            Some(port) => bind(port.get()).await.map_err(refused)?,
+            None => first_free().await?,
+        };
+        let port = server.local_addr().port();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Ok(Self { port, stop, task })
+    }
+
+    pub(super) fn url(&self) -> Result<Url, Failure> {
+        Url::parse(&format!("http://localhost:{}", self.port)).map_err(|error| Failure {
+            exit: Exit::Other,
+            error: error.into(),
+        })
+    }
+
+    /// Ends the server; what is open gets half a second.
+    pub(super) async fn stop(self) {
+        drop(self.stop);
+        // A server that failed has ended as well.
+        let _ = self.task.await;
+    }
+}
+
+async fn first_free() -> Result<Server, Failure> {
+    for port in FIRST_PORT..FIRST_PORT + TRIES {
+        match bind(port).await {
+            Err(BindError::InUse { .. }) => {}
+            other => return other.map_err(refused),
+        }
+    }
+    Err(Failure::new(
+        Exit::Port,
+        format_args!(
+            "the ports {FIRST_PORT} to {} are all in use: name a free one with --port, or a running `peerage serve` \
+             with --server",
+            FIRST_PORT + TRIES - 1
+        ),
+    ))
+}
+
+async fn bind(port: u16) -> Result<Server, BindError> {
+    // Browsers try ::1 first for *.localhost: what listens there would be shown in our place.
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    if let Err(error) = TcpListener::bind(v6)
+        && error.kind() == io::ErrorKind::AddrInUse
+    {
+        return Err(BindError::InUse { address: v6 });
+    }
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Server::bind(Config {
+        listen,
+        drain: DRAIN,
+        ..Config::default()
+    })
+    .await
+}

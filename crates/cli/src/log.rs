@@ -1,0 +1,36 @@
+//! Logs, on stderr alone: stdout belongs to what a command was asked for.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::args::Global;
+
+/// Whose words `-v` and `-vv` ask for; the libraries beneath speak up at `-vvv`.
+const OURS: [&str; 4] = ["peerage", "peerage_peer", "peerage_proto", "peerage_server"];
+
+/// Starts logging. `PEERAGE_LOG` (`peerage_peer=debug,…`) goes before `-v` and `-q`.
+pub(crate) fn start(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, 2) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let chosen = std::env::var("PEERAGE_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
+    let libraries = if global.verbose > 2 {
+        level
+    } else {
+        level.min(LevelFilter::WARN)
+    };
+    let usual = || OURS.map(|name| format!("{name}={level},")).concat() + &libraries.to_string();
+    let filter = EnvFilter::builder().parse_lossy(chosen.unwrap_or_else(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}

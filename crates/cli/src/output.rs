@@ -1,0 +1,84 @@
+//! What people read: errors, sizes, times.
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use crate::exit::Failure;
+
+/// Tells on stderr why a command failed.
+pub(crate) fn complain(failure: &Failure) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(io::stderr(), "peerage: {failure}");
+}
+
+/// Tells on stderr what the person should know although the command goes on.
+pub(crate) fn warn(message: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "peerage: warning: {message}");
+}
+
+/// One event for a machine to read: an object on a line of its own, flushed.
+pub(crate) fn json(out: &mut impl io::Write, event: &serde_json::Value) -> io::Result<()> {
+    writeln!(out, "{event}")?;
+    out.flush()
+}
+
+/// A number of octets as people read it: `0 B`, `1.2 kB`, `3.4 GB`.
+pub(crate) fn octets(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1_000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1_000.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if value < 999.95 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A round trip: `0.4 ms`, `23 ms`.
+pub(crate) fn round_trip(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1_000.0;
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{ms:.0} ms")
+    }
+}
+
+/// A span of time: `4 s`, `12 min`, `3 h 5 min`.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_read_well_at_their_borders() {
+        assert_eq!(octets(0), "0 B");
+        assert_eq!(octets(999), "999 B");
+        assert_eq!(octets(1_000), "1.0 kB");
+        assert_eq!(octets(999_949), "999.9 kB");
+        assert_eq!(octets(999_950), "1.0 MB");
+        assert_eq!(octets(u64::MAX), "18446.7 PB");
+        assert_eq!(round_trip(Duration::from_micros(412)), "0.4 ms");
+        assert_eq!(round_trip(Duration::from_millis(23)), "23 ms");
+        assert_eq!(span(Duration::from_secs(119)), "119 s");
+        assert_eq!(span(Duration::from_secs(120)), "2 min");
+        assert_eq!(span(Duration::from_secs(11_100)), "3 h 5 min");
+    }
+}
