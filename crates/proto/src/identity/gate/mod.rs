@@ -237,12 +237,12 @@ impl Gate {
             .collect()
     }
 
-    /// The connection ended; to be called once for each [`Granted`].
+    /// The connection ended. To be called once for each name that was granted, when its last connection is over: not for one that another replaced.
     pub fn closed(&mut self, src: &PeerId, connection: &ConnectionId) {
         self.live.remove(&(src.clone(), connection.clone()));
     }
 
-    /// Decides on an offer. A granted one counts as live from now on, in place of an earlier one of the same name.
+    /// Decides on an offer. A granted one counts as live from now on, in place of an earlier one of the same name, which the shell must end.
     ///
     /// # Errors
     /// The offer is refused; `reply` is all that may be sent.
