@@ -102,12 +102,6 @@ impl Inbound {
         self.window - WINDOW
     }
 
-    /// What the peer may send beyond what waits here, at most.
-    #[cfg(test)]
-    pub(super) fn window(&self) -> u32 {
-        self.window
-    }
-
     pub(super) fn is_done(&self) -> bool {
         self.phase == Phase::Ended && self.end_read
     }

@@ -208,6 +208,12 @@ impl Session {
         self.exchanges.contains_key(&id.0)
     }
 
+    /// What a session without exchanges must have given back: unused growth, octets of unfinished heads, places in the line.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn holdings(&self) -> (u32, usize, usize) {
+        (self.pool, self.blocks, self.ready.len())
+    }
+
     /// How many exchanges may be begun now.
     pub fn openings(&self) -> u32 {
         if self.closed.is_some() || self.is_draining() || self.next_id.is_none() {

@@ -1,0 +1,160 @@
+//! Two HTTP sessions over a channel that delays, and sometimes dies: uploads, downloads, sockets, slow readers, cancels, drains.
+//!
+//! What must hold whatever happens is a [`Promise`]. That a broken promise would be noticed is proven by [`Bug`]s planted on the wire or in the
+//! readers, never in the session itself.
+
+mod bug;
+mod channel;
+mod end;
+mod errand;
+mod tap;
+mod world;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use bug::Bug;
+pub use world::run;
+
+/// What every run keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Octets arrive once, in order, whole messages as whole messages, and all of them where an exchange ends well.
+    Order,
+    /// Nobody sends more than was granted.
+    Credit,
+    /// What a link may hold stays within 64 MiB, an exchange within 1 MiB.
+    Window,
+    /// A quick exchange is done in the time that the channel needs, however many others stand still.
+    Independence,
+    /// After its exchanges a session holds nothing.
+    Release,
+    /// Every exchange comes to an end that both sides hear of.
+    End,
+    /// Two sessions never call each other's messages wrong, and nothing is reset that nobody reset.
+    Peace,
+}
+
+/// A broken promise, and how to see it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Replays the run.
+    pub seed: u64,
+    /// Virtual time since the start.
+    pub at: Duration,
+    /// What was broken.
+    pub promise: Promise,
+    /// By what.
+    pub detail: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            at,
+            promise,
+            detail,
+        } = self;
+        write!(f, "SEED={seed}: {promise:?} broken after {at:?}: {detail}")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What a run did: a simulation in which nothing happens proves nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Exchanges that ended well.
+    pub ended: u64,
+    /// Exchanges that were reset, refused or lost.
+    pub reset: u64,
+    /// Octets that readers took.
+    pub octets: u64,
+    /// Quick exchanges that were timed.
+    pub probes: u64,
+    /// Channel messages.
+    pub messages: u64,
+}
+
+impl std::ops::AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        self.ended += other.ended;
+        self.reset += other.reset;
+        self.octets += other.octets;
+        self.probes += other.probes;
+        self.messages += other.messages;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn seeds(count: u64) -> std::ops::Range<u64> {
+        match std::env::var("SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+        {
+            Some(seed) => seed..seed + 1,
+            None => 0..count,
+        }
+    }
+
+    #[test]
+    fn every_promise_holds_whatever_the_seed() {
+        let mut total = Report::default();
+        let seeds = seeds(300);
+        let alone = seeds.end - seeds.start == 1;
+        for seed in seeds {
+            match run(seed, None, Instant::now()) {
+                Ok(report) => total += report,
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+        assert!(
+            alone || total.ended > 1_000 && total.reset > 500 && total.probes > 500,
+            "too little happened: {total:?}"
+        );
+    }
+
+    #[test]
+    fn a_seed_always_gives_the_same_run() {
+        for seed in 0..5 {
+            assert_eq!(
+                run(seed, None, Instant::now()),
+                run(seed, None, Instant::now())
+            );
+        }
+    }
+
+    #[test]
+    fn every_planted_bug_is_noticed_as_what_it_is() {
+        for (bug, promise) in [
+            (Bug::RepeatData, Promise::Order),
+            (Bug::LoseData, Promise::Order),
+            (Bug::SwapData, Promise::Order),
+            (Bug::SpendUngranted, Promise::Credit),
+            (Bug::GrantTooMuch, Promise::Window),
+            (Bug::LoseCredit, Promise::End),
+            (Bug::LoseEnd, Promise::End),
+            (Bug::LoseReset, Promise::End),
+            (Bug::BlockBehindReaders, Promise::Independence),
+            (Bug::ForgetReaders, Promise::Release),
+            (Bug::BreakHeads, Promise::Peace),
+        ] {
+            let noticed: Vec<_> = (0..60)
+                .filter_map(|seed| run(seed, Some(bug), Instant::now()).err())
+                .collect();
+            let rightly = noticed
+                .iter()
+                .filter(|failure| failure.promise == promise)
+                .count();
+            assert!(
+                rightly > 0,
+                "{bug:?} must break {promise:?}, but: {noticed:#?}"
+            );
+        }
+    }
+}
