@@ -73,6 +73,8 @@ enum End {
     Revoked,
     /// The application does not take incoming connections.
     NotTaken,
+    /// The channel is not the one that the gate let in.
+    WrongLabel,
 }
 
 impl LinkTask {
@@ -92,11 +94,16 @@ impl LinkTask {
             End::Signalling(error) => CloseReason::Failed(error.to_string()),
             End::Stopped => CloseReason::Local,
             End::Revoked => CloseReason::Revoked,
+            End::WrongLabel => {
+                CloseReason::Failed("the channel's label is not the offered one".into())
+            }
             End::NotTaken => CloseReason::Failed("nobody takes incoming connections".into()),
         };
         tracing::debug!(peer = %self.link.remote(), connection = %self.link.connection(), %reason, "connection over");
         if let Some(conn) = self.conn.take() {
             conn.end(reason.clone());
+            // Who is told that it ended finds the channel closed. The engine answers at once, or is gone.
+            let _ = conn.facts().closed.clone().wait_for(Option::is_some).await;
         }
         self.closed.send_replace(Some(reason));
         let (peer, connection) = (self.link.remote(), self.link.connection());
@@ -210,6 +217,10 @@ impl LinkTask {
         let (Some(channel), Some(conn)) = (channel, &self.conn) else {
             return Err(End::Link(link::CloseReason::Engine));
         };
+        // The label decides what the connection may reach, so it is the offer's that counts.
+        if channel.label() != self.terms.label {
+            return Err(End::WrongLabel);
+        }
         let facts = Facts {
             peer: self.link.remote().clone(),
             connection: self.link.connection().clone(),
@@ -265,7 +276,7 @@ fn call_error(end: End, engine: Option<CloseReason>, inner: &Inner) -> CallError
         End::Engine(error) => error.into(),
         End::Signalling(error) => ConnectError::Signalling(error),
         End::Revoked => ConnectError::Closed(CloseReason::Revoked),
-        End::Stopped | End::Replaced | End::NotTaken => ConnectError::Stopped,
+        End::Stopped | End::Replaced | End::NotTaken | End::WrongLabel => ConnectError::Stopped,
     })
 }
 
