@@ -52,8 +52,8 @@ describe('requestFields', () => {
     expect(sent({ fields: [['origin', 'https://elsewhere.example']] })['origin']).toBeUndefined();
   });
 
-  it('sends_a_referrer_only_as_path_and_only_its_own', () => {
-    expect(sent({ referrer: 'http://device.localhost:9000/p?q#f' })['referer']).toBe('/p?q');
+  it('sends_no_referrer_but_its_own', () => {
+    expect(sent({ referrer: 'http://device.localhost:9000/p?q#f' })['referer']).toBe('http://device.localhost:9000/p?q');
     expect(sent({ referrer: 'https://elsewhere.example/p' })['referer']).toBeUndefined();
     expect(sent({ referrer: '', fields: [['referer', '/x']] })['referer']).toBeUndefined();
     expect(sent({ referrer: 'http://device.localhost:9000/a?b', mode: 'navigate' })['referer']).toBeUndefined();

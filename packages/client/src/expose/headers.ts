@@ -35,7 +35,7 @@ const NOT_SENT = new Set([
  * | `cache-control` | for a reload, as browsers send it |
  * | `content-length` | where the body's length is known |
  * | `origin` | ours, for every method but GET and HEAD; the device puts the target's in its place |
- * | `referer` | path and query alone (RFC 9110 10.1.3 allows it), if the referrer is ours; the device completes it |
+ * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
  * | `sec-fetch-*` | `same-origin`: others were stopped before (`route.ts`) |
  */
 export function requestFields(facts: RequestFacts, bodyLength: number | null): Field[] {
@@ -58,9 +58,9 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   if (bodyLength === null) fields.delete('content-length');
   else fields.set('content-length', String(bodyLength));
   if (facts.method !== 'GET' && facts.method !== 'HEAD') fields.set('origin', facts.url.origin);
-  const referer = relativeReferrer(facts.referrer, facts.url.origin);
+  const referer = ownReferrer(facts.referrer, facts.url.origin);
   // The shell, which has the app's address, loads the app's first page: that page was referred to by nobody.
-  const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === originForm(facts.url);
+  const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);
   if (referer !== null && !first) fields.set('referer', referer);
   fields.set('sec-fetch-site', 'same-origin');
   fields.set('sec-fetch-mode', facts.mode);
@@ -171,8 +171,8 @@ function acceptLanguage(languages: readonly string[]): string {
   return languages.slice(0, 10).map((language, at) => (at === 0 ? language : `${language};q=${((10 - at) / 10).toFixed(1)}`)).join(',');
 }
 
-function relativeReferrer(referrer: string, origin: string): string | null {
+function ownReferrer(referrer: string, origin: string): string | null {
   if (!URL.canParse(referrer)) return null;
   const url = new URL(referrer);
-  return url.origin === origin ? originForm(url) : null;
+  return url.origin === origin ? origin + originForm(url) : null;
 }

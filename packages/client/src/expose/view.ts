@@ -6,6 +6,7 @@ const HIDDEN = 'peerage-badge-hidden';
 
 export class View {
   #appShown = false;
+  #failed = false;
   #countdown: ReturnType<typeof setInterval> | undefined;
 
   constructor(device: string, retry: () => void) {
@@ -28,11 +29,21 @@ export class View {
   }
 
   status(status: LinkStatus): void {
-    if (this.#appShown) this.#showBadge(status);
-    else {
-      const shown = panel(status);
-      if (shown !== null) this.show(shown);
+    if (this.#appShown) {
+      this.#showBadge(status);
+      return;
     }
+    // An attempt after a failure leaves the advice in place until it gets somewhere: the page should not flicker between the two.
+    const gettingSomewhere = status.is !== 'connecting' || status.step === 'verifying' || status.step === 'connecting';
+    if (this.#failed && !gettingSomewhere) {
+      element('action').hidden = true;
+      this.#countTo(null);
+      setText('until', 'Trying again…');
+      return;
+    }
+    this.#failed = status.is === 'waiting' || status.is === 'failed';
+    const shown = panel(status);
+    if (shown !== null) this.show(shown);
   }
 
   show(shown: Panel): void {
@@ -67,12 +78,11 @@ export class View {
 
   #countTo(until: number | null): void {
     clearInterval(this.#countdown);
-    const tick = (): void => {
-      const seconds = Math.max(0, Math.ceil(((until ?? 0) - Date.now()) / 1_000));
-      element('until').textContent = until === null ? '' : `Next try in ${seconds} s.`;
-    };
+    setText('until', '');
+    if (until === null) return;
+    const tick = (): void => setText('until', `Next try in ${Math.max(0, Math.ceil((until - Date.now()) / 1_000))} s`);
     tick();
-    if (until !== null) this.#countdown = setInterval(tick, 1_000);
+    this.#countdown = setInterval(tick, 1_000);
   }
 }
 

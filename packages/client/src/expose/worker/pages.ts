@@ -6,7 +6,7 @@ import { OWN_PATH } from '../route.js';
 /** Why there is no answer, in the place of the answer. */
 export function failurePage(code: Code): Response {
   const { title, why, remedies } = explain(code);
-  const body = `<p>${text(why)}</p><ul>${remedies.map((remedy) => `<li>${text(remedy)}</li>`).join('')}</ul><p><a class="button" href="">Try again</a></p>`;
+  const body = `<p>${text(why)}</p><ul>${remedies.map((remedy) => `<li>${text(remedy)}</li>`).join('')}</ul><p class="act"><a class="button" href="">Try again</a></p>`;
   return page(statusOf(code), title, body, { 'peerage-error': code });
 }
 
@@ -15,7 +15,7 @@ export function questionPage(request: Request, permit: string): Response {
   const body =
     `<p>A page wants to send data to this device (<code>${text(request.method)} ${text(new URL(request.url).pathname)}</code>), and it cannot be told whether ` +
     'that page is part of the app or of another site. If you have just sent a form of the app, go on.</p>' +
-    `<p><a class="button" href="${text(permit)}">Send it</a> <a class="quiet" href="/">Do not send it</a></p>`;
+    `<p class="act"><a class="button" href="/">Do not send it</a> <a href="${text(permit)}">Send it</a></p>`;
   return page(200, 'Send this to the device?', body);
 }
 
@@ -25,7 +25,7 @@ export function strangerPage(request: Request): Response {
   return page(
     403,
     'Another site wanted to send data to this device',
-    '<p>It was not sent. If you meant to do it, do it in the app itself.</p><p><a class="button" href="/">Open the app</a></p>',
+    '<p>It was not sent. If you meant to do it, do it in the app itself.</p><p class="act"><a class="button" href="/">Open the app</a></p>',
     { 'peerage-error': 'refused' },
   );
 }
@@ -45,11 +45,14 @@ export function shimTag(nonce: string | null): string {
 }
 
 const STYLE = `
-:root{color-scheme:light dark}
-body{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,sans-serif;background:Canvas;color:CanvasText}
-main{max-width:34rem;padding:2rem}h1{font-size:1.4rem;line-height:1.25;margin:0 0 .75rem}ul{padding-left:1.2rem}code{overflow-wrap:anywhere}
-a{color:inherit}.button{display:inline-block;padding:.55rem 1.1rem;border-radius:.6rem;background:#2f5fd0;color:#fff;text-decoration:none;font-weight:600}
-.quiet{margin-left:1rem}a:focus-visible{outline:3px solid #7aa2ff;outline-offset:2px}`;
+:root{color-scheme:light dark;--ground:#f4f5f8;--card:#fff;--ink:#1c2130;--soft:#5a6275;--line:#dfe2ea;--accent:#2f5fd0;--on:#fff}
+@media (prefers-color-scheme:dark){:root{--ground:#12151c;--card:#1b1f29;--ink:#e9ecf3;--soft:#a3acbf;--line:#313746;--accent:#86a9ff;--on:#10141d}}
+*{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;font:1rem/1.55 system-ui,sans-serif;background:var(--ground);color:var(--ink)}
+main{width:min(30rem,calc(100vw - 2rem));padding:2.25rem;border:1px solid var(--line);border-radius:1.1rem;background:var(--card)}
+h1{font-size:1.45rem;line-height:1.25;margin:0 0 .4rem;text-wrap:balance}p{margin:.4rem 0;color:var(--soft)}code{overflow-wrap:anywhere}
+ul{margin:1.2rem 0 0;padding:0;list-style:none}li{padding:.3rem 0 .3rem 1.35rem;position:relative}li:before{content:"→" / "";position:absolute;left:0;color:var(--soft)}
+.act{display:flex;gap:1.2rem;align-items:center;margin-top:1.5rem}a{color:inherit}a:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
+.button{padding:.55rem 1.15rem;border-radius:.65rem;background:var(--accent);color:var(--on);text-decoration:none;font-weight:600}`;
 
 function page(status: number, title: string, body: string, headers: Record<string, string> = {}, script = ''): Response {
   const nonce = script === '' ? '' : crypto.randomUUID();

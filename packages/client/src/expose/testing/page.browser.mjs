@@ -1,4 +1,4 @@
-// The page in a real Chromium, behind a link that is none. Run: node --test src/expose/testing/
+// The page in a real Chromium, behind a link that is none. Run: node --test src/expose/testing/page.browser.mjs
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -168,7 +168,7 @@ test('a_form_reaches_the_app_with_origin_referrer_and_length', async () => {
   await page.waitForURL(`${device.origin}/done`);
   assert.equal(app.posted.body, 'a=1+%26+2');
   assert.equal(app.posted.headers.origin, device.origin);
-  assert.equal(app.posted.headers.referer, '/');
+  assert.equal(app.posted.headers.referer, `${device.origin}/`);
   assert.equal(app.posted.headers['content-length'], '9');
   assert.equal(app.posted.headers['content-type'], 'application/x-www-form-urlencoded');
 });
