@@ -21,6 +21,15 @@ export function start(owner, name, command, args, { binary = false, ...options }
     return proc;
 }
 
+const living = new Set();
+
+// A test file that is broken off takes its processes with it.
+process.on('exit', () => {
+    for (const child of living) child.kill('SIGKILL');
+});
+process.once('SIGTERM', () => process.exit(143));
+process.once('SIGINT', () => process.exit(130));
+
 export class Proc {
     /** Everything printed so far, both streams as they came. */
     output = '';
@@ -33,6 +42,7 @@ export class Proc {
         this.name = name;
         this.child = child;
         this.pid = child.pid;
+        living.add(child);
         for (const stream of binary ? [child.stderr] : [child.stdout, child.stderr]) {
             stream?.setEncoding('utf8').on('data', (text) => {
                 this.output += text;
@@ -42,6 +52,7 @@ export class Proc {
         this.exited = new Promise((resolve) => {
             const end = (code, signal) => {
                 this.ended = { code, signal };
+                living.delete(child);
                 this.#changed();
                 resolve(this.ended);
             };

@@ -1,6 +1,7 @@
 // The stock PeerJS client in a real browser with the native peer (`crates/peer/examples/echo.rs`) on the other end.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { launch } from '../lib/browser.mjs';
 import { ECHO, serve } from '../lib/peerage.mjs';
@@ -18,8 +19,8 @@ suite('a stock PeerJS page and the native peer', () => {
 
     /** The echo example, waiting for calls: `{ proc, id }`. */
     async function echo(t, ...args) {
-        const proc = start(t, 'echo', ECHO, [server.url, ...args]);
-        const [, id] = await proc.printed(/^id: (\S+)$/m);
+        const proc = start(t, 'echo', ECHO, [server.url, randomUUID(), ...args]);
+        const [, id] = await proc.printed(/^ready (\S+)$/m);
         return { proc, id };
     }
 
@@ -50,15 +51,15 @@ suite('a stock PeerJS page and the native peer', () => {
     for (const serialization of ['raw', 'json']) {
         test(`the native peer calls the page, serialization ${serialization}`, async (t) => {
             const { page, id } = await stockPeer(browser, site, server);
-            const proc = start(t, 'echo', ECHO, [server.url, '--call', id, '--serialization', serialization]);
+            const native = echo(t, '--call', id, ...(serialization === 'json' ? ['--json'] : []));
             const back = page.evaluate(async () => {
                 const connection = await incoming(0);
                 await new Promise((resolve) => connection.open ? resolve() : connection.on('open', resolve));
                 connection.send('from the page');
-                return { data: (await received(connection, 1))[0], serialization: connection.serialization };
+                return { data: await received(connection, 2), serialization: connection.serialization };
             });
-            assert.deepEqual(await back, { data: 'from the page', serialization });
-            await proc.printed(/open/);
+            await native;
+            assert.deepEqual(await back, { data: ['hello', 'from the page'], serialization });
         });
     }
 
@@ -66,26 +67,26 @@ suite('a stock PeerJS page and the native peer', () => {
         const native = await echo(t);
         const { page } = await stockPeer(browser, site, server);
         await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
-        await native.proc.printed(/open/);
+        await native.proc.printed(/^open/m);
         await page.evaluate(() => connection.close());
-        await native.proc.printed(/closed/);
+        await native.proc.printed(/^closed/m);
     });
 
     test('the native peer notices that the page is gone', async (t) => {
         const native = await echo(t);
         const { page } = await stockPeer(browser, site, server);
         await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
-        await native.proc.printed(/open/);
+        await native.proc.printed(/^open/m);
         await page.close();
-        await native.proc.printed(/closed/, { ms: 60_000 });
+        await native.proc.printed(/^closed/m, { ms: 60_000 });
     });
 
-    test('the page notices that the native peer ends', async (t) => {
+    test('the page notices that the native peer closes', async (t) => {
         const native = await echo(t);
         const { page } = await stockPeer(browser, site, server);
         await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
-        const ended = page.evaluate(async () => { await connection.ended; return true; });
-        await native.proc.stop();
-        assert.equal(await ended, true);
+        const ended = await page.evaluate(async () => { connection.send('close'); await connection.ended; return true; });
+        assert.equal(ended, true);
+        await native.proc.printed(/^closed/m);
     });
 });

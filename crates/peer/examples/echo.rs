@@ -1,6 +1,6 @@
 //! A peer that says back what it hears, to stock PeerJS pages: `echo SERVER ID [--call PEER] [--json]`.
 //!
-//! It waits for connections, or with `--call` makes one, sends `hello` on it, and echoes on that too. Prints what happens, a line each.
+//! It waits for connections, or with `--call` makes one, sends `hello` on it, and echoes on that too; who says `close` is hung up on. Prints what happens, a line each.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -45,9 +45,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         tokio::spawn(echo(connection));
     }
-    while let Some(connection) = peer.incoming().await {
-        tokio::spawn(echo(connection));
+    let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = end.recv() => break,
+            incoming = peer.incoming() => match incoming {
+                Some(connection) => drop(tokio::spawn(echo(connection))),
+                None => break,
+            },
+        }
     }
+    peer.close().await;
     Ok(())
 }
 
@@ -59,6 +67,10 @@ async fn echo(mut connection: Connection) {
     );
     while let Some(message) = connection.recv().await {
         println!("message of {} octets", message.len());
+        if message.as_bytes() == b"close" {
+            connection.close();
+            break;
+        }
         if let Err(error) = connection.send(message).await {
             println!("not sent: {error}");
         }
