@@ -33,7 +33,11 @@ use task::{CallError, LinkTask, Side, Terms};
 /// How long a call waits for the connection to the server to come back.
 const SERVER: Duration = Duration::from_secs(10);
 
-/// A peer. Dropping it ends its connections at once: what is to be delivered, wait for [`About::closed`](crate::About::closed) first.
+/// For the last words to everybody when a peer closes.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A peer. Dropping it, or [`close`](Self::close), ends its connections at once: where something is to be delivered still, close those first, and
+/// wait for [`About::closed`](crate::About::closed).
 pub struct Peer {
     inner: Arc<Inner>,
     incoming: Mutex<mpsc::Receiver<Connection>>,
@@ -138,6 +142,22 @@ impl Peer {
     pub async fn refresh_network(&self) {
         // An engine that has stopped has no use for it.
         let _ = self.inner.engine.refresh_interfaces().await;
+    }
+
+    /// Ends all connections, tells the peers and the server, and waits until that has left the machine: at most 2 s.
+    ///
+    /// Dropping does the same without waiting, so that a process that ends right after may leave its peers to find out.
+    pub async fn close(self) {
+        let (tasks, engine) = (self.inner.tasks.clone(), self.inner.engine.ended());
+        tasks.close();
+        drop(self);
+        let gone = async {
+            tasks.wait().await;
+            engine.await;
+        };
+        if timeout(GOODBYE, gone).await.is_err() {
+            tracing::debug!("not everybody could be told of the end");
+        }
     }
 
     async fn wait_for_server(&self) -> Result<(), SignallingError> {

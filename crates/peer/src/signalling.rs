@@ -13,6 +13,7 @@ use peerage_proto::wire::id::{PeerId, Token};
 use peerage_proto::wire::signal::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::random;
@@ -101,6 +102,7 @@ impl Signalling {
     pub(crate) async fn connect(
         registration: Registration,
         roots: Roots,
+        tasks: &TaskTracker,
     ) -> Result<(Self, mpsc::Receiver<Frame>), SignallingError> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         let (incoming, inbox) = mpsc::channel(INBOX);
@@ -116,7 +118,7 @@ impl Signalling {
         seen.mark_unchanged();
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        tokio::spawn(client.run(socket, stop));
+        tasks.spawn(client.run(socket, stop));
         Ok((
             Self {
                 outbox,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use str0m::config::CryptoProvider;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
 
 use super::bell::Bell;
 use super::certificate::Certificate;
@@ -34,11 +34,12 @@ const SHUTDOWN: Duration = Duration::from_millis(200);
 pub(super) fn start(
     config: EngineConfig,
     commands: mpsc::Receiver<Command>,
-) -> Result<Arc<Bell>, EngineError> {
+) -> Result<(Arc<Bell>, watch::Receiver<()>), EngineError> {
     let poll = Poll::new().map_err(EngineError::Bind)?;
     let bell = Arc::new(Bell::new(
         Waker::new(poll.registry(), BELL).map_err(EngineError::Bind)?,
     ));
+    let (alive, running) = watch::channel(());
     let mut driver = Driver {
         poll,
         bell: bell.clone(),
@@ -50,13 +51,14 @@ pub(super) fn start(
         table: Table::default(),
         next_id: 0,
         config,
+        _running: alive,
     };
     driver.open_port(driver.config.port)?;
     std::thread::Builder::new()
         .name("peerage-engine".into())
         .spawn(move || driver.run())
         .map_err(EngineError::Bind)?;
-    Ok(bell)
+    Ok((bell, running))
 }
 
 struct Driver {
@@ -70,6 +72,8 @@ struct Driver {
     table: Table,
     next_id: u64,
     config: EngineConfig,
+    /// Dropped with the driver, for who waits for its end.
+    _running: watch::Sender<()>,
 }
 
 /// All connections, how to find them, and when they want to be called.

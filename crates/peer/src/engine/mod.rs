@@ -121,6 +121,8 @@ struct Remote {
     /// Emptied on drop, so that the driver finds the queue closed when the bell rings.
     commands: Option<mpsc::Sender<Command>>,
     bell: Arc<Bell>,
+    /// Closed when the thread has ended.
+    running: watch::Receiver<()>,
 }
 
 /// What users ask of the driver.
@@ -163,10 +165,11 @@ impl Engine {
     /// Binds the port and starts the thread.
     pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let bell = driver::start(config, inbox)?;
+        let (bell, running) = driver::start(config, inbox)?;
         Ok(Self(Arc::new(Remote {
             commands: Some(commands),
             bell,
+            running,
         })))
     }
 
@@ -202,6 +205,12 @@ impl Engine {
     /// Looks at the network interfaces again: new addresses become candidates of all connections, lost ones are withdrawn.
     pub(crate) async fn refresh_interfaces(&self) -> Result<(), EngineError> {
         self.0.send(Command::Refresh).await
+    }
+
+    /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut running = self.0.running.clone();
+        async move { while running.changed().await.is_ok() {} }
     }
 
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {

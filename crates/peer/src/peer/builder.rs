@@ -151,7 +151,8 @@ impl Builder {
             token: Token::parse(&random::name()).map_err(|_| bad())?,
             signing_key: device.then(|| Arc::new(key.clone())),
         };
-        let (signalling, inbox) = Signalling::connect(registration, self.roots).await?;
+        let tasks = TaskTracker::new();
+        let (signalling, inbox) = Signalling::connect(registration, self.roots, &tasks).await?;
         let (connections, now) = (self.gate.connections, clock::wall());
         let (access, revoked) =
             Access::new(Gate::new(key.clone(), state, self.gate, now), connections);
@@ -164,7 +165,7 @@ impl Builder {
             access,
             registry: Registry::default(),
             timing: self.timing,
-            tasks: TaskTracker::new(),
+            tasks,
             stop: CancellationToken::new(),
         });
         let dispatcher = Dispatcher {

@@ -1,6 +1,6 @@
 //! The server comes and goes.
 
-use peerage_peer::{BuildError, ConnectOptions, Peer, ServerState, SignallingError};
+use peerage_peer::{BuildError, CloseReason, ConnectOptions, Peer, ServerState, SignallingError};
 use peerage_proto::wire::id::PeerId;
 
 use super::relay::Relay;
@@ -82,4 +82,27 @@ async fn servers_that_are_not_there_refuse_or_are_something_else_are_told_apart(
         matches!(tls, Err(BuildError::Signalling(SignallingError::Tls(_)))),
         "{tls:?}"
     );
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_has_told_everybody() {
+    let relay = Relay::start().await;
+    let (alice, bob) = (
+        stock_peer(&relay, "alice").await,
+        stock_peer(&relay, "bob").await,
+    );
+    let there = soon(alice.connect(bob.id(), ConnectOptions::default()))
+        .await
+        .unwrap();
+    let here = soon(bob.incoming()).await.unwrap();
+    let id = alice.id().clone();
+    soon(alice.close()).await;
+    assert_eq!(there.close_reason(), Some(CloseReason::Local));
+    assert_eq!(soon(here.closed()).await, CloseReason::Remote);
+    soon(async {
+        while relay.has(&id) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
