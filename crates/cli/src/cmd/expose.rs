@@ -4,7 +4,7 @@ mod announce;
 mod local_server;
 mod visit;
 
-use std::{num::NonZeroU16, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
@@ -41,14 +41,14 @@ pub(crate) struct Expose {
     /// [default: one in this process, for this machine only]
     #[arg(long, value_name = "URL", env = "PEERAGE_SERVER")]
     server: Option<Url>,
-    /// Port of the server in this process [default: 9000, or the next that is free]
+    /// Port of the server in this process; 0 takes any free one [default: 9000, or the next that is free]
     #[arg(
         long,
         value_name = "PORT",
         env = "PEERAGE_PORT",
         conflicts_with = "server"
     )]
-    port: Option<NonZeroU16>,
+    port: Option<u16>,
     /// Accept this certificate (PEM) of an https target, or those it signed, although no public authority did
     #[arg(long, value_name = "FILE", env = "PEERAGE_TARGET_CERT")]
     target_cert: Option<PathBuf>,

@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    num::NonZeroU16,
     time::Duration,
 };
 
@@ -32,9 +31,9 @@ pub(super) struct LocalServer {
 
 impl LocalServer {
     /// Listens on the port asked for, or on the first free one.
-    pub(super) async fn start(asked: Option<NonZeroU16>) -> Result<Self, Failure> {
+    pub(super) async fn start(asked: Option<u16>) -> Result<Self, Failure> {
         let server = match asked {
-            Some(port) => bind(port.get()).await.map_err(refused)?,
+            Some(port) => bind(port).await.map_err(refused)?,
             None => first_free().await?,
         };
         let port = server.local_addr().port();
@@ -78,18 +77,17 @@ async fn first_free() -> Result<Server, Failure> {
 }
 
 async fn bind(port: u16) -> Result<Server, BindError> {
-    // Browsers try ::1 first for *.localhost: what listens there would be shown in our place.
-    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
-    if let Err(error) = TcpListener::bind(v6)
-        && error.kind() == io::ErrorKind::AddrInUse
-    {
-        return Err(BindError::InUse { address: v6 });
-    }
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Server::bind(Config {
+    let config = Config {
         listen,
         drain: DRAIN,
         ..Config::default()
-    })
-    .await
+    };
+    let server = Server::bind(config).await?;
+    // Browsers try ::1 first for *.localhost: what listens there would be shown in our place.
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.local_addr().port()));
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse { address }),
+        _ => Ok(server),
+    }
 }
