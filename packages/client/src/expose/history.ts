@@ -1,19 +1,33 @@
 /**
- * The tab's history and address, while the app lives in a frame. A page change in the frame is made an entry of the *shell*: entries of
- * a frame do not survive a reload of the tab. Where the browser has no Navigation API, the frame's entries stay its own, and only
- * going back across a reload is lost.
+ * The tab's history and address, while the app lives in a frame. All entries are the *shell's*: a frame's own do not survive a reload
+ * of the tab, which would then go back to nowhere. So the frame has one entry, which is replaced, and each entry of the shell remembers what the
+ * browser would have: the document it belongs to, the app's state, and how far it was scrolled.
+ *
+ * Where the browser has no Navigation API, or the shim could not run, the frame's entries stay its own, and only going back across a reload is lost.
+ * The same holds for what a POST leads to: no script can turn that into a replacement.
  */
 import { wantedName } from './download.js';
+import type { Hooks } from './hooks.js';
 
-export class AppHistory {
+/** `history.state` of the shell. */
+interface Entry {
+  /** The document of the frame that the entry was made by: a name, made anew with each document. */
+  readonly document: string;
+  /** `history.state` as the app sees it. */
+  readonly state: unknown;
+  readonly scroll: readonly [x: number, y: number];
+}
+
+export class AppHistory implements Hooks {
   readonly #frame: HTMLIFrameElement;
-  /** Windows that are wired: the first document of a frame may reuse the window of the empty one before it. */
-  readonly #wired = new WeakSet<object>();
   /** Called with each new document of the frame. */
   readonly #onDocument: (document: Document) => void;
+  readonly #known = new WeakSet<Document>();
+  /** The document that is in the frame now. */
+  #document = '';
   /** Whether the document under way is to become a new entry. It does so when it arrives: downloads and 204 never do. */
   #pushing = false;
-  /** The navigation that begins now is ours. */
+  /** What happens in the frame now is our own doing. */
   #ours = false;
   /** The tab is on its way to another site. */
   #leaving = false;
@@ -21,7 +35,7 @@ export class AppHistory {
   constructor(frame: HTMLIFrameElement, onDocument: (document: Document) => void) {
     this.#frame = frame;
     this.#onDocument = onDocument;
-    frame.addEventListener('load', () => this.#arrived());
+    frame.addEventListener('load', () => this.arrived());
     addEventListener('popstate', () => this.#follow());
     // Absent from older browsers, whatever the types say.
     (globalThis.navigation as Navigation | undefined)?.addEventListener('navigate', (event) => this.#onShellNavigate(event));
@@ -29,25 +43,72 @@ export class AppHistory {
 
   /** Shows `address` in the frame, which replaces what it shows. */
   show(address: string): void {
-    this.#ours = true;
-    try {
-      this.#frame.contentWindow?.location.replace(address);
-    } finally {
-      this.#ours = false;
+    this.#own(() => this.#frame.contentWindow?.location.replace(address));
+  }
+
+  /** A document is in the frame: called by the shim before anything else runs, and where there is no shim as soon as it shows. */
+  arrived(): void {
+    const view = this.#frame.contentWindow;
+    const document = this.#frame.contentDocument;
+    const address = this.#address();
+    if (view === null || document === null || address === null) return;
+    const pushing = this.#pushing;
+    if (this.#known.has(document)) {
+      this.#copy();
+      return;
     }
+    this.#known.add(document);
+    this.#pushing = false;
+    this.#document = crypto.randomUUID();
+    const back = pushing || address !== location.href ? null : entry();
+    if (back !== null) this.#restore(view, back);
+    this.#copy(pushing && address !== location.href);
+    this.#wire(view);
+    this.#onDocument(document);
+  }
+
+  push(change: () => void): void {
+    this.#own(change);
+    this.#copy(true);
+  }
+
+  /** Gives a document that was gone and came back what the browser would have given it. */
+  #restore(view: Window, { state, scroll }: Entry): void {
+    this.#own(() => view.history.replaceState(state, ''));
+    const [x, y] = scroll;
+    if (x !== 0 || y !== 0) view.addEventListener('load', () => view.scrollTo(x, y), { once: true });
   }
 
   /** Back and forward of the tab. */
   #follow(): void {
-    const at = this.#address();
-    if (at === null || at === location.href) return;
+    const view = this.#frame.contentWindow;
+    const from = this.#address();
+    if (view === null || from === null) return;
     this.#pushing = false;
-    this.show(location.href);
+    const to = entry();
+    // After a reload of the tab the document has another name and is the same to its app.
+    const same = to !== null && (to.document === this.#document || withoutFragment(from) === withoutFragment(location.href));
+    if (!same) {
+      if (from !== location.href) this.show(location.href);
+      return;
+    }
+    // The app is told, as by the browser.
+    this.#own(() => view.history.replaceState(to.state, '', location.href));
+    const { PopStateEvent, HashChangeEvent } = view as Window & typeof globalThis;
+    view.dispatchEvent(new PopStateEvent('popstate', { state: view.history.state as unknown }));
+    if (new URL(from).hash !== location.hash) view.dispatchEvent(new HashChangeEvent('hashchange', { oldURL: from, newURL: location.href }));
+    view.scrollTo(...to.scroll);
   }
 
   #onFrameNavigate(event: NavigateEvent): void {
-    if (this.#ours || event.navigationType === 'traverse' || event.navigationType === 'reload' || event.destination.sameDocument) return;
+    if (this.#ours || event.navigationType === 'traverse' || event.navigationType === 'reload') return;
     const url = new URL(event.destination.url);
+    if (event.destination.sameDocument) {
+      if (event.navigationType !== 'push' || !event.hashChange || !event.cancelable) return;
+      event.preventDefault();
+      this.push(() => this.#frame.contentWindow?.location.replace(url));
+      return;
+    }
     this.#pushing = false;
     if (!isWeb(url) || !event.cancelable || event.downloadRequest !== null || wantedName(url) !== null) return;
     if (url.origin !== location.origin) {
@@ -56,7 +117,7 @@ export class AppHistory {
       this.#leave(url, event.formData);
     } else if (event.navigationType === 'push' && event.formData === null) {
       event.preventDefault();
-      this.#push(url);
+      this.#go(url);
     }
   }
 
@@ -67,11 +128,10 @@ export class AppHistory {
     if (url.origin !== location.origin || !event.cancelable || event.downloadRequest !== null) return;
     event.preventDefault();
     if (event.formData !== null) submit(url, event.formData, this.#frame.name);
-    else if (url.href !== this.#address()) this.#push(url);
+    else if (url.href !== this.#address()) this.#go(url);
   }
 
-  #push(url: URL): void {
-    // The frame goes first: so the app's address, and not the next one, is the referrer.
+  #go(url: URL): void {
     this.show(url.href);
     this.#pushing = true;
   }
@@ -84,47 +144,53 @@ export class AppHistory {
     setTimeout(() => (this.#leaving = false), 1_000);
   }
 
-  /** A new document is in the frame, or has finished loading. */
-  #arrived(): void {
-    const address = this.#address();
-    if (address === null) return;
-    const pushing = this.#pushing;
-    this.#pushing = false;
-    if (address !== location.href) {
-      if (pushing) history.pushState(null, '', address);
-      else history.replaceState(null, '', address);
-    }
-    this.#wire();
-  }
-
-  #wire(): void {
-    const view = this.#frame.contentWindow;
-    const document = this.#frame.contentDocument;
-    if (view === null || document === null || this.#wired.has(document)) return;
-    this.#wired.add(document);
+  #wire(view: Window): void {
     const navigation = (view as Window & { navigation?: Navigation }).navigation;
     navigation?.addEventListener('navigate', (event) => this.#onFrameNavigate(event));
-    navigation?.addEventListener('currententrychange', () => this.#copyAddress());
-    if (navigation === undefined) view.addEventListener('popstate', () => this.#copyAddress());
-    // The load event comes late on a slow page; by the next task the next document is there.
-    view.addEventListener('pagehide', () => setTimeout(() => this.#arrived()));
-    this.#onDocument(document);
+    navigation?.addEventListener('currententrychange', () => this.#ours || this.#copy());
+    if (navigation === undefined) view.addEventListener('popstate', () => this.#copy());
+    view.addEventListener('scrollend', () => this.#copy());
+    // The load event comes late on a slow page without a shim; by the next task the next document is there.
+    view.addEventListener('pagehide', () => setTimeout(() => this.arrived()));
   }
 
-  #copyAddress(): void {
+  /** Makes the shell's entry, or a new one, say what the frame is at. */
+  #copy(push = false): void {
+    const view = this.#frame.contentWindow;
     const address = this.#address();
-    if (address !== null && address !== location.href) history.replaceState(null, '', address);
+    if (view === null || address === null) return;
+    const now: Entry = { document: this.#document, state: view.history.state as unknown, scroll: [view.scrollX, view.scrollY] };
+    if (push) history.pushState(now, '', address);
+    else history.replaceState(now, '', address);
+  }
+
+  #own(change: () => void): void {
+    this.#ours = true;
+    try {
+      change();
+    } finally {
+      this.#ours = false;
+    }
   }
 
   /** Null while the frame is empty, or shows what is not of this origin (a browser's own error page). */
   #address(): string | null {
     try {
       const href = this.#frame.contentWindow?.location.href ?? 'about:blank';
-      return new URL(href).origin === location.origin ? href : null;
+      return new URL(href).origin === location.origin && isWeb(new URL(href)) ? href : null;
     } catch {
       return null;
     }
   }
+}
+
+function entry(): Entry | null {
+  const state = history.state as Partial<Entry> | null;
+  return typeof state?.document === 'string' && Array.isArray(state.scroll) ? (state as Entry) : null;
+}
+
+function withoutFragment(address: string): string {
+  return address.replace(/#.*/, '');
 }
 
 function isWeb(url: URL): boolean {

@@ -6,6 +6,7 @@ const ICON_LIMIT = 256 * 1024;
 export class Mirror {
   readonly #icon: HTMLLinkElement;
   #observer: MutationObserver | null = null;
+  /** The last one asked for, shown or not: most pages of an app share it. */
   #iconAddress = '';
 
   /** `icon` is the shell's own `<link rel=icon>`. */
@@ -15,7 +16,6 @@ export class Mirror {
 
   follow(app: Document): void {
     this.#observer?.disconnect();
-    this.#iconAddress = '';
     this.#copy(app);
     const observer = new MutationObserver(() => this.#copy(app));
     this.#observer = observer;

@@ -11,6 +11,7 @@ import { type Arrived, arrived } from './arrival.js';
 import { Exchanges } from './exchanges.js';
 import { AppHistory } from './history.js';
 import { Holder } from './holder.js';
+import { HOOKS, type ShellWindow } from './hooks.js';
 import { GOSSIP, type Gossip, type LinkStatus, type ToShell, VERSION } from './messages.js';
 import { Mirror } from './mirror.js';
 import { addPending, dropPending, lastPending } from './pending.js';
@@ -182,6 +183,7 @@ function showApp(): void {
   frame.allow = 'autoplay; camera; clipboard-read; clipboard-write; display-capture; fullscreen; gamepad; geolocation; microphone; midi; picture-in-picture; screen-wake-lock; xr-spatial-tracking';
   const mirror = new Mirror(document.querySelector<HTMLLinkElement>('link[rel=icon]') ?? document.createElement('link'));
   app = new AppHistory(frame, (document) => mirror.follow(document));
+  (globalThis as unknown as ShellWindow)[HOOKS] = app;
   passMessagesOn(frame);
   document.body.prepend(frame);
   app.show(location.href);

@@ -3,9 +3,10 @@
  * dependence on the shell: it must not fail where the app's page is framed once more, or sandboxed.
  */
 import { downloadAddress } from './download.js';
+import { HOOKS, type ShellWindow } from './hooks.js';
 
 /** The shell, if this is the app's own frame in it. */
-function shell(): Window | null {
+function shell(): ShellWindow | null {
   try {
     return parent !== self && parent === top && parent.document.documentElement.dataset['peerage'] === 'shell' ? parent : null;
   } catch {
@@ -18,6 +19,15 @@ if (above !== null) {
   // The app's page is the tab as far as the app is concerned: who opened it, and how it closes, is the shell's.
   Object.defineProperty(window, 'opener', { configurable: true, enumerable: true, get: () => above.opener as unknown, set() {} });
   window.close = () => above.close();
+
+  // A new entry of the frame would not survive a reload of the tab: the tab gets it, the frame's is replaced (`history.ts`).
+  const hooks = above[HOOKS];
+  const { pushState, replaceState } = History.prototype;
+  History.prototype.pushState = function (this: History, ...change: Parameters<History['pushState']>) {
+    if (this === history && hooks !== undefined) hooks.push(() => replaceState.apply(this, change));
+    else pushState.apply(this, change);
+  };
+  hooks?.arrived();
 }
 
 /** The address of a download that would go past the worker; null for all others. */

@@ -144,6 +144,48 @@ test('scripts_that_change_the_address_change_the_tabs', async () => {
   await page.waitForFunction(() => document.title === 'Changed');
 });
 
+test('an_app_of_one_page_finds_its_states_again_also_after_a_reload', async () => {
+  const { page, frame, device } = await open(undefined, '/two');
+  const listen = () => {
+    globalThis.told = [];
+    addEventListener('popstate', (e) => told.push(`pop ${JSON.stringify(e.state)} ${location.pathname}${location.hash}`));
+    addEventListener('hashchange', (e) => told.push(`hash ${new URL(e.oldURL).hash}>${new URL(e.newURL).hash}`));
+    document.body.style.height = '5000px';
+  };
+  await frame.evaluate(listen);
+  await frame.evaluate(() => history.replaceState('zero', ''));
+  await frame.evaluate(() => scrollTo(0, 700));
+  await page.waitForFunction(() => history.state.scroll[1] === 700);
+  await frame.evaluate(() => {
+    history.pushState({ n: 1 }, '', '/two?1');
+    scrollTo(0, 0);
+  });
+  await frame.evaluate(() => history.pushState({ n: 2 }, '', '/two?2'));
+  await frame.evaluate(() => (location.hash = 'part'));
+  assert.equal(await frame.evaluate(() => JSON.stringify(history.state)), 'null');
+  await page.goBack();
+  await page.waitForURL(`${device.origin}/two?2`);
+  await frame.evaluate(() => history.go(-2));
+  await page.waitForURL(`${device.origin}/two`);
+  await frame.waitForFunction(() => scrollY === 700);
+  assert.equal(await frame.evaluate('history.state'), 'zero');
+  await frame.waitForFunction(() => globalThis.told.length === 5);
+  assert.deepEqual(await frame.evaluate('told'), ['pop null /two#part', 'hash >#part', 'pop {"n":2} /two', 'hash #part>', 'pop "zero" /two']);
+  await page.goForward();
+  await page.goForward();
+  await page.waitForURL(`${device.origin}/two?2`);
+
+  await page.reload();
+  await shows(page, 'Two');
+  const reloaded = await inApp(page);
+  assert.deepEqual(await reloaded.evaluate('history.state'), { n: 2 });
+  await page.goBack();
+  await page.waitForURL(`${device.origin}/two?1`);
+  await page.waitForFunction(() => document.querySelector('iframe').contentWindow.location.search === '?1');
+  await shows(page, 'Two');
+  await until('the state is there', () => page.evaluate(() => document.querySelector('iframe').contentWindow.history.state?.n === 1));
+});
+
 test('target_top_stays_inside_and_breaking_out_of_frames_does_not_happen', async () => {
   const { page, device } = await open();
   const links = t.link.opened;
