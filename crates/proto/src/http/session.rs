@@ -80,7 +80,7 @@ pub struct Session {
     pub(super) ours: u32,
     pub(super) theirs: u32,
     /// The next id for an exchange of ours; `None` when they ran out.
-    next_id: Option<u32>,
+    pub(super) next_id: Option<u32>,
     /// Highest id of ours that the peer has heard of.
     pub(super) highest_ours: u32,
     /// Highest id that the peer has begun.

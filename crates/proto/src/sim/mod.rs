@@ -6,3 +6,13 @@ pub mod http;
 mod rng;
 
 pub use rng::Rng;
+
+/// Where virtual time begins.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an instant cannot be made from nothing, and which one it is does not show"
+)]
+pub(crate) fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -23,7 +23,7 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(role: Role, config: Config) -> Self {
-        let now = Instant::now();
+        let now = crate::sim::epoch();
         let session = Session::new(role, config, now);
         let mut script = Self {
             session,

@@ -307,3 +307,102 @@ fn is_path(path: &str) -> bool {
             .bytes()
             .all(|octet| octet.is_ascii_graphic() && octet != b'#')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fields(pairs: &[(&str, &'static str)]) -> Fields {
+        let mut fields = Fields::new();
+        pairs
+            .iter()
+            .for_each(|(name, value)| fields.push(*name, value.as_bytes()));
+        fields
+    }
+
+    #[test]
+    fn what_parse_refuses_emit_refuses() {
+        for bad in [
+            Head::Request(Request::Http {
+                method: "TRACE".into(),
+                path: "/".into(),
+                fields: fields(&[]),
+            }),
+            Head::Request(Request::Http {
+                method: "GET".into(),
+                path: "*".into(),
+                fields: fields(&[]),
+            }),
+            Head::Request(Request::WebSocket {
+                path: "ws://x/".into(),
+                fields: fields(&[]),
+            }),
+            Head::Request(Request::Tcp { name: "a b".into() }),
+            Head::Response {
+                status: 199,
+                fields: fields(&[]),
+            },
+            Head::Response {
+                status: 200,
+                fields: fields(&[("transfer-encoding", "chunked")]),
+            },
+            Head::Response {
+                status: 200,
+                fields: fields(&[("content-length", "1"), ("content-length", "2")]),
+            },
+            Head::Interim {
+                status: 103,
+                fields: fields(&[("content-length", "1")]),
+            },
+            Head::Trailers(fields(&[("set-cookie", "a=b")])),
+            Head::Trailers(Fields(vec![
+                super::super::Field {
+                    name: "a".into(),
+                    value: Bytes::new()
+                };
+                129
+            ])),
+        ] {
+            assert!(bad.emit().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_of_just_the_largest_size_passes() {
+        let value = "x".repeat(HEAD_MAX - 16);
+        let mut fields = Fields::new();
+        fields.push("a", value.into_bytes());
+        let request = Request::Http {
+            method: "GET".into(),
+            path: "/".into(),
+            fields,
+        };
+        let block = Head::Request(request).emit().expect("fits");
+        assert_eq!(block.len(), HEAD_MAX);
+        assert!(Head::parse(block).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics_and_what_passes_is_emitted_as_it_came(kind in prop_oneof![0u8..4, 15u8..20], rest in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let block: Bytes = std::iter::once(kind).chain(rest).collect();
+            if let Ok(head) = Head::parse(block.clone()) {
+                prop_assert_eq!(head.emit(), Ok(block));
+            }
+        }
+
+        #[test]
+        fn damage_to_a_good_head_never_panics(at in 0usize..60, by in 1u8..) {
+            let fields = fields(&[("content-length", "5"), ("accept", "*/*")]);
+            let good = Head::Request(Request::Http { method: "POST".into(), path: "/a?b".into(), fields });
+            let mut block = BytesMut::from(&good.emit().expect("good")[..]);
+            let at = at % block.len();
+            block[at] ^= by;
+            let block = block.freeze();
+            if let Ok(head) = Head::parse(block.clone()) {
+                prop_assert_eq!(head.emit(), Ok(block));
+            }
+        }
+    }
+}
