@@ -207,10 +207,10 @@ impl Failure {
                 "The device is connected, but the app on it changed to a protocol that nobody asked for.",
             ),
             Self::Client(error) if error.is_connect() => {
-                tracing::debug!(%error, cause = root(&error), "target unreachable");
+                let cause = root(&error);
+                tracing::debug!(%error, cause, "target unreachable");
                 let text = format!(
-                    "The device is connected, but the app on it cannot be reached: {}. Is it running?",
-                    root(&error)
+                    "The device is connected, but the app on it cannot be reached: {cause}."
                 );
                 refusal(StatusCode::BAD_GATEWAY, ResetCode::Unreachable, text)
             }
@@ -231,14 +231,33 @@ fn root(error: &hyper_util::client::legacy::Error) -> String {
     let mut cause = error.source();
     let mut text = "no answer".to_owned();
     while let Some(error) = cause {
-        text = match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
-            Some(io::ErrorKind::TimedOut) => "no answer to the connection attempt".to_owned(),
-            _ => error.to_string(),
-        };
+        text = error.to_string();
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    return "connection refused. Is it running?".to_owned();
+                }
+                io::ErrorKind::TimedOut => return "no answer. Is it running?".to_owned(),
+                _ => {}
+            }
+            if let Some(reason) = distrust(error) {
+                return format!(
+                    "its certificate is not trusted ({reason}); the owner can name it with --target-cert"
+                );
+            }
+        }
         cause = error.source();
     }
     text
+}
+
+/// What is wrong with a certificate; IO errors carry it, and one another.
+fn distrust(error: &io::Error) -> Option<String> {
+    let inner = error.get_ref()?;
+    match inner.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(reason)) => Some(reason.to_string()),
+        _ => distrust(inner.downcast_ref()?),
+    }
 }
 
 /// How far a request body got, for the clock of the answer.

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod folder;
+mod https;
 mod over_a_link;
 mod target;
 mod web_app;
