@@ -38,8 +38,8 @@ export class ChannelHttpLink implements HttpLink {
   #reason: Code | null = null;
   #resolveClosed!: (code: Code) => void;
 
-  /** `channel` has just opened, and was made by this side. */
-  constructor(channel: Channel) {
+  /** `channel` is open, and was made by this side; `unread` are the messages that came on it before now. */
+  constructor(channel: Channel, unread: readonly unknown[] = []) {
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     this.#channel = channel;
     this.#session = new Session('caller', {}, performance.now());
@@ -47,6 +47,7 @@ export class ChannelHttpLink implements HttpLink {
     channel.addEventListener('message', ({ data }) => this.#receive(data));
     channel.addEventListener('bufferedamountlow', () => this.#drive());
     channel.addEventListener('close', () => this.close('closed'));
+    for (const data of unread) this.#receive(data);
     this.#drive();
   }
 
@@ -174,8 +175,8 @@ export class ChannelHttpLink implements HttpLink {
   #end(reason: CloseReason): void {
     clearTimeout(this.#timer);
     this.#wakeWaiting();
-    this.#channel.close();
     this.#resolveClosed(this.#reason ?? closeCode(reason));
+    this.#channel.close();
   }
 
   /** One timer, never re-armed for later: when it comes early, the session says so. Re-arming for each message would cost more than that. */

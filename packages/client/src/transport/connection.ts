@@ -11,11 +11,13 @@ type Candidate = CandidatePayload['candidate'];
 
 /** A connection that its ICE calls disconnected may heal by itself; longer than this it is given up. */
 const DISCONNECTED_MAX = 15_000;
-/** Candidates of the other side that wait for its description at most. */
+/** Candidates of the other side that are taken at most. */
 const CANDIDATES_MAX = 64;
+/** Messages that are kept unread until the certificate has been checked, at most: a true peer sends one. */
+const EARLY_MAX = 16;
 
 export class Connection {
-  readonly channel: RTCDataChannel;
+  readonly #channel: RTCDataChannel;
   readonly #pc: RTCPeerConnection;
   readonly #opened = new Deferred<void>();
   readonly #broken = new Deferred<void>();
@@ -23,14 +25,18 @@ export class Connection {
   #held: RTCIceCandidate[] | null = [];
   /** Theirs, until there is a description to add them to. */
   #early: Candidate[] | null = [];
+  #candidates = 0;
+  readonly #unread: unknown[] = [];
+  readonly #keep = ({ data }: MessageEvent<unknown>) => void (this.#unread.length < EARLY_MAX && this.#unread.push(data));
   #release: ((candidate: RTCIceCandidate) => void) | null = null;
   #disconnected: ReturnType<typeof setTimeout> | undefined;
 
   constructor(label: string, iceServers: readonly RTCIceServer[]) {
     this.#pc = new RTCPeerConnection({ iceServers: [...iceServers] });
-    this.channel = this.#pc.createDataChannel(label, { ordered: true });
-    this.channel.binaryType = 'arraybuffer';
-    this.channel.addEventListener('open', () => this.#opened.resolve());
+    this.#channel = this.#pc.createDataChannel(label, { ordered: true });
+    this.#channel.binaryType = 'arraybuffer';
+    this.#channel.addEventListener('open', () => this.#opened.resolve());
+    this.#channel.addEventListener('message', this.#keep);
     this.#pc.addEventListener('icecandidate', ({ candidate }) => this.#gathered(candidate));
     this.#pc.addEventListener('connectionstatechange', () => this.#changed());
   }
@@ -63,17 +69,15 @@ export class Connection {
     this.#held = null;
     const early = this.#early ?? [];
     this.#early = null;
-    for (const candidate of early) this.add(candidate);
+    for (const candidate of early) this.#apply(candidate);
     for (const candidate of description.candidates) this.add({ candidate, sdpMid: description.mid, sdpMLineIndex: 0 });
   }
 
   /** A candidate of the other side's; one that the browser cannot use is no loss. */
   add(candidate: Candidate): void {
-    if (this.#early !== null) {
-      if (this.#early.length < CANDIDATES_MAX) this.#early.push(candidate);
-    } else {
-      this.#pc.addIceCandidate(candidate).catch(() => undefined);
-    }
+    if (++this.#candidates > CANDIDATES_MAX) return;
+    if (this.#early !== null) this.#early.push(candidate);
+    else this.#apply(candidate);
   }
 
   /**
@@ -86,6 +90,12 @@ export class Connection {
     const stats = await this.#stats();
     const certificate = stats.get(String(transportOf(stats)?.['remoteCertificateId']));
     return certificate === undefined || String(certificate['fingerprint']).toUpperCase() === formatFingerprint(fingerprint);
+  }
+
+  /** The open channel, and what came on it so far and nobody has read. */
+  take(): { readonly channel: RTCDataChannel; readonly unread: readonly unknown[] } {
+    this.#channel.removeEventListener('message', this.#keep);
+    return { channel: this.#channel, unread: this.#unread.splice(0) };
   }
 
   /** Whether packets now go straight to the other side or through a relay. */
@@ -105,6 +115,10 @@ export class Connection {
   close(): void {
     clearTimeout(this.#disconnected);
     this.#pc.close();
+  }
+
+  #apply(candidate: Candidate): void {
+    this.#pc.addIceCandidate(candidate).catch(() => undefined);
   }
 
   #gathered(candidate: RTCIceCandidate | null): void {

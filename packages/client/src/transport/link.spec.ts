@@ -179,6 +179,7 @@ describe('a hostile server', () => {
     FakePeerConnection.last.opens();
     expect(await opening).toBe('wrong-device');
     expect(FakePeerConnection.last.isClosed).toBe(true);
+    expect(FakePeerConnection.last.channel.sent).toEqual([]);
   });
 
   test('that stands in the path is found by the statistics too', async () => {
@@ -289,6 +290,17 @@ describe('an open link', () => {
     FakePeerConnection.last.stats = [];
     expect(await link.route()).toBe('direct');
     expect(await link.roundTrip()).toBeNull();
+  });
+
+  test('loses nothing that the device said while its certificate was checked', async () => {
+    const opening = answered();
+    await until(() => FakePeerConnection.last.remote !== null);
+    FakePeerConnection.last.certificate = device.certificate;
+    FakePeerConnection.last.opens();
+    const twice = Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1);
+    FakePeerConnection.last.channel.dispatchEvent(new MessageEvent('message', { data: twice.buffer }));
+    // Two hellos: only who reads them can object.
+    expect(await (await opening).closed).toBe('hello');
   });
 
   test('leaves the server when late candidates have had their time', async () => {

@@ -96,11 +96,10 @@ class Attempt {
     this.#tell('calling');
     const description = await this.#call(sdp, fingerprint);
     this.#tell('connecting');
-    const http = this.#connection.opened.then(() => new ChannelHttpLink(this.#connection.channel));
-    http.catch(() => undefined);
     await this.#or(this.#connection.accept(description, (candidate) => this.#sendCandidate(candidate)));
-    const link = new VerifiedLink(this.#connection, await this.#wait(CONNECT_WITHIN, http, () => ['no-route', 'no path to the device was found in time']));
-    await this.#check(description, link);
+    await this.#wait(CONNECT_WITHIN, this.#connection.opened, () => ['no-route', 'no path to the device was found in time']);
+    await this.#check(description);
+    const link = new VerifiedLink(this.#connection);
     const leave = setTimeout(() => this.#signalling.close(), LINGER);
     void link.closed.then(() => {
       clearTimeout(leave);
@@ -151,10 +150,10 @@ class Attempt {
     );
   }
 
-  async #check(description: DataDescription, link: VerifiedLink): Promise<void> {
-    const certain = this.#connection.hasCertificate(description.fingerprint);
+  /** The second look at the certificate, before a message is read or sent. */
+  async #check({ fingerprint }: DataDescription): Promise<void> {
+    const certain = this.#connection.hasCertificate(fingerprint);
     if (await this.#wait(CERTIFICATE_WITHIN, certain, () => ['no-route', 'the connection broke while it was checked'])) return;
-    link.close('wrong-device');
     throw new PeerageError('wrong-device', 'the certificate of the connection is not the one that the device stated');
   }
 
@@ -218,11 +217,12 @@ class VerifiedLink implements OpenLink {
   readonly #connection: Connection;
   readonly #http: ChannelHttpLink;
 
-  constructor(connection: Connection, http: ChannelHttpLink) {
+  constructor(connection: Connection) {
+    const { channel, unread } = connection.take();
     this.#connection = connection;
-    this.#http = http;
-    void connection.broken.then(() => http.close('lost'));
-    void http.closed.then(() => connection.close());
+    this.#http = new ChannelHttpLink(channel, unread);
+    void connection.broken.then(() => this.#http.close('lost'));
+    void this.closed.then(() => connection.close());
   }
 
   get closed(): Promise<Code> {
@@ -241,8 +241,8 @@ class VerifiedLink implements OpenLink {
     return this.#connection.roundTrip();
   }
 
-  close(code: Code = 'closed'): void {
-    this.#http.close(code);
+  close(): void {
+    this.#http.close();
   }
 }
 
