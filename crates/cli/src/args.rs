@@ -18,6 +18,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Folder with keys, links and grants. Losing it is losing the device's identity
     /// [default: the platform's data folder]
@@ -33,10 +34,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a web app or a folder of this device reachable by a link
     Expose(cmd::expose::Expose),
-    /// Run the server that brings peers together
     Serve(cmd::serve::Serve),
-    /// Get something through a link, as curl does from an address
     Fetch(cmd::fetch::Fetch),
 }

@@ -1,17 +1,16 @@
 //! The way to a server and to a device, and what the person can do when there is none.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::Args;
 use peerage_peer::{
-    About, BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
+    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},
     wire::link_url::Link,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use tokio::time::timeout;
 
 use crate::{
     exit::{Exit, Failure},
@@ -25,16 +24,6 @@ pub(crate) struct ServerTrust {
     /// Trust this authority's certificate (PEM) for the server, beside those of the system
     #[arg(long, value_name = "FILE", env = "PEERAGE_SERVER_CA")]
     server_ca: Option<PathBuf>,
-}
-
-/// How long the device may take to notice that this side is done.
-const GOODBYE: Duration = Duration::from_millis(500);
-
-/// A connection to a device, and the peer that carries it.
-#[derive(Debug)]
-pub(crate) struct Call {
-    about: About,
-    _peer: Peer,
 }
 
 impl ServerTrust {
@@ -55,40 +44,32 @@ impl ServerTrust {
     }
 }
 
-impl Call {
-    /// Calls the device of a link, on the channel for HTTP.
-    pub(crate) async fn device(
-        link: &Link,
-        state: &State,
-        trust: &ServerTrust,
-    ) -> Result<(Self, Channel), Failure> {
-        let key = keys::load_or_make(state, keys::CALLER)?;
-        let server = link.server_url();
-        let builder = Peer::builder().server(&*server).identity(key);
-        let peer = trust
-            .apply(builder)?
-            .build()
-            .await
-            .map_err(|error| no_peer(error, &server))?;
-        let options = ConnectOptions {
-            label: Some(HTTP_LABEL.to_owned()),
-            proof: link
-                .secret
-                .as_ref()
-                .map(|secret| secret.proof(&link.device)),
-            ..ConnectOptions::default()
-        };
-        let connection = peer
-            .connect(link.device.as_peer_id(), options)
-            .await
-            .map_err(|error| no_call(error, link))?;
-        let about = connection.about().clone();
-        Ok((Self { about, _peer: peer }, connection.into_channel()))
-    }
-
-    /// Waits until the closed channel is closed at the device too: it would wait for a vanished peer otherwise.
-    pub(crate) async fn hang_up(self) {
-        let _ = timeout(GOODBYE, self.about.closed()).await;
+/// Calls the device of a link, on the channel for HTTP. The peer carries the channel; closing it tells the device.
+pub(crate) async fn device(
+    link: &Link,
+    state: &State,
+    trust: &ServerTrust,
+) -> Result<(Peer, Channel), Failure> {
+    let key = keys::load_or_make(state, keys::CALLER)?;
+    let server = link.server_url();
+    let builder = Peer::builder().server(&*server).identity(key);
+    let built = trust.apply(builder)?.build().await;
+    let peer = built.map_err(|error| no_peer(error, &server))?;
+    let proof = link
+        .secret
+        .as_ref()
+        .map(|secret| secret.proof(&link.device));
+    let options = ConnectOptions {
+        label: Some(HTTP_LABEL.to_owned()),
+        proof,
+        ..ConnectOptions::default()
+    };
+    match peer.connect(link.device.as_peer_id(), options).await {
+        Ok(connection) => Ok((peer, connection.into_channel())),
+        Err(error) => {
+            peer.close().await;
+            Err(no_call(error, link))
+        }
     }
 }
 

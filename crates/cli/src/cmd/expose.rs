@@ -26,7 +26,9 @@ use crate::{
 };
 
 /// How long exchanges that run may take to finish once the person ends the command.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(1);
+/// How long it may take to tell everybody.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Make a web app or a folder of this device reachable by a link.
 ///
@@ -121,7 +123,7 @@ impl Expose {
         warn_if_down(probed);
 
         run(&peer, &proxy, &state, &announcer, &server, end).await?;
-        drop(peer);
+        let _ = timeout(GOODBYE, peer.close()).await;
         if let Some(local) = local {
             local.stop().await;
         }

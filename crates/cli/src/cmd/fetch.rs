@@ -10,7 +10,7 @@ use peerage_peer::http::{Client, ResetCode};
 use peerage_proto::wire::link_url::Link;
 
 use crate::{
-    call::{Call, ServerTrust},
+    call::{self, ServerTrust},
     exit::{Exit, Failure},
     state::State,
 };
@@ -53,14 +53,14 @@ impl Fetch {
     pub(crate) async fn run(self, state: State, quiet: bool) -> Result<(), Failure> {
         let link = Link::parse(&self.link).map_err(|error| Failure::new(Exit::Usage, error))?;
         let request = self.request(&link).await?;
-        let (call, channel) = Call::device(&link, &state, &self.trust).await?;
+        let (peer, channel) = call::device(&link, &state, &self.trust).await?;
         let client = Client::new(channel);
         let done = match client.request(request).await {
             Ok(response) => self.pass_on(response, quiet).await,
             Err(error) => Err(broke_off(error)),
         };
         drop(client);
-        call.hang_up().await;
+        peer.close().await;
         done
     }
 }

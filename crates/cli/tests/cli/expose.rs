@@ -1,6 +1,11 @@
 //! `peerage expose`
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    time::Instant,
+};
 
 use crate::run::{Place, Running, code, free_port, run, stderr, stdout, taken_port};
 
@@ -252,12 +257,44 @@ fn ctrl_c_ends_it_cleanly_within_three_seconds() {
 }
 
 #[test]
+fn ctrl_c_ends_it_within_three_seconds_also_in_the_middle_of_a_download() {
+    let place = Place::new();
+    let endless = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("http://{}", endless.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in endless.incoming().flatten() {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nfirst line\n");
+            // held open: nothing more comes, and no end
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let mut exposed = place.expose(&target, "device", &[]);
+    let mut fetch = Running::start(&["fetch", &exposed.link, "--state", &place.text("caller")]);
+    fetch.line("first line");
+    let begun = Instant::now();
+    exposed.process.interrupt();
+    assert!(exposed.process.end().success());
+    assert!(begun.elapsed().as_secs() < 3);
+    assert_eq!(
+        fetch.end().code(),
+        Some(11),
+        "broken off is not the end: {}",
+        fetch.complaint()
+    );
+}
+
+#[test]
 fn visitors_come_and_go_in_lines_of_their_own() {
     let place = Place::new();
     let mut exposed = place.site();
     place.fetch(&[&exposed.link]);
     let line = exposed.process.line("+ 1");
     assert!(line.contains("direct"), "{line}");
+    let line = exposed.process.line("- 1");
+    assert!(
+        line.contains("closed by the peer") && line.contains("sent"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `peerage serve`
 
+use std::fs;
+
 use crate::run::{Place, Running, code, run, stderr, stdout, taken_port};
 
 /// A server on any free port, and its address.
@@ -50,4 +52,55 @@ fn ctrl_c_ends_it_cleanly() {
     let (mut server, _) = serve();
     server.interrupt();
     assert!(server.end().success());
+}
+
+#[test]
+fn with_a_domain_and_a_certificate_links_are_https_and_callers_check_it() {
+    let place = Place::new();
+    let names = ["dev.localhost", "*.dev.localhost"]
+        .map(str::to_owned)
+        .to_vec();
+    let own = rcgen::generate_simple_self_signed(names).unwrap();
+    fs::write(place.path("cert.pem"), own.cert.pem()).unwrap();
+    fs::write(place.path("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (place.text("cert.pem"), place.text("key.pem"));
+    let args = [
+        "--domain",
+        "dev.localhost",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+    ];
+    let mut server = Running::start(&[&["serve", "--port", "0"], &args[..]].concat());
+    let line = server.line("devices");
+    let url = line.split_whitespace().last().unwrap();
+    assert!(url.starts_with("https://dev.localhost:"), "{url}");
+
+    let refused = run(&[
+        "expose",
+        &place.text("site"),
+        "--state",
+        &place.text("x"),
+        "--server",
+        url,
+    ]);
+    assert_eq!(code(&refused), 7);
+    assert!(
+        stderr(&refused).contains("--server-ca"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let device = place.expose(
+        &place.text("site"),
+        "device",
+        &["--server", url, "--server-ca", &cert],
+    );
+    assert!(device.link.contains(".dev.localhost:"), "{}", device.link);
+    assert_eq!(code(&place.fetch(&[&device.link])), 7);
+    assert_eq!(
+        stdout(&place.fetch(&[&device.link, "--server-ca", &cert])),
+        "<h1>home</h1>\n"
+    );
 }

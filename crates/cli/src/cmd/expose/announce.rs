@@ -43,7 +43,7 @@ impl Announcer {
         writeln!(out, "Target  {target}")?;
         writeln!(out, "Link    {link}")?;
         writeln!(out)?;
-        if link.secure {
+        if works_elsewhere(link) {
             if let Some(code) = qr(&link.to_string(), io::stdout().is_terminal()) {
                 writeln!(out, "{code}")?;
             }
@@ -137,6 +137,12 @@ impl Announcer {
     }
 }
 
+/// Whether another machine can open the link: names below `localhost` are each machine's own.
+fn works_elsewhere(link: &Link) -> bool {
+    let local = link.domain == "localhost" || link.domain.ends_with(".localhost");
+    link.secure && !local
+}
+
 fn route(route: Route) -> &'static str {
     match route {
         Route::Direct => "direct",
@@ -168,4 +174,34 @@ fn qr(text: &str, terminal: bool) -> Option<String> {
         .map(|line| format!("\x1b[30;107m{line}\x1b[0m"))
         .collect();
     Some(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_drawn_only_for_links_that_a_phone_can_open() {
+        let device = "a".repeat(52);
+        let works = |server: &str| {
+            let (scheme, rest) = server.split_once("://").expect("a server");
+            works_elsewhere(&Link::parse(&format!("{scheme}://{device}.{rest}/")).expect("a link"))
+        };
+        assert!(works("https://example.org"));
+        assert!(works("https://example.org:8443"));
+        assert!(!works("http://localhost:9000"));
+        assert!(!works("https://dev.localhost:9000"));
+    }
+
+    #[test]
+    fn a_code_holds_a_whole_link() {
+        let link = format!(
+            "https://{}.example.org/#1.{}",
+            "a".repeat(52),
+            "b".repeat(26)
+        );
+        let code = qr(&link, false).expect("a code");
+        assert!(code.lines().count() > 20);
+        assert!(qr(&link, true).expect("a code").starts_with("\x1b[30;107m"));
+    }
 }
