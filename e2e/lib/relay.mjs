@@ -59,6 +59,7 @@ export async function relay(owner, server) {
             } catch {
                 return void (target.readyState === WebSocket.OPEN && target.send(data));
             }
+            if (to === 'server') frame.src ??= id;      // What the server would put there.
             for (const changed of state.rewrite(frame, { to, id })) {
                 state.frames.push({ to, id, frame: changed });
                 if (target.readyState === WebSocket.OPEN) target.send(JSON.stringify(changed));

@@ -187,7 +187,9 @@ impl Driver {
             }
             Command::AddCandidate { conn, candidate } => {
                 self.table.act(conn, &mut self.ports, now, |conn, _| {
-                    conn.add_candidate(&candidate)
+                    conn.add_candidate(&candidate);
+                    // The stack has no timer before its clock was moved once: a peer that cannot reach us first would never be tried.
+                    conn.handle_timeout(now);
                 });
             }
             Command::Refresh => self.refresh(now),
