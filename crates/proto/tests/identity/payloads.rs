@@ -17,7 +17,7 @@ use peerage_proto::{
         id::{ConnectionId, PeerId, Token},
         sdp::DataDescription,
         signal::{AnswerPayload, ConnectionType, Description, OfferPayload},
-        statement::{Answer, Offer, Register, Statement},
+        statement::{Answer, Offer, Refusal, Register, Statement},
     },
 };
 use serde_json::{Value, json};
@@ -233,6 +233,11 @@ pub(super) fn answers() -> Value {
     };
     let refuse = |code, evidence| payload(&Reply::Refusal { code, evidence }, device_certificate());
     let challenge = signed(&Statement::Refusal(refusal_of(&stated)), &device(), false);
+    let other_code = Refusal {
+        code: Code::Denied.as_str().into(),
+        ..refusal_of(&stated)
+    };
+    let other_code = signed(&Statement::Refusal(other_code), &device(), false);
     let false_challenge = signed(&Statement::Refusal(refusal_of(&stated)), &thief(), false);
     let with_sdp = |change: &dyn Fn(String) -> String| {
         let mut payload = honest.clone();
@@ -373,6 +378,12 @@ pub(super) fn answers() -> Value {
             "stale, unsigned",
             &device_id,
             refuse(Code::Stale, None),
+            "false",
+        ),
+        (
+            "stale, but another code is signed",
+            &device_id,
+            refuse(Code::Stale, Some(other_code)),
             "false",
         ),
         (

@@ -516,6 +516,9 @@ impl Gate {
         if !self.config.unverified || incoming.payload.label.as_deref() == Some(HTTP_LABEL) {
             return Err(Reason::Unverified);
         }
+        if incoming.payload.connection_type != ConnectionType::Data {
+            return Err(Reason::Mismatch("type"));
+        }
         let description = DataDescription::parse_stock(offer_sdp(incoming.payload)?)?;
         // An unproven offer must not push out a proven connection of the same name.
         if self.live.contains_key(&connection_key(incoming))
@@ -570,8 +573,8 @@ impl Reason {
 }
 
 fn offer_sdp(payload: &OfferPayload) -> Result<&str, Reason> {
-    if payload.connection_type != ConnectionType::Data || payload.sdp.kind != "offer" {
-        return Err(Reason::Mismatch("type"));
+    if payload.sdp.kind != "offer" {
+        return Err(Reason::Mismatch("sdp"));
     }
     Ok(&payload.sdp.sdp)
 }

@@ -125,10 +125,14 @@ fn an_offer_without_a_statement_is_denied() {
     let (mut device, mut visitor) = (Device::new(), Visitor::new(1));
     let (_, mut offer) = visitor.call(&device, None, NOW);
     offer.peerage = None;
-    assert_eq!(
-        denied(device.receive(&visitor.id, &offer, NOW)),
-        Reason::Unverified
-    );
+    for (connection, label) in [("dc_a", "peerage-http"), ("dc_b", "chat")] {
+        offer.connection_id = ConnectionId::parse(connection).unwrap();
+        offer.label = Some(label.into());
+        assert_eq!(
+            denied(device.receive(&visitor.id, &offer, NOW)),
+            Reason::Unverified
+        );
+    }
 }
 
 #[test]
@@ -656,6 +660,11 @@ fn stock_callers_come_in_where_the_owner_says_so_but_never_to_http() {
         Reason::Unverified
     );
     offer.label = Some("chat".into());
+    let mut media = offer.clone();
+    media.connection_type = ConnectionType::Media;
+    media.connection_id = ConnectionId::parse("mc_1").unwrap();
+    let refused = device.receive(&visitor.id, &media, NOW).unwrap_err();
+    assert_eq!(refused.reason, Reason::Mismatch("type"));
     let granted = device.receive(&visitor.id, &offer, NOW).unwrap();
     assert_eq!(granted.caller, Caller::Unverified);
     assert_eq!(
