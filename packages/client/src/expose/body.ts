@@ -44,7 +44,7 @@ export function endingWhereItBreaks(source: Puller): Puller {
 /** A request body of up to this many octets is read before it is sent, so that its length can be stated. */
 const MEASURED = 1024 * 1024;
 /** A body that comes this slowly is being made while it is sent: then its first octets count more than its length. */
-const MEASURED_FOR_MS = 50;
+const MEASURED_FOR_MS = 500;
 
 /**
  * Finds out the length of a short body. A worker never sees `Content-Length`, yet many targets refuse a body without one; a longer one

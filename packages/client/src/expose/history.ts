@@ -127,7 +127,8 @@ export class AppHistory implements Hooks {
     const url = new URL(event.destination.url);
     if (url.origin !== location.origin || !event.cancelable || event.downloadRequest !== null) return;
     event.preventDefault();
-    if (event.formData !== null) submit(url, event.formData, this.#frame.name);
+    const app = this.#frame.contentDocument;
+    if (event.formData !== null && app !== null) submit(app, url, event.formData, '_self');
     else if (url.href !== this.#address()) this.#go(url);
   }
 
@@ -138,8 +139,9 @@ export class AppHistory implements Hooks {
 
   #leave(url: URL, form: FormData | null): void {
     this.#leaving = true;
-    if (form === null) location.assign(url);
-    else submit(url, form, '_top');
+    const app = this.#frame.contentDocument;
+    if (form !== null && app !== null) submit(app, url, form, '_top');
+    else location.assign(url);
     // The tab is still here if that was a download, or was given up.
     setTimeout(() => (this.#leaving = false), 1_000);
   }
@@ -197,8 +199,8 @@ function isWeb(url: URL): boolean {
   return url.protocol === 'http:' || url.protocol === 'https:';
 }
 
-/** Sends a form again that was stopped on its way, to where it should have gone. */
-function submit(url: URL, data: FormData, target: string): void {
+/** Sends a form again that was stopped on its way: from the app's page, whose policy and referrer it is to have. */
+function submit(document: Document, url: URL, data: FormData, target: '_self' | '_top'): void {
   const form = document.createElement('form');
   form.hidden = true;
   form.method = 'post';
@@ -219,7 +221,8 @@ function submit(url: URL, data: FormData, target: string): void {
     }
     form.append(input);
   }
-  document.body.append(form);
-  form.submit();
+  document.documentElement.append(form);
+  // A field may be named `submit`.
+  HTMLFormElement.prototype.submit.call(form);
   form.remove();
 }

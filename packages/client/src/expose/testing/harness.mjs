@@ -42,7 +42,11 @@ const listen = (server, host) => new Promise((resolve) => server.listen(0, host,
 /** Serves the page and counts what a server should never be asked. */
 async function pageServer(files, linkPort) {
   const misses = [];
+  /** Answers that are given once, then the usual ones again. */
+  const once = new Map();
+  const control = { frozen: false };
   const server = createServer((request, response) => {
+    if (control.frozen) return;
     const path = new URL(request.url, 'http://x').pathname;
     const name = path === '/' ? 'shell.html' : path.startsWith('/__peerage/') ? path.slice('/__peerage/'.length) : '';
     if (name === 'config.json') {
@@ -53,14 +57,15 @@ async function pageServer(files, linkPort) {
       response.setHeader('cache-control', 'no-cache');
       if (name === 'shell.html') response.setHeader('content-security-policy', "frame-ancestors 'self'");
       if (name === 'worker.js') response.setHeader('service-worker-allowed', '/');
-      response.end(files.get(name));
+      response.end(once.get(name) ?? files.get(name));
+      once.delete(name);
     } else {
       if (path !== '/__peerage/nothing') misses.push(`${request.method} ${path}`);
       response.writeHead(404).end();
     }
   });
   server.on('upgrade', (request, socket) => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n'));
-  return { server, port: await listen(server, '127.0.0.1'), misses };
+  return { server, port: await listen(server, '127.0.0.1'), misses, once, control };
 }
 
 /** The far end of the fake link: does what the test says with attempts, and passes exchanges to the app. */
@@ -120,7 +125,7 @@ export async function start(app) {
   const target = createServer(app);
   const appPort = await listen(target, '127.0.0.1');
   const { server: far, port: linkPort, link } = await linkServer(appPort);
-  const { server, port, misses } = await pageServer(files, linkPort);
+  const { server, port, misses, once, control } = await pageServer(files, linkPort);
   const profile = await mkdtemp(join(tmpdir(), 'peerage-page-'));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -135,7 +140,7 @@ export async function start(app) {
   browser.setDefaultTimeout(8_000);
   let number = 0;
   return {
-    browser, link, misses, port, files,
+    browser, link, misses, port, files, once, control,
     /** A fresh device origin, so that tests share nothing. */
     device() {
       const letters = 'abcdefghijklmnopqrstuvwxyz234567';

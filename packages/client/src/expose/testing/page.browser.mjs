@@ -27,6 +27,7 @@ after(async () => {
 afterEach(async () => {
   for (const page of t.browser.pages().slice(1)) await page.close();
   t.link.steps = {};
+  t.control.frozen = false;
   // Whatever reaches the server reaches someone who should not see it.
   assert.deepEqual(t.misses.splice(0), []);
 });
@@ -405,6 +406,41 @@ test('a_second_tab_uses_the_link_of_the_first_and_takes_it_over', async () => {
   await frame.waitForFunction(() => globalThis.ended === 'TypeError');
   assert.equal(await frame.evaluate(async () => (await fetch('/range')).text()), '0123456789');
   assert.equal(t.link.opened, links + 1);
+});
+
+test('a_tab_that_is_stuck_loses_the_link_to_one_that_is_looked_at', async () => {
+  const { page, frame, device } = await open();
+  const links = t.link.opened;
+  let answer;
+  page.once('dialog', (dialog) => (answer = dialog));
+  void frame.evaluate(() => alert('stuck')).catch(() => {});
+  await until('the dialog is there', () => answer !== undefined);
+  const second = await t.browser.newPage();
+  await second.goto(`${device.origin}/two`);
+  await second.frameLocator('iframe').locator('h1', { hasText: 'Two' }).waitFor({ timeout: 25_000 });
+  assert.equal(t.link.opened, links + 1);
+  await answer.dismiss();
+  assert.equal(await frame.evaluate(async () => (await fetch('/range')).text()), '0123456789');
+  assert.equal(t.link.opened, links + 1);
+});
+
+test('once_the_link_is_there_the_server_is_not_needed', async () => {
+  const { page, device } = await open();
+  t.control.frozen = true;
+  await page.frameLocator('iframe').locator('#two').click();
+  await shows(page, 'Two');
+  const second = await t.browser.newPage();
+  await second.goto(`${device.origin}/deep/three`);
+  await shows(second, 'Three');
+});
+
+test('a_page_and_a_worker_of_different_releases_come_together_by_one_reload', async () => {
+  t.once.set('worker.js', t.files.get('worker.js').replace('VERSION = 1;', 'VERSION = 0;'));
+  assert.notEqual(t.once.get('worker.js'), t.files.get('worker.js'));
+  const { page, device } = await open(undefined, '/two');
+  await shows(page, 'Two');
+  assert.equal(page.url(), `${device.origin}/two`);
+  assert.equal(t.once.size, 0);
 });
 
 test('a_worker_that_was_stopped_finds_the_link_again', async () => {
