@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { arrived } from './arrival.js';
+import { arrived, looksDamaged } from './arrival.js';
 
 const SECRET = 'abcdefghijklmnopqrstuvwxyz';
 const at = (fragment: string) => arrived(`http://device.localhost:9000/${fragment}`);
@@ -18,5 +18,11 @@ describe('arrived', () => {
     for (const path of ['//elsewhere.example/x', '/\\elsewhere.example', '/__peerage/worker.js', '/x/../__peerage/', '//[']) {
       expect(at(`#1.${SECRET}${path}`)).toEqual({ secret: SECRET, address: '/' });
     }
+  });
+
+  it('tells_a_damaged_link_from_what_the_app_may_have_put_there', () => {
+    const damaged = (fragment: string) => looksDamaged(`http://device.localhost:9000/${fragment}`);
+    for (const fragment of ['#1.', '#1.abc', `#1.${SECRET}x`, `#1.${SECRET.slice(1)}/path`, `#1.${SECRET.toUpperCase()}`]) expect(damaged(fragment)).toBe(true);
+    for (const fragment of ['', `#1.${SECRET}`, '#/route', '#1', '#1.2.3', '#section-1.2']) expect(damaged(fragment)).toBe(false);
   });
 });

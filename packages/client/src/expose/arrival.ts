@@ -15,6 +15,12 @@ export function arrived(href: string): Arrived | null {
   return parts && { secret: parts.secret, address: addressInApp(parts.path, here.origin) };
 }
 
+/** Whether the fragment looks like a link's that lost a part. It may also be one of the app's own. */
+export function looksDamaged(href: string): boolean {
+  const { hash } = new URL(href);
+  return /^#1\.[a-z2-7]*(\/|$)/i.test(hash) && splitFragment(hash) === null;
+}
+
 /** The path comes from whoever made the link: `//elsewhere` and `/\elsewhere` would be other sites. */
 function addressInApp(path: string, origin: string): string {
   if (!URL.canParse(path, origin)) return '/';

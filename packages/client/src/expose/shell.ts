@@ -7,7 +7,7 @@ import { proofFromSecret } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import { isDeviceId } from '../protocol/id.js';
 import { openLink } from '../transport/link.js';
-import { type Arrived, arrived } from './arrival.js';
+import { type Arrived, arrived, looksDamaged } from './arrival.js';
 import { Exchanges } from './exchanges.js';
 import { AppHistory } from './history.js';
 import { Holder } from './holder.js';
@@ -169,7 +169,7 @@ async function configuredIceServers(signal: AbortSignal): Promise<RTCIceServer[]
 
 function heard(now: LinkStatus): void {
   status = now;
-  view.status(now);
+  view.status(now.is === 'no-link' && looksDamaged(location.href) ? { is: 'failed', code: 'bad-link' } : now);
   showApp();
 }
 

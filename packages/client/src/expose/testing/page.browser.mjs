@@ -377,14 +377,14 @@ test('a_form_whose_cause_cannot_be_told_waits_for_the_person', async () => {
   app.posted = null;
   await page.locator('button').click();
   await page.locator('h1', { hasText: 'Send this to the device?' }).waitFor();
-  await page.getByText('Do not send it').click();
+  await page.getByRole('button', { name: 'Do not send it' }).click();
   await shows(page, 'Start');
   assert.equal(app.posted, null);
 
   await page.goto(strangerUrl(`${device.origin}/form`, 'yes'));
   await page.locator('button').click();
   await page.screenshot({ path: shot('question') });
-  await page.getByText('Send it', { exact: true }).click();
+  await page.getByRole('button', { name: 'Send it', exact: true }).click();
   await shows(page, 'Done');
   assert.equal(app.posted.body, 'evil=1');
 });
@@ -532,6 +532,12 @@ test('without_a_link_the_page_asks_for_one_and_takes_it_in_the_same_tab', async 
   await page.goto(device.url('/two'));
   await shows(page, 'Two');
   assert.equal(page.url(), `${device.origin}/two`);
+});
+
+test('a_damaged_link_is_told_from_none', async () => {
+  const page = await t.browser.newPage();
+  await page.goto(`${t.device().origin}/#1.${SECRET.slice(0, 20)}`);
+  await page.locator('#title', { hasText: 'not complete' }).waitFor();
 });
 
 test('a_link_pasted_into_the_tab_of_the_app_is_never_shown_to_the_app', async () => {

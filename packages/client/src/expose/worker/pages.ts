@@ -15,7 +15,7 @@ export function questionPage(request: Request, permit: string): Response {
   const body =
     `<p>A page wants to send data to this device (<code>${text(request.method)} ${text(new URL(request.url).pathname)}</code>), and it cannot be told whether ` +
     'that page is part of the app or of another site. If you have just sent a form of the app, go on.</p>' +
-    `<p class="act"><a class="button" href="/">Do not send it</a> <a href="${text(permit)}">Send it</a></p>`;
+    `<div class="act"><form action="/"><button class="button">Do not send it</button></form><form action="${text(permit)}"><button>Send it</button></form></div>`;
   return page(200, 'Send this to the device?', body);
 }
 
@@ -51,8 +51,8 @@ const STYLE = `
 main{width:min(30rem,calc(100vw - 2rem));padding:2.25rem;border:1px solid var(--line);border-radius:1.1rem;background:var(--card)}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 .4rem;text-wrap:balance}p{margin:.4rem 0;color:var(--soft)}code{overflow-wrap:anywhere}
 ul{margin:1.2rem 0 0;padding:0;list-style:none}li{padding:.3rem 0 .3rem 1.35rem;position:relative}li:before{content:"→" / "";position:absolute;left:0;color:var(--soft)}
-.act{display:flex;gap:1.2rem;align-items:center;margin-top:1.5rem}a{color:inherit}a:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-.button{padding:.55rem 1.15rem;border-radius:.65rem;background:var(--accent);color:var(--on);text-decoration:none;font-weight:600}`;
+.act{display:flex;gap:1.2rem;align-items:center;margin-top:1.5rem}a{color:inherit}button{padding:.55rem .4rem;border:0;background:none;color:inherit;font:inherit;text-decoration:underline;cursor:pointer}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
+.button,button.button{padding:.55rem 1.15rem;border-radius:.65rem;background:var(--accent);color:var(--on);text-decoration:none;font-weight:600}`;
 
 function page(status: number, title: string, body: string, headers: Record<string, string> = {}, script = ''): Response {
   const nonce = script === '' ? '' : crypto.randomUUID();
