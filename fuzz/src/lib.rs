@@ -1,0 +1,16 @@
+//! What the fuzz targets do with their octets. Each takes anything and returns; a panic is a finding.
+//!
+//! Each target below `targets/` is the function of its name; its seeds stand below `seeds/`.
+
+mod http;
+mod identity;
+mod link;
+mod script;
+mod signal;
+mod texts;
+
+pub use http::{http_frames, http_head, http_session};
+pub use identity::{caller_answer, gate_offer};
+pub use link::link_inputs;
+pub use signal::{router, signal_frame};
+pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
