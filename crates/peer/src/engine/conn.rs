@@ -524,6 +524,8 @@ impl Conn {
         let reason = match error {
             // The only thing about the description that comes up after it was applied.
             RtcError::RemoteSdp(_) => CloseReason::WrongCertificate,
+            // The handshake gives up where no pair of addresses ever carried it.
+            _ if self.nominated.is_none() => CloseReason::NoRoute,
             error => CloseReason::Failed(error.to_string()),
         };
         self.end(reason, now);

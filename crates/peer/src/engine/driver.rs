@@ -188,7 +188,7 @@ impl Driver {
             Command::AddCandidate { conn, candidate } => {
                 self.table.act(conn, &mut self.ports, now, |conn, _| {
                     conn.add_candidate(&candidate);
-                    // The stack has no timer before its clock was moved once: a peer that cannot reach us first would never be tried.
+                    // Tried at once: a peer that cannot reach us first would wait for a timer otherwise.
                     conn.handle_timeout(now);
                 });
             }
@@ -268,7 +268,9 @@ impl Driver {
             // Nobody waits for it any more, and no handle will ever close it.
             self.bell.end(id, CloseReason::Local);
         }
-        self.table.act(id, &mut self.ports, now, |_, _| ());
+        // The stack sets no timer before its clock was moved once.
+        self.table
+            .act(id, &mut self.ports, now, |conn, _| conn.handle_timeout(now));
     }
 
     /// The port for outgoing connections of this slot.
