@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -21,7 +22,7 @@ pub(crate) struct Pipe {
     arrived: Notify,
     /// Wakes writers: there is room, or the pipe closed.
     drained: Notify,
-    capacity: usize,
+    capacity: AtomicUsize,
     /// Tells the far thread that there is something for it: a first message, room again, or the end.
     changed: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -39,7 +40,7 @@ impl Pipe {
             state: Mutex::default(),
             arrived: Notify::new(),
             drained: Notify::new(),
-            capacity,
+            capacity: AtomicUsize::new(capacity),
             changed: None,
         }
     }
@@ -77,7 +78,7 @@ impl Pipe {
             if state.closed {
                 return Sent::Done(Err(message));
             }
-            if state.octets >= self.capacity {
+            if state.octets >= self.capacity() {
                 return Sent::Full(message);
             }
             state.push(message)
@@ -96,7 +97,7 @@ impl Pipe {
             return false;
         }
         let first = state.push(message);
-        let over = state.octets >= self.capacity;
+        let over = state.octets >= self.capacity();
         drop(state);
         if first {
             self.arrived.notify_one();
@@ -130,7 +131,7 @@ impl Pipe {
 
     /// Gives back the room of messages that went on.
     pub(crate) fn release(&self, cost: usize) {
-        let half = self.capacity / 2;
+        let half = self.capacity() / 2;
         let drained = {
             let mut state = self.state();
             let before = state.octets;
@@ -143,9 +144,18 @@ impl Pipe {
         }
     }
 
-    /// Whether no more than half of the capacity is in use.
+    /// Whether no more than half of the capacity is in use, or nobody will read.
     pub(crate) fn is_drained(&self) -> bool {
-        self.state().octets <= self.capacity / 2
+        let state = self.state();
+        state.closed || state.octets <= self.capacity() / 2
+    }
+
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Relaxed)
     }
 
     /// Ends the pipe: nothing enters any more, what is queued can still be read.
@@ -210,7 +220,6 @@ pub(crate) fn cost(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
 

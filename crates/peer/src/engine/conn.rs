@@ -3,7 +3,7 @@
 //! Every method that changes the session is followed by [`Conn::drive`], which drains it: datagrams go to the sink, news to the owner,
 //! messages to the pipe.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,21 +15,11 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, CandidateKind, Event as RtcEvent, Input, Output, Rtc, RtcError};
 
 use super::demux::PortIndex;
+use super::flow::{Flow, SCTP_QUEUE, Written};
 use super::{EngineError, Event, Reports, sdp};
-use crate::channel::{MAX_MESSAGE, Pipe, SEND_QUEUE, cost};
 use crate::connection::CloseReason;
-use crate::{Channel, Message};
+use crate::{MAX_MESSAGE, Message};
 
-/// Octets that SCTP holds until they are acknowledged. More costs speed: it looks at all of them for every packet.
-const SCTP_QUEUE: usize = 128 * 1024;
-/// Octets of received messages that wait for their reader before the sender is stalled.
-///
-/// HTTP's credit stays below: it never stalls. A raw channel's sender is held back by the missing acknowledgements.
-const RECEIVE_QUEUE: usize = 64 * 1024 * 1024;
-/// Datagrams held back for a reader that lags; more are dropped and sent again.
-const HELD: usize = 512;
-/// A reader that takes nothing for this long with a full queue ends its connection.
-const SLOW_READER: Duration = Duration::from_secs(30);
 /// From the description to the open channel. Above any caller's own deadline.
 const CONNECT: Duration = Duration::from_secs(60);
 /// Without a datagram for this long the peer is gone.
@@ -51,13 +41,7 @@ pub(super) struct Conn {
     pending_offer: Option<SdpPendingOffer>,
     phase: Phase,
     channel: Option<ChannelId>,
-    /// Messages under way to SCTP, taken from `outgoing` and still accounted for there.
-    waiting: VecDeque<Message>,
-    outgoing: Arc<Pipe>,
-    incoming: Arc<Pipe>,
-    /// Datagrams not processed because the reader lags.
-    held: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
-    stalled_since: Option<Instant>,
+    flow: Flow,
     peer_limit: usize,
     remote_candidates: usize,
     relayed: HashSet<SocketAddr>,
@@ -102,7 +86,7 @@ impl Conn {
         ordered: bool,
         port: PortIndex,
         ingredients: Ingredients,
-        pipes: (Arc<Pipe>, Arc<Pipe>),
+        flow: Flow,
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
@@ -120,7 +104,7 @@ impl Conn {
         let offer = offer.to_sdp_string();
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
-        let mut conn = Self::new(rtc, port, mid, pipes, reports, now);
+        let mut conn = Self::new(rtc, port, mid, flow, reports, now);
         conn.channel = Some(channel);
         conn.pending_offer = Some(pending);
         Ok((conn, text))
@@ -131,7 +115,7 @@ impl Conn {
         offer: &str,
         port: PortIndex,
         ingredients: Ingredients,
-        pipes: (Arc<Pipe>, Arc<Pipe>),
+        flow: Flow,
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
@@ -143,7 +127,7 @@ impl Conn {
             .accept_offer(parsed)
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
-        let mut conn = Self::new(rtc, port, mid, pipes, reports, now);
+        let mut conn = Self::new(rtc, port, mid, flow, reports, now);
         conn.peer_limit = sdp::max_message_size(offer).min(MAX_MESSAGE);
         Ok((conn, answer.to_sdp_string()))
     }
@@ -152,7 +136,7 @@ impl Conn {
         rtc: Rtc,
         port: PortIndex,
         mid: String,
-        (outgoing, incoming): (Arc<Pipe>, Arc<Pipe>),
+        flow: Flow,
         reports: Reports,
         now: Instant,
     ) -> Self {
@@ -165,27 +149,13 @@ impl Conn {
                 until: now + CONNECT,
             },
             channel: None,
-            waiting: VecDeque::new(),
-            outgoing,
-            incoming,
-            held: VecDeque::new(),
-            stalled_since: None,
+            flow,
             peer_limit: MAX_MESSAGE,
             remote_candidates: 0,
             relayed: HashSet::new(),
             nominated: None,
             reports,
         }
-    }
-
-    /// Outgoing and incoming pipe of a connection; `changed` is called when the driver should look at them.
-    pub(super) fn pipes(
-        changed: impl Fn() + Clone + Send + Sync + 'static,
-    ) -> (Arc<Pipe>, Arc<Pipe>) {
-        (
-            Arc::new(Pipe::with_signal(SEND_QUEUE, changed.clone())),
-            Arc::new(Pipe::with_signal(RECEIVE_QUEUE, changed)),
-        )
     }
 
     pub(super) fn port(&self) -> PortIndex {
@@ -271,12 +241,8 @@ impl Conn {
     ) {
         self.reports.meter.count_received(datagram.len(), now);
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
-        if self.stalled_since.is_some() && is_dtls(datagram) {
-            if self.held.len() < HELD {
-                self.held
-                    .push_back((source, destination, datagram.to_vec()));
-            }
-            return;
+        if self.flow.is_stalled() && is_dtls(datagram) {
+            return self.flow.hold(source, destination, datagram);
         }
         self.input(source, destination, datagram, now);
     }
@@ -314,29 +280,20 @@ impl Conn {
             Phase::Leaving { until } if now >= until => self.phase = Phase::Gone,
             _ => {}
         }
-        if self
-            .stalled_since
-            .is_some_and(|since| now >= since + SLOW_READER)
-        {
+        if self.flow.slow_at().is_some_and(|slow| now >= slow) {
             self.end(CloseReason::SlowReader, now);
         }
     }
 
     /// The user sent, read or closed.
     pub(super) fn pipes_changed(&mut self, sink: &mut impl Sink, now: Instant) {
-        self.outgoing.take(&mut self.waiting);
-        if self.stalled_since.is_some() && self.incoming.is_drained() {
-            self.stalled_since = None;
-            while self.stalled_since.is_none() {
-                let Some((source, destination, datagram)) = self.held.pop_front() else {
-                    break;
-                };
-                self.input(source, destination, &datagram, now);
-                // The stack drops records that it has not been asked about.
-                self.drive(sink, now);
-            }
+        self.flow.refill();
+        while let Some((source, destination, datagram)) = self.flow.resume() {
+            self.input(source, destination, &datagram, now);
+            // The stack drops records that it has not been asked about.
+            self.drive(sink, now);
         }
-        if self.outgoing.is_closed() {
+        if self.flow.is_closed() {
             match self.phase {
                 Phase::Open => {
                     self.phase = Phase::Flushing {
@@ -393,7 +350,7 @@ impl Conn {
             Phase::Open => self.reports.meter.heard() + LOST,
             Phase::Gone => return None,
         };
-        let slow = self.stalled_since.map(|since| since + SLOW_READER);
+        let slow = self.flow.slow_at();
         Some(
             [Some(wanted), Some(own), slow]
                 .into_iter()
@@ -403,42 +360,26 @@ impl Conn {
         )
     }
 
-    /// Hands waiting messages to SCTP while it has room; whether any went.
+    /// Hands waiting messages to SCTP while it has room; whether there is something to poll for.
     fn write(&mut self, now: Instant) -> bool {
         if !matches!(self.phase, Phase::Open | Phase::Flushing { .. }) {
             return false;
         }
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
+        let Some(mut stream) = self.channel.and_then(|id| self.rtc.channel(id)) else {
             return false;
         };
-        let mut written = false;
-        let mut failed = None;
-        while let Some(message) = self.waiting.front() {
-            if channel.buffered_amount() >= SCTP_QUEUE {
-                return written;
+        match self.flow.write(&mut stream) {
+            Ok(Written::Some) => true,
+            Ok(Written::Everything) if matches!(self.phase, Phase::Flushing { .. }) => {
+                self.end(CloseReason::Local, now);
+                true
             }
-            match channel.write(matches!(message, Message::Binary(_)), message.as_bytes()) {
-                Ok(true) => {}
-                Ok(false) => return written,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
+            Ok(_) => false,
+            Err(error) => {
+                self.fail(error, now);
+                true
             }
-            written = true;
-            self.outgoing.release(cost(message));
-            self.waiting.pop_front();
         }
-        let flushed = self.waiting.is_empty() && channel.buffered_amount() == 0;
-        if let Some(error) = failed {
-            self.fail(error, now);
-            return true;
-        }
-        if flushed && matches!(self.phase, Phase::Flushing { .. }) {
-            self.end(CloseReason::Local, now);
-            return true;
-        }
-        written
     }
 
     fn handle_event(&mut self, event: RtcEvent, now: Instant) {
@@ -489,12 +430,7 @@ impl Conn {
             }
         }
         self.phase = Phase::Open;
-        let channel = Channel::new(
-            label,
-            self.outgoing.clone(),
-            self.incoming.clone(),
-            self.peer_limit,
-        );
+        let channel = self.flow.channel(label, self.peer_limit);
         self.reports.event(Event::Open(channel));
     }
 
@@ -515,9 +451,7 @@ impl Conn {
                 }
             }
         };
-        if self.incoming.push(message) {
-            self.stalled_since.get_or_insert(now);
-        }
+        self.flow.deliver(message, now);
     }
 
     fn fail(&mut self, error: RtcError, now: Instant) {
@@ -558,8 +492,7 @@ impl Conn {
 
     /// Tells the owner; also the way out when the session itself cannot be touched any more.
     pub(super) fn report_end(&self, reason: CloseReason) {
-        self.outgoing.close();
-        self.incoming.close();
+        self.flow.close();
         self.reports.closed.send_if_modified(|closed| {
             let first = closed.is_none();
             if first {

@@ -18,6 +18,7 @@ use super::bell::Bell;
 use super::certificate::Certificate;
 use super::conn::{Conn, Ingredients, Sink};
 use super::demux::{Demux, PortIndex};
+use super::flow::Flow;
 use super::port::{Port, Receiver};
 use super::{Command, ConnId, EngineConfig, EngineError, Made, Reply, interfaces};
 use crate::connection::CloseReason;
@@ -170,14 +171,14 @@ impl Driver {
                     reply,
                     now,
                     Some(slot),
-                    |port, ingredients, pipes, reports| {
-                        Conn::offer(label, ordered, port, ingredients, pipes, reports, now)
+                    |port, ingredients, flow, reports| {
+                        Conn::offer(label, ordered, port, ingredients, flow, reports, now)
                     },
                 );
             }
             Command::Answer { offer, reply } => {
-                self.make(reply, now, None, |port, ingredients, pipes, reports| {
-                    Conn::answer(&offer, port, ingredients, pipes, reports, now)
+                self.make(reply, now, None, |port, ingredients, flow, reports| {
+                    Conn::answer(&offer, port, ingredients, flow, reports, now)
                 });
             }
             Command::SetRemote { conn, answer } => {
@@ -204,7 +205,7 @@ impl Driver {
         make: impl FnOnce(
             PortIndex,
             Ingredients,
-            (Arc<crate::channel::Pipe>, Arc<crate::channel::Pipe>),
+            Flow,
             super::Reports,
         ) -> Result<(Conn, String), EngineError>,
     ) {
@@ -223,10 +224,10 @@ impl Driver {
             certificate: self.certificate.current(now),
         };
         let bell = self.bell.clone();
-        let pipes = Conn::pipes(move || bell.changed(id));
+        let flow = Flow::new(move || bell.changed(id));
         let (reports, events, facts) = Made::reports();
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let (mut conn, sdp) = make(port, ingredients, pipes, reports)?;
+            let (mut conn, sdp) = make(port, ingredients, flow, reports)?;
             let fingerprint = conn
                 .fingerprint()
                 .ok_or_else(|| EngineError::Certificate("no SHA-256 fingerprint".into()))?;

@@ -11,6 +11,7 @@ mod certificate;
 mod conn;
 mod demux;
 mod driver;
+mod flow;
 mod interfaces;
 mod mdns;
 mod meter;

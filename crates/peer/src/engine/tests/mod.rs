@@ -1,0 +1,4 @@
+//! The engine held to its promises: over loopback sockets, and in virtual time over a network that does what the test wants.
+
+mod network;
+mod sockets;
