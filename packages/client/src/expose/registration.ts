@@ -10,13 +10,12 @@ const RELOADED = 'peerage-reloaded';
 /** Resolves when a worker of this version answers for the page; rejects when none can be had. May reload the page. */
 export async function workerReady(): Promise<void> {
   const workers = navigator.serviceWorker;
-  const registration = await workers.register(`${OWN_PATH}worker.js`, { scope: '/', updateViaCache: 'none' }).catch((error: unknown) => {
-    // The server may be away while the worker is here and does without it.
-    if (workers.controller === null) throw error;
-    return workers.ready;
-  });
-  await within(INSTALL_MS, workers.ready, 'the service worker was not installed');
-  const active = registration.active ?? (await workers.ready).active;
+  const registered = workers.register(`${OWN_PATH}worker.js`, { scope: '/', updateViaCache: 'none' });
+  // A worker that is there is enough. Registering it again waits behind the browser's own look for an update, which a server that is away holds up.
+  if (workers.controller === null) await within(INSTALL_MS, registered, 'the service worker was not installed');
+  else registered.catch(() => {});
+  const registration = await within(INSTALL_MS, workers.ready, 'the service worker was not installed');
+  const { active } = registration;
   const version = await welcome(active);
   if (version !== VERSION) return newer(registration);
   if (workers.controller === null) await within(INSTALL_MS, changed(workers), 'the service worker does not answer for this page');

@@ -1,6 +1,6 @@
 /**
- * The shell: the page of the tab. It takes the secret out of the address, gets the service worker in place, has the link or finds the tab
- * that has it, and then shows the app in a frame.
+ * The shell: the page of the tab. It gets the service worker in place, takes the secret out of the address and begins anew without it, has the
+ * link or finds the tab that has it, and then shows the app in a frame.
  */
 import { PeerageError } from '../error.js';
 import { proofFromSecret } from '../identity/proof.js';
@@ -50,14 +50,27 @@ function start(): void {
   }
   listen();
   heard(status);
-  const proven = prove(arrived(location.href));
-  void proven.then(() => awaitLink(navigator.locks, hold)).catch(fault);
-  // The secret stays in the address until the worker is there: an address without it, loaded again before, would reach the server.
-  void Promise.all([workerReady(), proven]).then(() => {
-    cleanAddress();
+  const link = arrived(location.href);
+  if (link !== null) {
+    void leaveSecretBehind(link).catch(workerFailed);
+    return;
+  }
+  void awaitLink(navigator.locks, hold).catch(fault);
+  void workerReady().then(() => {
     workerIsReady = true;
     showApp();
   }, workerFailed);
+}
+
+/**
+ * A document remembers the address it was loaded by, whatever its address is now: in its navigation timing, and in `navigation.activation`. The app
+ * shares this origin and could read both, so it is shown by a document that never had the secret.
+ */
+async function leaveSecretBehind(link: Arrived): Promise<void> {
+  // The secret stays in the address until the worker is there: an address without it, loaded again before, would reach the server.
+  await Promise.all([workerReady(), prove(link)]);
+  cleanAddress();
+  location.reload();
 }
 
 /** The secret becomes a proof that cannot be read. */

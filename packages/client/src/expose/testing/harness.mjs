@@ -44,9 +44,9 @@ async function pageServer(files, linkPort) {
   const misses = [];
   /** Answers that are given once, then the usual ones again. */
   const once = new Map();
-  const control = { frozen: false };
+  const control = { frozen: false, ignored: [] };
   const server = createServer((request, response) => {
-    if (control.frozen) return;
+    if (control.frozen) return void control.ignored.push(request.url);
     const path = new URL(request.url, 'http://x').pathname;
     const name = path === '/' ? 'shell.html' : path.startsWith('/__peerage/') ? path.slice('/__peerage/'.length) : '';
     if (name === 'config.json') {
