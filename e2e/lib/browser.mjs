@@ -45,6 +45,11 @@ export class Browser {
         return page;
     }
 
+    /** Closes all tabs, also those that a failed test left behind. */
+    async closeTabs() {
+        await Promise.all(this.context.pages().slice(1).map((page) => page.close()));
+    }
+
     /** Downloads go into `folder` under the ids that the browser makes up; resolves with the id when one is complete. */
     async download(folder, begin, ms) {
         const cdp = await this.browser.newBrowserCDPSession();

@@ -34,6 +34,11 @@ export async function expose(owner, target, { server, state = folder(owner), arg
     return { link, device, proc, state };
 }
 
+/** The same device's link, by way of another server on this machine. */
+export function linkBy(link, { port }) {
+    return link.replace(/^(http:\/\/[^/:]+):\d+/, `$1:${port}`);
+}
+
 /** `peerage fetch LINK ARGS...`: still running. Its state is its own unless given. */
 export function fetching(owner, link, args = [], { state = folder(owner), ...options } = {}) {
     return start(owner, 'peerage fetch', BINARY, ['fetch', '--state', state, link, ...args], options);

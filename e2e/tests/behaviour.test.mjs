@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { launch } from '../lib/browser.mjs';
 import { watchMemory } from '../lib/memory.mjs';
 import { expose, fetched, fetching, folder, serve } from '../lib/peerage.mjs';
@@ -24,6 +24,7 @@ suite('behaviour of apps behind a link', () => {
         device = await expose(own, target.url, { server: server.url });
         browser = await launch(own);
     });
+    afterEach(() => browser.closeTabs());
 
     const origin = () => new URL(device.link).origin;
     /** Runs a function in the app's own page. */
@@ -43,7 +44,6 @@ suite('behaviour of apps behind a link', () => {
                 assert.equal(answer.headers['x-app'], 'yes');
                 assert.equal(answer.headers.host, `127.0.0.1:${target.port}`, 'the target sees its own Host');
             }
-            await page.close();
         });
 
         test('a form is posted, with an Origin that the target knows as its own', async () => {
@@ -56,14 +56,12 @@ suite('behaviour of apps behind a link', () => {
             assert.equal(answer.method, 'POST');
             assert.equal(answer.body, 'word=hello');
             assert.equal(answer.headers.origin, target.url);
-            assert.ok(answer.headers.referer.startsWith(target.url));
-            await page.close();
+            assert.ok(answer.headers.referer.startsWith(target.url), `Referer: ${answer.headers.referer}`);
         });
 
         test('a redirect within the target stays within the link', async () => {
             const page = await visit(browser, `${device.link}/redirect?to=${encodeURIComponent(`${target.url}/second`)}`);
             assert.equal(new URL((await app(page)).url()).href, `${origin()}/second`);
-            await page.close();
         });
 
         test('an upload of 64 MiB arrives whole', async () => {
@@ -77,7 +75,6 @@ suite('behaviour of apps behind a link', () => {
                 return { bytes, same: sha256 === [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('') };
             });
             assert.deepEqual(answer, { bytes: 64 << 20, same: true });
-            await page.close();
         });
 
         test('a target that sends byte by byte is seen byte by byte', async () => {
@@ -96,18 +93,21 @@ suite('behaviour of apps behind a link', () => {
                 target.drip();
                 assert.equal(await until(`to see ${expected}`, async () => (await frame.evaluate(() => seen)).length >= expected.length && frame.evaluate(() => seen)), expected);
             }
-            await page.close();
         });
 
         test('a page that the target sends byte by byte is shown byte by byte', async () => {
             const page = await visit(browser, `${device.link}/`);
             const frame = await app(page);
-            await frame.evaluate(() => { location.href = '/drip?n=1000'; });
+            await frame.evaluate(() => { location.href = '/drip'; });
             await until('the target is asked', () => target.drips.size === 1);
-            for (let n = 1; n <= 5; n++) {
+            const shown = () => page.frames().at(-1).evaluate(() => document.body?.innerText.length ?? 0).catch(() => 0);
+            const steps = new Set();
+            // The browser takes the first three bytes together (a byte order mark?) and later ones sometimes in pairs, with and without a link.
+            for (let n = 1; n <= 12; n++) {
                 target.drip();
-                await until(`${n} bytes shown`, async () => (await page.frames().at(-1).evaluate(() => document.body?.innerText ?? '').catch(() => '')).length === n);
+                steps.add(await until(`${n} bytes shown`, async () => await shown() === n && n, { ms: 1_000 }).catch(() => 0));
             }
+            assert.ok(steps.size > 5, `shown in steps: ${[...steps]}`);
             await page.close();
             await until('the target is let go', () => target.drips.size === 0);
         });
@@ -122,7 +122,6 @@ suite('behaviour of apps behind a link', () => {
             await until('the target is asked', () => target.drips.size === 1);
             await frame.evaluate(() => stop.abort());
             await until('the target is let go', () => target.drips.size === 0);
-            await page.close();
         });
 
         test('1 GiB is downloaded to disk, with the server frozen, whole, in little memory', { timeout: 280_000 }, async (t) => {
@@ -142,7 +141,6 @@ suite('behaviour of apps behind a link', () => {
             t.diagnostic(`${((GIB << 20) / MB / seconds).toFixed(1)} MB/s; device +${mb(grown.device.growth)}, browser +${mb(grown.browser.growth)} MB`);
             assert.ok(grown.device.growth < 32 * MB, `the device process grew by ${mb(grown.device.growth)} MB`);
             assert.ok(grown.browser.growth < 150 * MB, `all browser processes grew by ${mb(grown.browser.growth)} MB`);
-            await page.close();
         });
 
         test('an unread response stalls its target and nothing else', async (t) => {
@@ -158,7 +156,6 @@ suite('behaviour of apps behind a link', () => {
             assert.ok(taken < 80 * MB, `${mb(taken)} MB were taken from the target for nobody`);
             assert.equal(await inApp(page, () => fetch('/status?code=200').then((response) => response.status)), 200);
             await inApp(page, () => unread.body.cancel());
-            await page.close();
         });
     });
 

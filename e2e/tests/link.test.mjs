@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { launch } from '../lib/browser.mjs';
 import { expose, ROOT, serve } from '../lib/peerage.mjs';
 import { shared, until, within } from '../lib/process.mjs';
@@ -27,6 +27,7 @@ suite('documentation through a link', () => {
         device = await expose(own, site.url, { server: way.url });
         browser = await launch(own);
     });
+    afterEach(() => browser.closeTabs());
 
     const to = (path) => device.link + path;
     const heading = (frame) => frame.locator('h1').first().innerText();
@@ -51,7 +52,6 @@ suite('documentation through a link', () => {
         mkdirSync(join(ROOT, 'e2e', 'out'), { recursive: true });
         await page.setViewportSize({ width: 1100, height: 700 });
         await page.screenshot({ path: join(ROOT, 'e2e', 'out', 'first-link.png') });
-        await page.close();
     });
 
     test('styles, scripts and fonts of the app are loaded', async () => {
@@ -72,7 +72,6 @@ suite('documentation through a link', () => {
         assert.equal(loaded.broken, 0);
         assert.deepEqual(loaded.failed, []);
         assert.match(loaded.themed, /Source Serif/);
-        await page.close();
     });
 
     test('links are followed, the address bar goes along, back and forward work, also after a reload', async () => {
@@ -97,13 +96,11 @@ suite('documentation through a link', () => {
         assert.match(await heading(await app(page)), /peerage_proto/);
         await page.goForward();
         await at('/peerage_proto/wire/index.html');
-        await page.close();
     });
 
     test('the search of the documentation finds and opens what was typed', async () => {
         const page = await visit(browser, to(START));
         await search(page, 'Link');
-        await page.close();
     });
 
     test('a deep link opens in a new tab, without the secret, over the connection that is there', async () => {
@@ -114,8 +111,6 @@ suite('documentation through a link', () => {
         const frame = await shown(second);
         assert.equal(new URL(frame.url()).pathname + new URL(frame.url()).search + new URL(frame.url()).hash, '/peerage_proto/wire/index.html?deep=1#modules');
         assert.equal(calls(), before, 'the second tab made no call of its own');
-        await second.close();
-        await first.close();
     });
 
     test('with the server frozen, new pages, the search and new tabs go on', async () => {
@@ -128,11 +123,9 @@ suite('documentation through a link', () => {
             await search(page, 'Session');
             const second = await browser.tab(`${new URL(device.link).origin}/peerage_peer/index.html`);
             assert.match(await heading(await shown(second)), /peerage_peer/);
-            await second.close();
         } finally {
             server.proc.thaw();
         }
-        await page.close();
     });
 
     test('the page connects again by itself when the device process is killed and started again', async () => {
@@ -146,7 +139,6 @@ suite('documentation through a link', () => {
         const frame = await app(page);
         const status = await within(10_000, frame.evaluate(() => fetch('/peerage_peer/index.html').then((response) => response.status)), 'a request over the new connection');
         assert.equal(status, 200);
-        await page.close();
     });
 
     test('the server was asked for the shell, its own files and the signalling socket, and never for anything of the app', () => {
