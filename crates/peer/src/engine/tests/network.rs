@@ -93,12 +93,9 @@ impl World {
     /// Two ends with an open channel.
     fn connected(weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
         let mut world = Self::new(weather);
-        assert!(
-            world.run(secs(20), |world| world
-                .ends
-                .iter()
-                .all(|end| end.channel.is_some()))
-        );
+        assert!(world.run(secs(20), |world| {
+            world.ends.iter().all(|end| end.channel.is_some())
+        }));
         world
     }
 
@@ -264,7 +261,12 @@ fn garbled_datagrams_from_the_peers_own_address_neither_panic_nor_end_the_connec
             }
             received == 40
         });
-        assert!(all, "seed {seed}: {:?} {:?}", world.reason(0), world.reason(1));
+        assert!(
+            all,
+            "seed {seed}: {:?} {:?}",
+            world.reason(0),
+            world.reason(1)
+        );
     }
 }
 
@@ -274,7 +276,7 @@ fn garbled_handshakes_do_not_panic() {
         let mut chance = random(seed);
         let mut world = World::new(move |datagram| {
             let mut garbled = datagram.to_vec();
-            if chance() % 3 == 0 {
+            if chance().is_multiple_of(3) {
                 let at = chance() as usize % garbled.len();
                 garbled[at] ^= 1 << (chance() % 8);
             }
@@ -306,13 +308,16 @@ fn a_gap_of_20_seconds_is_survived() {
     assert!(world.send(0, numbered(7, 100)));
     assert!(!world.run(secs(20), |world| world.reason(0).is_some()));
     world.weather = Box::new(clear);
-    assert!(world.run(secs(20), |world| world.received(1) == Some(numbered(7, 100))));
+    assert!(world.run(secs(20), |world| world.received(1)
+        == Some(numbered(7, 100))));
 }
 
 #[test]
 fn peers_without_a_path_end_with_no_route() {
     let mut world = World::new(|_| vec![]);
-    assert!(world.run(secs(61), |world| (0..2).all(|end| world.reason(end).is_some())));
+    assert!(world.run(secs(61), |world| {
+        (0..2).all(|end| world.reason(end).is_some())
+    }));
     assert_eq!(world.reason(0), Some(CloseReason::NoRoute));
     assert_eq!(world.reason(1), Some(CloseReason::NoRoute));
 }
@@ -333,7 +338,10 @@ fn a_reader_that_takes_nothing_for_30_seconds_ends_its_connection_as_slow() {
         && world.reason(1).is_some()));
     assert_eq!(world.reason(1), Some(CloseReason::SlowReader));
     assert_eq!(world.reason(0), Some(CloseReason::Remote));
-    assert!((60..100).contains(&sent), "bounded: {sent} messages of 60 kB");
+    assert!(
+        (60..100).contains(&sent),
+        "bounded: {sent} messages of 60 kB"
+    );
 }
 
 #[test]
