@@ -39,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct Expose {
     /// http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], or a folder
     target: String,
-    /// The `peerage serve` to be reached through, such as https://example.org
+    /// The `peerage serve` to be reached through, such as `https://example.org`
     /// [default: one in this process, for this machine only]
     #[arg(long, value_name = "URL", env = "PEERAGE_SERVER")]
     server: Option<Url>,
@@ -110,6 +110,7 @@ impl Expose {
         })?;
         let settings = Settings {
             head_timeout: Duration::from_secs(self.target_timeout),
+            ..Settings::default()
         };
         let named = target.to_string();
         let probed = target.clone();
@@ -175,13 +176,12 @@ async fn run(
     let mut changes = peer.access().changes();
     let mut standing = peer.server();
     let mut end = std::pin::pin!(end);
-    let mut count = 0;
+    let (mut count, mut up) = (0, true);
     loop {
         tokio::select! {
             biased;
             () = &mut end => break,
             Ok(()) = changes.changed() => {
-                changes.mark_unchanged();
                 if let Err(failure) = access::store(peer.access(), state) {
                     // Who came in stays in; after a restart they need the whole link again.
                     output::warn(failure);
@@ -189,9 +189,12 @@ async fn run(
             }
             Ok(()) = standing.changed() => {
                 let now = standing.borrow_and_update().clone();
-                match now {
-                    ServerState::Refused(error) => return Err(call::no_server(&error, server.as_str())),
-                    now => announcer.server(&now),
+                if let ServerState::Refused(error) = &now {
+                    return Err(call::no_server(error, server.as_str()));
+                }
+                // One line when it goes and one when it is back, however many attempts lie between.
+                if std::mem::replace(&mut up, now == ServerState::Open) != up {
+                    announcer.server(&now);
                 }
             }
             Some(connection) = peer.incoming() => {

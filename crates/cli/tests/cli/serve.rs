@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::run::{Place, Running, code, run, stderr, stdout, taken_port};
+use crate::run::{Place, Running, code, free_port, run, stderr, stdout, taken_port};
 
 /// A server on any free port, and its address.
 fn serve() -> (Running, String) {
@@ -103,4 +103,23 @@ fn with_a_domain_and_a_certificate_links_are_https_and_callers_check_it() {
         stdout(&place.fetch(&[&device.link, "--server-ca", &cert])),
         "<h1>home</h1>\n"
     );
+}
+
+#[test]
+fn a_device_survives_its_server_and_comes_back_to_it() {
+    let place = Place::new();
+    let port = free_port().to_string();
+    let start = || {
+        let mut server = Running::start(&["serve", "--port", &port]);
+        server.line("Listening");
+        server
+    };
+    let server = start();
+    let url = format!("http://localhost:{port}");
+    let mut device = place.expose(&place.text("site"), "device", &["--server", &url]);
+    drop(server);
+    device.process.line("! ");
+    let _server = start();
+    device.process.line("! the server is back");
+    assert_eq!(stdout(&place.fetch(&[&device.link])), "<h1>home</h1>\n");
 }

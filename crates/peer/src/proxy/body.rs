@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::{
     fs::File,
     io::{AsyncReadExt, Take},
+    sync::OwnedSemaphorePermit,
 };
 use tokio_util::io::ReaderStream;
 
@@ -22,7 +23,11 @@ const FILE_CHUNK: usize = 64 * 1024;
 
 /// The body of an answer: from a web app, from a file, or a short text of the proxy's own. Read as it is polled.
 #[derive(Debug)]
-pub struct Body(Source);
+pub struct Body {
+    source: Source,
+    /// A place among the requests that are answered at once, given back with the last octet.
+    place: Option<OwnedSemaphorePermit>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -37,23 +42,35 @@ enum Source {
 impl Body {
     /// No octets.
     pub fn empty() -> Self {
-        Self(Source::Text(None))
+        Self::new(Source::Text(None))
+    }
+
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            place: None,
+        }
+    }
+
+    /// Keeps a place for as long as the body lives.
+    pub(super) fn keep(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
     }
 
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
-        Self(Source::Text(
+        Self::new(Source::Text(
             Some(text.into()).filter(|text| !text.is_empty()),
         ))
     }
 
     pub(super) fn app(body: Incoming) -> Self {
-        Self(Source::App(body))
+        Self::new(Source::App(body))
     }
 
     /// `length` octets of a file from its current position.
     pub(super) fn file(file: File, length: u64) -> Self {
         let octets = ReaderStream::with_capacity(file.take(length), FILE_CHUNK);
-        Self(Source::File {
+        Self::new(Source::File {
             octets,
             left: length,
         })
@@ -68,7 +85,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Poll::Ready(match &mut self.0 {
+        Poll::Ready(match &mut self.source {
             Source::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
             Source::App(body) => ready!(Pin::new(body).poll_frame(cx))
                 .map(|frame| frame.map_err(|e| broken(format!("the app broke off: {e}")))),
@@ -90,7 +107,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Text(text) => text.is_none(),
             Source::App(body) => body.is_end_stream(),
             Source::File { left, .. } => *left == 0,
@@ -98,7 +115,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Text(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }

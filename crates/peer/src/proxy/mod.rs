@@ -18,6 +18,7 @@ use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Du
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
@@ -35,6 +36,7 @@ pub struct Proxy(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sites: Sites,
+    places: Arc<Semaphore>,
     kind: Kind,
 }
 
@@ -50,12 +52,16 @@ pub struct Settings {
     /// How long a target may take until its answer begins, not counting the time that a request body flows.
     /// Default 60 s, as reverse proxies have it.
     pub head_timeout: Duration,
+    /// Requests that are answered at once, over all links; one beyond gets 503 (`busy`). Each holds a descriptor: default
+    /// 512, half of what Linux allows a process unless told otherwise.
+    pub requests: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(60),
+            requests: 512,
         }
     }
 }
@@ -89,7 +95,12 @@ impl Proxy {
             ),
             Target::Folder(path) => (Sites::new(origin, None), Kind::Folder(Folder::open(&path)?)),
         };
-        Ok(Self(Arc::new(Inner { sites, kind })))
+        let places = Arc::new(Semaphore::new(settings.requests));
+        Ok(Self(Arc::new(Inner {
+            sites,
+            places,
+            kind,
+        })))
     }
 
     /// Answers one request. Never fails: what goes wrong becomes an answer with the field `peerage-error`.
@@ -101,10 +112,19 @@ impl Proxy {
         if let Some(response) = self.refuse(&request) {
             return response;
         }
-        match &self.0.kind {
+        let Ok(place) = self.0.places.clone().try_acquire_owned() else {
+            return refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ResetCode::Busy,
+                "The device answers as many requests as it can: try again.",
+            );
+        };
+        let mut response = match &self.0.kind {
             Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
             Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
-        }
+        };
+        response.body_mut().keep(place);
+        response
     }
 
     /// The rules that hold for every kind of target.

@@ -22,7 +22,7 @@ pub(super) fn climbs(path: &str) -> bool {
                 Some(left) => depth = left,
                 None => return true,
             }
-        } else if !is_here(&decoded) {
+        } else if goes_down(&decoded) {
             depth += 1;
         }
     }
@@ -43,9 +43,9 @@ fn is_parent(part: &[u8]) -> bool {
     without_parameters(part) == b".."
 }
 
-/// A segment that leads nowhere: empty or `.`.
-fn is_here(segment: &[u8]) -> bool {
-    matches!(without_parameters(segment), b"" | b".")
+/// Whether a segment leads to something below under every reading: a name before any parameters.
+fn goes_down(segment: &[u8]) -> bool {
+    parts(without_parameters(segment)).any(|part| !matches!(part, b"" | b"."))
 }
 
 fn without_parameters(part: &[u8]) -> &[u8] {
@@ -157,6 +157,8 @@ mod tests {
             "/a%2fb/../../x",
             "/a%5cb/../../x",
             "/a/../../x",
+            "/%2f;../..",
+            "/;%2fa/..",
         ] {
             assert!(climbs(path), "{path} climbs");
         }
@@ -172,5 +174,51 @@ mod tests {
         for path in ["/a%00.txt", "/a%0d%0aset-cookie:x", "/%250a", "/%7f"] {
             assert!(has_controls(path), "{path}");
         }
+    }
+
+    /// Whether a server that decodes `rounds` times, and takes these octets for separators and parameters, climbs.
+    fn climbs_at(path: &str, rounds: usize, separators: &[u8], parameters: bool) -> bool {
+        let octets = (0..rounds).fold(path.as_bytes().to_vec(), |octets, _| decode_once(&octets));
+        let mut depth = 0;
+        for part in octets.split(|octet| separators.contains(octet)) {
+            let name = if parameters {
+                without_parameters(part)
+            } else {
+                part
+            };
+            depth += match name {
+                b"" | b"." => 0,
+                b".." => -1,
+                _ => 1,
+            };
+            if depth < 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn a_path_that_passes_climbs_at_no_server_however_it_decodes() {
+        const TOKENS: [&str; 10] = ["..", ".", "/", "%2e", "%2f", "\\", "%5c", ";", "a", "%25"];
+        let mut passed = 0;
+        for number in 0..TOKENS.len().pow(5) {
+            let tokens =
+                (0..5).map(|place| TOKENS[number / TOKENS.len().pow(place) % TOKENS.len()]);
+            let path: String = std::iter::once("/").chain(tokens).collect();
+            if climbs(&path) {
+                continue;
+            }
+            passed += 1;
+            for rounds in 0..3 {
+                for separators in [&b"/"[..], b"/\\"] {
+                    for parameters in [false, true] {
+                        let escaped = climbs_at(&path, rounds, separators, parameters);
+                        assert!(!escaped, "{path} at {rounds} {separators:?} {parameters}");
+                    }
+                }
+            }
+        }
+        assert!(passed > 10_000, "the test would prove nothing");
     }
 }

@@ -97,7 +97,8 @@ impl Target {
         if !named.is_empty() {
             return Err(TargetError::NotTls(text.to_owned()));
         }
-        let path = PathBuf::from(text);
+        // Absolute, so that whoever reads it later knows which folder is meant.
+        let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => match std::fs::read_dir(&path) {
                 Ok(_) => Ok(Self::Folder(path)),

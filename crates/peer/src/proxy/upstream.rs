@@ -42,9 +42,9 @@ const READ_BUFFER: usize = 64 * 1024;
 /// The kernel's receive buffer of a connection to the target: without a bound it would read ahead by megabytes.
 const SOCKET_BUFFER: usize = 256 * 1024;
 
-/// Fields that concern one connection only (RFC 9110 7.6.1), and those by which a client could pass for another, or for
-/// a trusted proxy.
-const NEVER_FORWARDED: [HeaderName; 17] = [
+/// Fields that concern one connection only (RFC 9110 7.6.1), and those by which a client could name another host or path
+/// to an app that believes proxies. All of `x-forwarded-*` are dropped as well.
+const NEVER_FORWARDED: [HeaderName; 18] = [
     CONNECTION,
     EXPECT,
     FORWARDED,
@@ -58,11 +58,13 @@ const NEVER_FORWARDED: [HeaderName; 17] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-rewrite-url"),
 ];
+const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// A pool of connections to one web app.
 #[derive(Debug)]
@@ -175,14 +177,16 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
 
 /// Removes what must not cross, and what `Connection` names.
 fn strip(fields: &mut HeaderMap) {
-    let named: Vec<HeaderName> = fields
+    let mut unwanted: Vec<HeaderName> = fields
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named.iter().chain(&NEVER_FORWARDED) {
+    let forwarded = |name: &&HeaderName| name.as_str().starts_with(FORWARDED_PREFIX);
+    unwanted.extend(fields.keys().filter(forwarded).cloned());
+    for name in unwanted.iter().chain(&NEVER_FORWARDED) {
         fields.remove(name);
     }
 }

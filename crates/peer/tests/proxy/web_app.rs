@@ -80,6 +80,7 @@ async fn a_target_that_never_answers_is_a_504_after_the_owners_time() {
     let app = WebApp::running(|mut socket| async move { drop(socket.read_u8().await) }).await;
     let settings = Settings {
         head_timeout: Duration::from_millis(50),
+        ..Settings::default()
     };
     let response = timeout(PATIENCE, proxy_with(&app.url(), &settings).answer(get("/")))
         .await
@@ -109,7 +110,10 @@ async fn a_slow_upload_does_not_use_up_the_targets_time() {
     });
     let request =
         ask(Method::PUT, "/", &[("content-length", "3")]).map(|_| StreamBody::new(Box::pin(drops)));
-    let settings = Settings { head_timeout };
+    let settings = Settings {
+        head_timeout,
+        ..Settings::default()
+    };
     let response = proxy_with(&app.url(), &settings).answer(request).await;
     assert_eq!(text(response).await, "fine");
 }
@@ -207,4 +211,22 @@ async fn a_reader_that_goes_away_is_noticed_by_the_target() {
     body.frame().await.unwrap().unwrap();
     drop(body);
     timeout(PATIENCE, noticed.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_beyond_what_the_device_can_answer_is_told_so_until_one_has_ended() {
+    let app = WebApp::answering("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nfine").await;
+    let settings = Settings {
+        requests: 1,
+        ..Settings::default()
+    };
+    let proxy = proxy_with(&app.url(), &settings);
+    let first = proxy.answer(get("/")).await;
+    let second = proxy.answer(get("/")).await;
+    assert_eq!(
+        (second.status(), field(&second, "peerage-error")),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("busy"))
+    );
+    assert_eq!(text(first).await, "fine");
+    assert_eq!(text(proxy.answer(get("/")).await).await, "fine");
 }

@@ -1,8 +1,7 @@
 //! The server in the same process, for who just wants to see their app.
 
 use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -77,17 +76,10 @@ async fn first_free() -> Result<Server, Failure> {
 }
 
 async fn bind(port: u16) -> Result<Server, BindError> {
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let config = Config {
-        listen,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         drain: DRAIN,
         ..Config::default()
     };
-    let server = Server::bind(config).await?;
-    // Browsers try ::1 first for *.localhost: what listens there would be shown in our place.
-    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.local_addr().port()));
-    match TcpListener::bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse { address }),
-        _ => Ok(server),
-    }
+    Server::bind(config).await
 }
