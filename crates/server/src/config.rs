@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen. Default `127.0.0.1:9000`: the stock server's port, but open to this machine only until its owner says otherwise. Port 0 takes
-    /// any free one.
+    /// any free one. Where `localhost` leads to it, the other loopback address is taken too, with the same port.
     pub listen: SocketAddr,
     /// The name under which the server is reached, without port; devices are then at `<device id>.<domain>`. Default none: only at
     /// `<device id>.localhost`, which always works on this machine. Behind a proxy it is also what device keys are proven against.

@@ -1,6 +1,6 @@
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +33,14 @@ const HEAD: usize = 64 * 1024;
 const FIELDS: usize = 128;
 /// Pause after an accept that failed for want of something (out of descriptors, mostly): trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Tries to find a port that is free at both loopback addresses, where any port will do.
+const BIND_TRIES: usize = 16;
 
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
+    /// The other family's loopback address.
+    beside: Option<TcpListener>,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     state: State,
@@ -45,27 +49,23 @@ pub struct Server {
 impl Server {
     /// Checks the configuration and starts to listen; connections wait until [`Server::run`].
     ///
+    /// Where [`Config::listen`] is reached by way of `localhost`, the server listens at both loopback addresses: browsers try `::1` and `127.0.0.1`, and
+    /// who held the other one would get what is meant for the devices here. A system without one of the families does without it.
+    ///
     /// # Errors
-    /// See [`BindError`]; a port that is taken is [`BindError::InUse`].
+    /// See [`BindError`]; a port that is taken at either address is [`BindError::InUse`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let wanted = config.listen;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let state = State::new(config)?;
-        let listener = TcpListener::bind(wanted)
-            .await
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => BindError::InUse { address: wanted },
-                _ => BindError::Listen {
-                    address: wanted,
-                    source,
-                },
-            })?;
+        let (listener, beside) = listen(wanted).await?;
         let address = listener.local_addr().map_err(|source| BindError::Listen {
             address: wanted,
             source,
         })?;
         Ok(Self {
             listener,
+            beside,
             address,
             tls,
             state,
@@ -104,6 +104,7 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
+                accepted = accept_beside(self.beside.as_ref()) => accepted,
                 Some(_) = connections.join_next() => continue,
                 () = closing.cancelled() => break,
             };
@@ -129,6 +130,52 @@ impl Server {
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = timeout(self.state.config().drain, all).await;
         connections.shutdown().await;
+    }
+}
+
+async fn accept_beside(beside: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match beside {
+        Some(listener) => listener.accept().await,
+        None => pending().await,
+    }
+}
+
+async fn listen(wanted: SocketAddr) -> Result<(TcpListener, Option<TcpListener>), BindError> {
+    let mut tries = if wanted.port() == 0 { BIND_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let listener = listen_at(wanted).await?;
+        let port = listener.local_addr().map_or(wanted.port(), |at| at.port());
+        let Some(other) = other_loopback(wanted.ip()) else {
+            return Ok((listener, None));
+        };
+        match listen_at(SocketAddr::new(other, port)).await {
+            Ok(beside) => return Ok((listener, Some(beside))),
+            Err(BindError::InUse { .. }) if tries > 0 => {}
+            Err(error @ BindError::InUse { .. }) => return Err(error),
+            Err(error) => {
+                debug!(%error, "one address family only");
+                return Ok((listener, None));
+            }
+        }
+    }
+}
+
+async fn listen_at(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address },
+            _ => BindError::Listen { address, source },
+        })
+}
+
+/// What `localhost` also means to a client, if this address is reached by it. (`::` takes both families where the system lets it.)
+fn other_loopback(ip: IpAddr) -> Option<IpAddr> {
+    match ip {
+        IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) => Some(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(Ipv4Addr::LOCALHOST.into()),
+        _ => None,
     }
 }
 
