@@ -59,6 +59,13 @@ describe('requestFields', () => {
     expect(sent({ referrer: 'http://device.localhost:9000/a?b', mode: 'navigate' })['referer']).toBeUndefined();
   });
 
+  it('says_when_another_site_led_a_frame_here', () => {
+    const site = (facts: Partial<RequestFacts>): string | undefined => sent({ mode: 'navigate', destination: 'iframe', ...facts })['sec-fetch-site'];
+    expect(site({ referrer: 'https://elsewhere.example/p' })).toBe('cross-site');
+    expect(site({ referrer: 'http://device.localhost:9000/p' })).toBe('same-origin');
+    expect(site({ referrer: '' })).toBe('same-origin');
+  });
+
   it('states_the_length_exactly_when_it_is_known', () => {
     expect(sent({ method: 'PUT' }, 0)['content-length']).toBe('0');
     expect(sent({ method: 'PUT', fields: [['content-length', '7']] })['content-length']).toBeUndefined();
@@ -100,6 +107,14 @@ describe('planResponse', () => {
     });
     expect(returned([['content-security-policy', "frame-ancestors 'none', default-src *"]]).headers['content-security-policy'])
       .toBe("frame-ancestors 'self', default-src *");
+  });
+
+  it('lets_no_other_site_frame_a_document_whatever_the_app_says', () => {
+    const policies = (policy: Field[]): string[] =>
+      planResponse(200, policy, 'GET', true).headers.filter(([name]) => name === 'content-security-policy').map(([, value]) => value);
+    expect(policies([])).toEqual(["frame-ancestors 'self'"]);
+    expect(policies([['content-security-policy', 'img-src *']])).toEqual(['img-src *', "frame-ancestors 'self'"]);
+    expect(returned([]).headers).toEqual({});
   });
 
   it('keeps_referrers_visible_to_this_origin', () => {

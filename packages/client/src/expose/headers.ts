@@ -36,7 +36,7 @@ const NOT_SENT = new Set([
  * | `content-length` | where the body's length is known |
  * | `origin` | ours, for every method but GET and HEAD; the device puts the target's in its place |
  * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
- * | `sec-fetch-*` | `same-origin`: others were stopped before (`route.ts`) |
+ * | `sec-fetch-*` | `same-origin`, or `cross-site` for a frame that another site led here: the rest was stopped before (`route.ts`) |
  */
 export function requestFields(facts: RequestFacts, bodyLength: number | null): Field[] {
   const fields = new Map<string, string>();
@@ -62,7 +62,7 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   // The shell, which has the app's address, loads the app's first page: that page was referred to by nobody.
   const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);
   if (referer !== null && !first) fields.set('referer', referer);
-  fields.set('sec-fetch-site', 'same-origin');
+  fields.set('sec-fetch-site', facts.mode === 'navigate' && URL.canParse(facts.referrer) && referer === null ? 'cross-site' : 'same-origin');
   fields.set('sec-fetch-mode', facts.mode);
   // The app's page is the whole page as far as the app is concerned, although it is shown in a frame.
   fields.set('sec-fetch-dest', facts.mode === 'navigate' ? 'document' : facts.destination || 'empty');
@@ -120,6 +120,8 @@ export function planResponse(status: number, fields: readonly Field[], method: s
     else if (name === 'referrer-policy') headers.push([name, referrerForUs(value)]);
     else headers.push([name, value]);
   }
+  // No app is meant to be shown by another site here, not even by another device's, which may count as the same site: it could lure clicks into it.
+  if (navigation) headers.push(['content-security-policy', "frame-ancestors 'self'"]);
   return { status, headers, decode, body, shim: html ? scriptNonce(csp) : undefined };
 }
 

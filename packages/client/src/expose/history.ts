@@ -9,6 +9,9 @@
 import { wantedName } from './download.js';
 import type { Hooks } from './hooks.js';
 
+/** By then the tab is on its way to another site, or stays. */
+const LEAVING_MS = 1_000;
+
 /** `history.state` of the shell. */
 interface Entry {
   /** The document of the frame that the entry was made by: a name, made anew with each document. */
@@ -143,7 +146,7 @@ export class AppHistory implements Hooks {
     if (form !== null && app !== null) submit(app, url, form, '_top');
     else location.assign(url);
     // The tab is still here if that was a download, or was given up.
-    setTimeout(() => (this.#leaving = false), 1_000);
+    setTimeout(() => (this.#leaving = false), LEAVING_MS);
   }
 
   #wire(view: Window): void {
@@ -199,8 +202,18 @@ function isWeb(url: URL): boolean {
   return url.protocol === 'http:' || url.protocol === 'https:';
 }
 
-/** Sends a form again that was stopped on its way: from the app's page, whose policy and referrer it is to have. */
-function submit(document: Document, url: URL, data: FormData, target: '_self' | '_top'): void {
+/**
+ * Sends a form again that was stopped on its way: from the app's page, whose policy it is to have, and its referrer too as long as it stays here.
+ * Another site could bring it back by a redirect (307), and by its referrer it would then be the app's own (`route.ts`): it leaves without one.
+ */
+function submit(app: Document, url: URL, data: FormData, target: '_self' | '_top'): void {
+  const nameless = url.origin === location.origin ? null : app.createElement('iframe');
+  if (nameless !== null) {
+    nameless.hidden = true;
+    app.documentElement.append(nameless);
+  }
+  // Its address is `about:blank`, which no referrer tells; its policy is the app's.
+  const document = nameless?.contentDocument ?? app;
   const form = document.createElement('form');
   form.hidden = true;
   form.method = 'post';
@@ -224,5 +237,6 @@ function submit(document: Document, url: URL, data: FormData, target: '_self' | 
   document.documentElement.append(form);
   // A field may be named `submit`.
   HTMLFormElement.prototype.submit.call(form);
-  form.remove();
+  if (nameless === null) form.remove();
+  else setTimeout(() => nameless.remove(), LEAVING_MS);
 }
