@@ -4,10 +4,11 @@ use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::Args;
-use peerage_server::{BindError, Config, Server, TlsFiles};
+use peerage_server::{BindError, Config, Server, SignalConfig, TlsFiles};
 
 use crate::{
     exit::{Exit, Failure},
@@ -65,6 +66,7 @@ impl Serve {
             listen: SocketAddr::new(self.host, self.port),
             domain: self.domain.clone(),
             tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
+            signal: signalling(),
             ..Config::default()
         };
         let server = Server::bind(config).await.map_err(refused)?;
@@ -113,6 +115,14 @@ impl Serve {
             );
         }
         Ok(())
+    }
+}
+
+/// The stock command's `--alive_timeout`, which is shorter than its library's default.
+pub(super) fn signalling() -> SignalConfig {
+    SignalConfig {
+        alive_for: Duration::from_secs(60),
+        ..SignalConfig::default()
     }
 }
 

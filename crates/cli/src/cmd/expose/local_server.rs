@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use url::Url;
 
 use crate::{
-    cmd::serve::refused,
+    cmd::serve::{refused, signalling},
     exit::{Exit, Failure},
 };
 
@@ -79,6 +79,7 @@ async fn bind(port: u16) -> Result<Server, BindError> {
     let config = Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         drain: DRAIN,
+        signal: signalling(),
         ..Config::default()
     };
     Server::bind(config).await
