@@ -27,8 +27,8 @@ const INBOX: usize = 256;
 /// Wait before the first attempt to come back; doubled for each further one, with up to as much again by chance, so that the clients of a
 /// restarted server do not come all at once.
 const BACKOFF: Duration = Duration::from_millis(500);
-/// The longest of these waits, before chance.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// The longest of these waits, before chance: a device is out of reach for no longer than this after its server has come back.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Who registers where.
 #[derive(Debug, Clone)]
