@@ -29,7 +29,7 @@ await Promise.all([
   ...(await readdir(path('pages'))).map((file) => copyFile(path(`pages/${file}`), path(`dist/${file}`))),
 ]);
 
-// The worker keeps the files of the page. A browser fetches them anew only when the worker itself differs, so it carries their digest.
-const digest = createHash('sha256');
-for (const file of ['shell.html', 'shell.css', 'shell.js', 'shim.js']) digest.update(await readFile(path(`dist/${file}`)));
-await script('worker', { PEERAGE_BUILD: JSON.stringify(digest.digest('hex').slice(0, 16)) });
+// The worker keeps the files of the page. A browser fetches them anew only when the worker itself differs, so it carries their digests.
+const digests = {};
+for (const file of ['shell.html', 'shell.css', 'shell.js', 'shim.js']) digests[file] = createHash('sha256').update(await readFile(path(`dist/${file}`))).digest('hex');
+await script('worker', { PEERAGE_FILES: JSON.stringify(digests) });

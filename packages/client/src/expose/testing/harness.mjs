@@ -30,8 +30,8 @@ async function bundle() {
   // The fake link is plain HTTP to another port, which the page's own policy forbids.
   files.set('shell.html', files.get('shell.html').replace("connect-src 'self'", "connect-src http:"));
   for (const name of ['shell', 'shim']) files.set(`${name}.js`, await one(name));
-  const digest = createHash('sha256').update([...files.values()].join()).digest('hex').slice(0, 16);
-  files.set('worker.js', await one('worker', { PEERAGE_BUILD: JSON.stringify(digest) }));
+  const digests = Object.fromEntries([...files].map(([name, text]) => [name, createHash('sha256').update(text).digest('hex')]));
+  files.set('worker.js', await one('worker', { PEERAGE_FILES: JSON.stringify(digests) }));
   return files;
 }
 

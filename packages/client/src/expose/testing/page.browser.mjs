@@ -455,6 +455,26 @@ test('once_the_link_is_there_the_server_is_not_needed', async () => {
   await shows(second, 'Three');
 });
 
+test('what_an_app_writes_over_the_stored_page_is_not_shown', async () => {
+  const { page, frame, device } = await open();
+  const replaced = await frame.evaluate(async () => {
+    const [name] = (await caches.keys()).filter((each) => each.startsWith('peerage-shell-'));
+    const cache = await caches.open(name);
+    const paths = (await cache.keys()).map(({ url }) => new URL(url).pathname);
+    const evil = { headers: { 'content-type': 'text/html', refresh: '0; url=/evil' } };
+    for (const path of paths) await cache.put(path, path === '/__peerage/shell.css' ? new Response(await (await cache.match(path)).text(), evil) : new Response('evil()', evil));
+    return paths.length;
+  });
+  assert.equal(replaced, 4);
+  await page.close();
+  const again = await t.browser.newPage();
+  const answers = [];
+  again.on('response', (response) => answers.push(response));
+  await again.goto(`${device.origin}/two`);
+  await shows(again, 'Two');
+  for (const answer of answers) assert.equal((await answer.allHeaders()).refresh, undefined, answer.url());
+});
+
 test('a_page_and_a_worker_of_different_releases_come_together_by_one_reload', async () => {
   t.once.set('worker.js', t.files.get('worker.js').replace('VERSION = 1;', 'VERSION = 0;'));
   assert.notEqual(t.once.get('worker.js'), t.files.get('worker.js'));
