@@ -3,6 +3,8 @@
 //! `SEED=17 cargo test -p peerage-proto sim` replays one seed; without it some hundreds are run.
 
 pub mod http;
+#[cfg(test)]
+mod link;
 mod rng;
 
 pub use rng::Rng;

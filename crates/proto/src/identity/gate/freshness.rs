@@ -13,7 +13,7 @@ use crate::{
 /// How far the clocks of caller and device may differ.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a statement is remembered: as long as its time could pass, on either side of the clock.
+/// How long a statement is remembered at least: as long as its time could pass, on either side of the clock.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// Most statements remembered; when full, new ones are stale and come in by a nonce.
@@ -118,9 +118,11 @@ impl Freshness {
         if time.since(now) > TOLERANCE {
             return Err(StaleReason::Early);
         }
-        self.forget(now);
         if self.seen.contains_key(&hash) {
             return Err(StaleReason::Repeated);
+        }
+        if self.seen.len() >= MAX_SEEN {
+            self.forget(now);
         }
         if self.seen.len() >= MAX_SEEN {
             return Err(StaleReason::Full);
@@ -130,6 +132,7 @@ impl Freshness {
         Ok(())
     }
 
+    /// Only where room is needed: a clock that was wrong for a while and is put right must not let a statement in again.
     fn forget(&mut self, now: Time) {
         while let Some(oldest) = self.order.front() {
             if self

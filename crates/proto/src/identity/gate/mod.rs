@@ -242,6 +242,12 @@ impl Gate {
         self.live.remove(&(src.clone(), connection.clone()));
     }
 
+    /// Connections that count as live.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> usize {
+        self.live.len()
+    }
+
     /// Decides on an offer. A granted one counts as live from now on, in place of an earlier one of the same name, which the shell must end.
     ///
     /// # Errors

@@ -486,6 +486,26 @@ fn what_was_accepted_before_a_restart_is_not_accepted_after_it() {
 }
 
 #[test]
+fn a_clock_that_jumps_there_and_back_lets_nothing_in_twice() {
+    let (mut device, mut visitor) = (Device::new(), Visitor::new(1));
+    let secret = device.link(7, Terms::default());
+    let proof = visitor.proof(&device, &secret);
+    let (_, first) = visitor.call(&device, Some(&proof), NOW);
+    device.receive(&visitor.id, &first, NOW).unwrap();
+    let (_, ahead) = visitor.call(&device, None, at(20 * MINUTE));
+    device
+        .receive(&visitor.id, &ahead, at(20 * MINUTE))
+        .unwrap();
+    assert_eq!(
+        device
+            .receive(&visitor.id, &first, at(1))
+            .unwrap_err()
+            .reason,
+        Reason::Stale(StaleReason::Repeated)
+    );
+}
+
+#[test]
 fn when_the_memory_of_statements_is_full_callers_come_in_by_nonce() {
     let (mut device, mut visitor) = (Device::new(), Visitor::new(1));
     let secret = device.link(7, Terms::default());
