@@ -162,21 +162,13 @@ impl Peer {
 
     async fn wait_for_server(&self) -> Result<(), SignallingError> {
         let mut state = self.inner.signalling.state();
-        let settled = timeout(
-            SERVER,
-            state.wait_for(|state| !matches!(state, State::Down(_))),
-        )
-        .await;
-        match settled {
-            Ok(Ok(state)) => match &*state {
-                State::Refused(error) => Err(error.clone()),
-                _ => Ok(()),
-            },
-            Ok(Err(_)) => Err(SignallingError::Stopped),
-            Err(_) => match &*self.inner.signalling.state().borrow() {
-                State::Open => Ok(()),
-                State::Down(error) | State::Refused(error) => Err(error.clone()),
-            },
+        let open = timeout(SERVER, state.wait_for(|state| *state == State::Open));
+        if open.await.is_ok_and(|open| open.is_ok()) {
+            return Ok(());
+        }
+        match &*state.borrow() {
+            State::Open => Ok(()),
+            State::Down(error) => Err(error.clone()),
         }
     }
 

@@ -58,10 +58,8 @@ pub(crate) struct Signalling {
 pub enum State {
     /// Registered: frames flow.
     Open,
-    /// Not connected, for the reason given; trying again.
+    /// Not connected, for the reason given; trying again, also after a refusal: a server that is full, or has another clock, is so for a while.
     Down(SignallingError),
-    /// The server refused for good: nothing will come any more.
-    Refused(SignallingError),
 }
 
 /// Why the server cannot be used.
@@ -129,7 +127,7 @@ impl Signalling {
         ))
     }
 
-    /// Queues a frame for the server. Waits while the queue is full; gives up when the client was refused.
+    /// Queues a frame for the server. Waits while the queue is full.
     pub(crate) async fn send(&self, frame: Frame) -> Result<(), SignallingError> {
         self.outbox.send(frame).await.map_err(|_| self.problem())
     }
@@ -148,7 +146,7 @@ impl Signalling {
     fn problem(&self) -> SignallingError {
         match &*self.state.borrow() {
             State::Open => SignallingError::Stopped,
-            State::Down(error) | State::Refused(error) => error.clone(),
+            State::Down(error) => error.clone(),
         }
     }
 }
@@ -179,37 +177,25 @@ impl Client {
             };
             tracing::info!(%error, "trying to come back");
             self.state.send_replace(State::Down(error));
-            let again = tokio::select! {
+            socket = tokio::select! {
                 () = stop.cancelled() => return,
-                again = self.come_back() => again,
-            };
-            socket = match again {
-                Ok(socket) => socket,
-                Err(error) => {
-                    tracing::warn!(%error, "not coming back");
-                    self.state.send_replace(State::Refused(error));
-                    return;
-                }
+                socket = self.come_back() => socket,
             };
             tracing::info!("registered again");
         }
     }
 
-    async fn come_back(&mut self) -> Result<socket::Socket, SignallingError> {
+    async fn come_back(&mut self) -> socket::Socket {
         let mut wait = BACKOFF;
         loop {
             tokio::time::sleep(wait + random::share(wait)).await;
             wait = (wait * 2).min(MAX_BACKOFF);
             match self.open().await {
-                // Our own dead socket may hold the id for a while; what else the server says stays true.
-                Err(error @ (SignallingError::Refused(_) | SignallingError::Url(_))) => {
-                    return Err(error);
-                }
+                Ok(socket) => return socket,
                 Err(error) => {
                     tracing::debug!(%error, "still down");
                     self.state.send_replace(State::Down(error));
                 }
-                open => return open,
             }
         }
     }

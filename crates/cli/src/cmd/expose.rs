@@ -123,7 +123,7 @@ impl Expose {
         announcer.ready(&link, &named, &server)?;
         warn_if_down(probed);
 
-        run(&peer, &proxy, &state, &announcer, &server, end).await?;
+        run(&peer, &proxy, &state, &announcer, end).await;
         let _ = timeout(GOODBYE, peer.close()).await;
         if let Some(local) = local {
             local.stop().await;
@@ -168,9 +168,8 @@ async fn run(
     proxy: &Proxy,
     state: &State,
     announcer: &Announcer,
-    server: &Url,
     end: impl Future<Output = ()>,
-) -> Result<(), Failure> {
+) {
     let closing = CancellationToken::new();
     let mut visits = JoinSet::new();
     let mut changes = peer.access().changes();
@@ -189,9 +188,6 @@ async fn run(
             }
             Ok(()) = standing.changed() => {
                 let now = standing.borrow_and_update().clone();
-                if let ServerState::Refused(error) = &now {
-                    return Err(call::no_server(error, server.as_str()));
-                }
                 // One line when it goes and one when it is back, however many attempts lie between.
                 if std::mem::replace(&mut up, now == ServerState::Open) != up {
                     announcer.server(&now);
@@ -208,7 +204,6 @@ async fn run(
     closing.cancel();
     // What is not done by then is cut off as the peer goes.
     let _ = timeout(DRAIN, async { while visits.join_next().await.is_some() {} }).await;
-    Ok(())
 }
 
 /// Where the device's web origin is: what stands in the link.

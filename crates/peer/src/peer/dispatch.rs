@@ -37,7 +37,7 @@ impl Dispatcher {
                 () = inner.stop.cancelled() => return,
                 frame = self.inbox.recv() => match frame {
                     Some(frame) => self.frame(frame),
-                    // Refused for good. Connections that live need no server.
+                    // The client has stopped. Connections that live need no server.
                     None => return inner.stop.cancelled().await,
                 },
                 Some((peer, connection)) = self.revoked.recv() => {

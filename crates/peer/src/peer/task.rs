@@ -267,9 +267,7 @@ fn call_error(end: End, engine: Option<CloseReason>, inner: &Inner) -> CallError
         End::Link(reason @ (link::CloseReason::NoAnswer | link::CloseReason::PeerUnavailable)) => {
             match &*inner.signalling.state().borrow() {
                 State::Open => ConnectError::of_link(reason, engine),
-                State::Down(error) | State::Refused(error) => {
-                    ConnectError::Signalling(error.clone())
-                }
+                State::Down(error) => ConnectError::Signalling(error.clone()),
             }
         }
         End::Link(reason) => ConnectError::of_link(reason, engine),

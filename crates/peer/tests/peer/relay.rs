@@ -31,6 +31,8 @@ struct Tables {
     sockets: HashMap<String, mpsc::UnboundedSender<Message>>,
     sent: Vec<Frame>,
     tamper: Tamper,
+    /// Sockets to turn away from now on.
+    refusals: usize,
 }
 
 impl Relay {
@@ -41,6 +43,7 @@ impl Relay {
             sockets: HashMap::new(),
             sent: Vec::new(),
             tamper: Box::new(|frame| vec![frame]),
+            refusals: 0,
         };
         let shared = Arc::new(Shared {
             tables: Mutex::new(tables),
@@ -86,6 +89,11 @@ impl Relay {
         self.shared.tables().sockets.clear();
     }
 
+    /// Is full for the next sockets.
+    pub(super) fn refuse(&self, sockets: usize) {
+        self.shared.tables().refusals = sockets;
+    }
+
     /// Whether this id is registered.
     pub(super) fn has(&self, id: &PeerId) -> bool {
         self.shared.tables().sockets.contains_key(id.as_str())
@@ -126,6 +134,16 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         return;
     };
     let (sender, mut outgoing) = mpsc::unbounded_channel();
+    let full = {
+        let mut tables = shared.tables();
+        let full = tables.refusals > 0;
+        tables.refusals = tables.refusals.saturating_sub(1);
+        full
+    };
+    if full {
+        let _ = socket.send(Message::text(Refused::Full.as_str())).await;
+        return;
+    }
     let taken = shared.tables().sockets.contains_key(&id);
     if taken {
         let _ = socket.send(Message::text(Refused::IdTaken.as_str())).await;

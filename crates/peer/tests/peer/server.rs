@@ -106,3 +106,25 @@ async fn a_peer_that_closes_has_told_everybody() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_full_for_a_while_is_asked_again() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let mut server = alice.server();
+    relay.refuse(2);
+    relay.cut();
+    let refused =
+        |state: &ServerState| matches!(state, ServerState::Down(SignallingError::Refused(_)));
+    soon(server.wait_for(refused)).await.unwrap();
+    soon(server.wait_for(|state| *state == ServerState::Open))
+        .await
+        .unwrap();
+
+    relay.refuse(1);
+    let first = soon(Peer::builder().server(relay.url()).build()).await;
+    assert!(matches!(
+        first,
+        Err(BuildError::Signalling(SignallingError::Refused(_)))
+    ));
+}

@@ -115,7 +115,7 @@ impl Announcer {
     pub(super) fn server(&self, state: &ServerState) {
         let (up, text) = match state {
             ServerState::Open => (true, "the server is back".to_owned()),
-            ServerState::Down(error) | ServerState::Refused(error) => (
+            ServerState::Down(error) => (
                 false,
                 format!("{error}; visitors who are here stay, new ones have to wait, trying again"),
             ),
