@@ -33,7 +33,7 @@ export function resident(pid) {
  *
  * @param {Record<string, number>} pids
  */
-export function watchMemory(pids, every = 100) {
+export function watchMemory(pids, every = 300) {
     const seen = Object.fromEntries(Object.entries(pids).map(([name, pid]) => {
         const first = resident(pid);
         return [name, { pid, first, most: first }];

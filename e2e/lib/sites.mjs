@@ -79,11 +79,11 @@ export function bigHash(mib) {
  * - `* /echo` method, headers and body, as JSON · `GET /redirect?to=URL` · `GET /status?code=N`
  * - `GET /drip?n=N` one byte at a time, each when `drip()` is called · `GET /big?mib=N` (download) with a known hash
  *
- * `sent` counts the bytes that `/big` handed to its sockets; `drip()` lets all open drips go on by a byte.
+ * `big.asked` counts the answers of `/big` that were begun; `drip()` lets all open drips go on by a byte.
  */
 export async function specialTarget(owner) {
     const drips = new Set();
-    const big = { sockets: new Set(), closed: 0 };
+    const big = { asked: 0, open: new Set() };
     const routes = {
         '/': (_, response) => html(response, `<!doctype html><title>special</title><h1>special target</h1>
             <form method="post" action="/echo"><input name="word" value="hello"><button>send</button></form><a href="/second?x=1#part">second</a>`),
@@ -113,8 +113,11 @@ export async function specialTarget(owner) {
         '/big': (request, response) => {
             const mib = Number(query(request).get('mib') ?? 1024);
             response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': mib * MIB, 'content-disposition': 'attachment; filename="big.bin"' });
-            big.sockets.add(response.socket);
-            response.once('close', () => big.closed++);
+            const { socket } = response;
+            const answer = { socket, before: socket.bytesWritten };
+            big.asked++;
+            big.open.add(answer);
+            response.once('close', () => big.open.delete(answer));
             let n = 0;
             const push = () => {
                 while (n < mib && !response.destroyed) if (!response.write(block(n++))) return void response.once('drain', push);
@@ -138,12 +141,11 @@ export async function specialTarget(owner) {
                 if (drip.sent >= drip.left) drip.response.end();
             }
         },
-        /** Bytes that the other end has taken out of its socket: written, less what still lies in Node and in both kernel buffers. */
+        /** Bytes of running answers of `/big` that the other end has taken: written, less what still lies in Node and in both kernel buffers. */
         taken() {
             let bytes = 0;
-            for (const socket of big.sockets) {
-                if (socket.destroyed) continue;
-                bytes += socket.bytesWritten - socket.writableLength - waiting(socket.localPort, socket.remotePort);
+            for (const { socket, before } of big.open) {
+                bytes += socket.bytesWritten - before - socket.writableLength - waiting(socket.localPort, socket.remotePort);
             }
             return bytes;
         },

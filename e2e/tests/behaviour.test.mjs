@@ -145,12 +145,12 @@ suite('behaviour of apps behind a link', () => {
 
         test('an unread response stalls its target and nothing else', async (t) => {
             const page = await visit(browser, `${device.link}/`);
-            const before = target.big.sockets.size;
+            const before = target.big.asked;
             await inApp(page, async () => {
                 window.unread = await fetch('/big?mib=1024');
                 return unread.status;
             });
-            await until('the target is asked', () => target.big.sockets.size > before);
+            await until('the target is asked', () => target.big.asked > before);
             const taken = await settled(() => target.taken());
             t.diagnostic(`taken from the target while unread: ${mb(taken)} MB`);
             assert.ok(taken < 80 * MB, `${mb(taken)} MB were taken from the target for nobody`);
@@ -178,9 +178,9 @@ suite('behaviour of apps behind a link', () => {
 
         test('1 GiB arrives whole, with the server frozen, in little memory', { timeout: 280_000 }, async (t) => {
             const into = join(folder(t, 'fetch'), 'big.bin');
-            const before = target.big.sockets.size;
+            const before = target.big.asked;
             const caller = fetching(t, device.link, [`/big?mib=${GIB}`, '-o', into]);
-            await until('the target is asked', () => target.big.sockets.size > before);
+            await until('the target is asked', () => target.big.asked > before);
             server.proc.freeze();
             t.after(() => server.proc.thaw());
             const memory = watchMemory({ device: device.proc.pid, caller: caller.pid });
@@ -195,10 +195,10 @@ suite('behaviour of apps behind a link', () => {
         });
 
         test('a paused reader takes no more than its window from the target, and goes on where it was', async (t) => {
-            const before = target.big.sockets.size;
+            const before = target.big.asked;
             // Nobody reads the pipe: fetch can write what the pipe holds and then waits.
             const caller = fetching(t, device.link, ['/big?mib=64'], { binary: true });
-            await until('the target is asked', () => target.big.sockets.size > before);
+            await until('the target is asked', () => target.big.asked > before);
             const taken = await settled(() => target.taken());
             t.diagnostic(`taken from the target while paused: ${(taken / 1024).toFixed(0)} KiB`);
             // The window of an exchange is at most 1 MiB; beyond it only the pieces in hand on the way, and the pipe.
