@@ -59,6 +59,7 @@ impl Way for String {
             let mut firsts = Vec::with_capacity(times);
             for _ in 0..times {
                 let request = Request::get(path).header(HOST, self).body(Empty::<Bytes>::new())?;
+                sender.ready().await?;
                 let begun = Instant::now();
                 let mut body = sender.send_request(request).await?.into_body();
                 let mut first = None;
