@@ -4,14 +4,15 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { launch } from '../lib/browser.mjs';
-import { expose, fetched, folder, linkBy, serve } from '../lib/peerage.mjs';
+import { expose, fetched, folder, linkBy, ROOT, serve } from '../lib/peerage.mjs';
 import { shared, until } from '../lib/process.mjs';
 import { relay } from '../lib/relay.mjs';
 import { app, visit, words } from '../lib/shell.mjs';
-import { listen, specialTarget } from '../lib/sites.mjs';
+import { files, listen, specialTarget } from '../lib/sites.mjs';
 import { fields, proof, signer, statement, time, unwrap, wrap } from '../lib/statement.mjs';
 
 /** Exit codes of `peerage fetch`. */
@@ -134,13 +135,49 @@ suite('attacks', () => {
             await bothFail(t, link, REFUSED, DENIED);
         });
 
-        test('that answers for the device with a key of its own is seen by the caller', async (t) => {
-            const mallory = signer();
-            const link = await tampered(t, 'ANSWER', (frame) => {
-                frame.payload.peerage = wrap({ ...unwrap(frame.payload.peerage), key: mallory.point, fingerprint: Buffer.alloc(32, 0xab) }, mallory);
-                return withSdp(SWAPS['swaps the fingerprint in all lines'])(frame);
-            });
+        /**
+         * A link by way of a server that puts an endpoint of its own in the device's place: a real one, with a real certificate, that takes every call.
+         * `member` makes the `peerage` member of its answers from the device's and its own fingerprint. Returns the link, and how many were fooled.
+         */
+        async function impersonated(t, member) {
+            const page = await (await browser.browser.newContext()).newPage();
+            t.after(() => page.context().close());
+            await page.goto((await files(t, { '/': join(ROOT, 'e2e', 'pages', 'mallory.html') })).url);
+            const way = await relay(t, server);
+            const offers = new Map();
+            way.rewrite = (frame, { to }) => {
+                const { connectionId, sdp, peerage } = frame.payload ?? {};
+                if (to === 'server' && frame.type === 'OFFER') offers.set(connectionId, sdp.sdp);
+                if (to !== 'client' || !connectionId) return [frame];
+                // The device's own addresses are kept back, too.
+                if (frame.type === 'ANSWER' && sdp) {
+                    page.evaluate((sdp) => take(sdp), offers.get(connectionId)).then((taken) => {
+                        const fingerprint = Buffer.from(taken.match(/a=fingerprint:sha-256 (\S+)/)[1].replaceAll(':', ''), 'hex');
+                        way.inject(frame.dst, { ...frame, payload: { ...frame.payload, sdp: { type: 'answer', sdp: taken }, peerage: member(peerage, fingerprint) } });
+                    }, (error) => t.diagnostic(error.message));
+                }
+                return [];
+            };
+            return { link: linkBy(device.link, way), fooled: () => page.evaluate(() => fooled) };
+        }
+
+        test('that takes the call itself, beside the true statement of the device, is seen by the caller', async (t) => {
+            const { link, fooled } = await impersonated(t, (honest) => honest);
             await bothFail(t, link, WRONG_DEVICE, WRONG);
+            assert.equal(await fooled(), 0);
+        });
+
+        test('that takes the call itself, and states so with a key of its own, is seen by the caller', async (t) => {
+            const mallory = signer();
+            const { link, fooled } = await impersonated(t, (honest, fingerprint) => wrap({ ...unwrap(honest), key: mallory.point, fingerprint }, mallory));
+            await bothFail(t, link, WRONG_DEVICE, WRONG);
+            assert.equal(await fooled(), 0);
+        });
+
+        test('that takes the call itself, and changes the device\'s statement to say so, is seen by the caller', async (t) => {
+            const { link, fooled } = await impersonated(t, (honest, fingerprint) => ({ ...honest, statement: statement({ ...unwrap(honest), fingerprint }).toString('base64') }));
+            await bothFail(t, link, WRONG_DEVICE, WRONG);
+            assert.equal(await fooled(), 0);
         });
 
         test('that replays an old ANSWER is seen by the caller', async (t) => {
@@ -243,7 +280,7 @@ suite('attacks', () => {
         test('without a statement gets one refusal code, no SDP and no address', async (t) => {
             const caller = await stranger(t);
             await caller.next('OPEN');
-            caller.send(offer(caller.id, 'dc_1'));
+            for (let n = 0; n < 5; n++) caller.send(offer(caller.id, 'dc_1'));
             await onlyRefused(caller, 'dc_1', 'denied');
         });
 
@@ -405,7 +442,7 @@ suite('attacks', () => {
             const asked = target.requests.length;
             const page = await browser.tab(site.url);
             await page.evaluate(() => document.forms[0].submit());
-            await until('an answer that is not the app\'s', async () => new URL(page.url()).origin !== new URL(site.url).origin && (await words(page)).length > 0);
+            await until('the page says so', async () => /It was not sent/.test(await words(page)));
             assert.deepEqual(target.requests.slice(asked).filter((line) => line.startsWith('POST')), []);
         });
 
@@ -416,8 +453,10 @@ suite('attacks', () => {
             const asked = target.requests.length;
             const page = await browser.tab(site.url);
             await page.evaluate(() => document.forms[0].submit());
-            await until('a question', async () => (await page.getByRole('button').count()) > 0);
+            await until('a question', async () => /Send this to the device\?/.test(await words(page)));
             assert.deepEqual(target.requests.slice(asked).filter((line) => line.startsWith('POST')), []);
+            await page.getByRole('button', { name: 'Send it', exact: true }).click();
+            await until('what the person agreed to', () => target.requests.slice(asked).includes('POST /echo'));
         });
 
         test('cannot ask for anything by fetch, image or frame', async (t) => {

@@ -38,7 +38,12 @@ suite('documentation through a link', () => {
         // What the app's own scripts could read of the address, the first time any of them runs.
         await page.exposeFunction('report_address', (text) => void seen.push(text));
         await page.addInitScript(() => {
-            if (self !== top) window.report_address(`${top.location.href} ${document.referrer} ${location.href}`);
+            if (self === top) return;
+            const { performance, navigation, document, location, history } = top;
+            window.report_address(JSON.stringify([
+                location.href, document.URL, document.referrer, history.state, self.location.href, self.document.referrer,
+                performance.getEntries().map((entry) => entry.name), navigation.entries().map((entry) => entry.url), navigation.activation?.entry.url, navigation.activation?.from?.url,
+            ]));
         });
         await page.goto(to(START));
         const frame = await shown(page);
