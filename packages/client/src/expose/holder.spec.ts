@@ -20,7 +20,8 @@ function scene({ ends, pending = PROOF, granted = false }: { ends: ('open' | Cod
       onState('calling');
       if (end !== 'open') throw new PeerageError(end, end);
       const closed = new Promise<Code>((resolve) => (state.lose = resolve));
-      return { closed, close: () => state.lose('closed'), route: async () => 'direct', roundTrip: async () => 5, exchange: () => Promise.reject(new Error('unused')) } as OpenLink;
+      return { closed, close: () => state.lose('closed'), route: async () => 'direct', roundTrip: async () => 5, openWebSocket: () => Promise.reject(new Error('unused')),
+      exchange: () => Promise.reject(new Error('unused')) } as OpenLink;
     },
     pending: async () => state.pending,
     drop: async () => void (state.pending = null),

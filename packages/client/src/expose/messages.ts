@@ -9,7 +9,7 @@ import type { Code } from '../error.js';
 import type { Field } from '../fetch/exchange.js';
 
 /** Raise it with every change of a message below. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** From a shell to the worker, by `ServiceWorker.postMessage`. */
 export type ToWorker =

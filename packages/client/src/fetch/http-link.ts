@@ -4,7 +4,7 @@ import { PLAIN, type CloseReason, type Event } from '../protocol/http/event.js';
 import { travels, type Field } from '../protocol/http/field.js';
 import { STREAM } from '../protocol/http/outbound.js';
 import { Session } from '../protocol/http/session.js';
-import type { ExchangeRequest, ExchangeResponse, HttpLink, Puller } from './exchange.js';
+import type { ExchangeRequest, ExchangeResponse, HttpLink, LinkSocket, Puller, SocketRequest } from './exchange.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
@@ -71,6 +71,10 @@ export class ChannelHttpLink implements HttpLink {
     this.#drive();
     if (body !== null) void running.upload(body);
     return running.response;
+  }
+
+  openWebSocket(_: SocketRequest): Promise<LinkSocket> {
+    return Promise.reject(new PeerageError('unsupported', 'not yet'));
   }
 
   close(code: Code = 'closed'): void {

@@ -1,6 +1,6 @@
 /** Opens a verified link to a device: who answers is believed by its key alone, never by what the server says (`identity.md` sections 4 to 6). */
 import { PeerageError, type Code } from '../error.js';
-import type { ExchangeRequest, ExchangeResponse, HttpLink } from '../fetch/exchange.js';
+import type { ExchangeRequest, ExchangeResponse, HttpLink, LinkSocket, SocketRequest } from '../fetch/exchange.js';
 import { ChannelHttpLink } from '../fetch/http-link.js';
 import { SentOffer, type FalseAnswer, type Verdict } from '../identity/caller.js';
 import type { CallerIdentity } from '../identity/key.js';
@@ -231,6 +231,10 @@ class VerifiedLink implements OpenLink {
 
   exchange(request: ExchangeRequest): Promise<ExchangeResponse> {
     return this.#http.exchange(request);
+  }
+
+  openWebSocket(request: SocketRequest): Promise<LinkSocket> {
+    return this.#http.openWebSocket(request);
   }
 
   route(): Promise<'direct' | 'relayed'> {

@@ -28,6 +28,7 @@ export async function openLink({ iceServers, proof, onState, signal }: OpenLinkO
   void closed.then(() => end.abort());
   return {
     exchange: (request) => exchange(base(), request, end.signal),
+    openWebSocket: () => Promise.reject(new PeerageError('unsupported', 'the fake link has none')),
     closed: Promise.race([closed, new Promise<Code>((resolve) => end.signal.addEventListener('abort', () => resolve('closed')))]),
     close: () => end.abort(),
     route: () => Promise.resolve('direct'),
