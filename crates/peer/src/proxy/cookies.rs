@@ -140,7 +140,7 @@ pub(super) fn before<B>(caller: Option<&CallersCookies>, request: &mut Request<B
     };
     let cookies = caller.with(|jar, caller| jar.header(caller, &asked, clock::wall()));
     request.headers_mut().remove(COOKIE);
-    if let Some(cookies) = cookies.and_then(|cookies| secret(cookies)) {
+    if let Some(cookies) = cookies.and_then(secret) {
         request.headers_mut().insert(COOKIE, cookies);
     }
     Exchange(Some((caller.clone(), path, relation)))
