@@ -4,6 +4,7 @@ mod access;
 mod args;
 mod call;
 mod cmd;
+mod cookies;
 mod exit;
 mod keys;
 mod log;

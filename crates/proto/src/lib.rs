@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod identity;
+pub mod jar;
 pub mod link;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]

@@ -20,6 +20,7 @@ use self::{announce::Announcer, local_server::LocalServer, visit::Visit};
 use crate::{
     access,
     call::{self, ServerTrust},
+    cookies,
     exit::{Exit, Failure},
     keys, output, signals,
     state::State,
@@ -110,6 +111,7 @@ impl Expose {
         })?;
         let settings = Settings {
             head_timeout: Duration::from_secs(self.target_timeout),
+            cookies: cookies::load(&state),
             ..Settings::default()
         };
         let named = target.to_string();
@@ -123,8 +125,17 @@ impl Expose {
         announcer.ready(&link, &named, &server)?;
         warn_if_down(probed);
 
+        let written = CancellationToken::new();
+        let keeping = proxy.cookies().map(|cookies| {
+            let keeping = cookies::keep(cookies.clone(), state.clone(), written.clone());
+            tokio::spawn(keeping)
+        });
         run(&peer, &proxy, &state, &announcer, end).await;
         let _ = timeout(GOODBYE, peer.close()).await;
+        written.cancel();
+        if let Some(keeping) = keeping {
+            let _ = timeout(GOODBYE, keeping).await;
+        }
         if let Some(local) = local {
             local.stop().await;
         }

@@ -38,16 +38,8 @@ impl Sites {
         {
             return true;
         }
-        let foreign = fields
-            .get_all(SEC_FETCH_SITE)
-            .iter()
-            .any(|site| site != "same-origin" && site != "none");
-        let followed_link = matches!(*method, Method::GET | Method::HEAD)
-            && fields
-                .get_all(SEC_FETCH_MODE)
-                .iter()
-                .all(|mode| mode == "navigate");
-        foreign && !followed_link
+        let followed_link = matches!(*method, Method::GET | Method::HEAD) && is_navigation(fields);
+        is_cross_site(fields) && !followed_link
     }
 
     /// Makes `Origin` and `Referer` what the target expects of its own pages: apps compare them against forgery.
@@ -103,6 +95,22 @@ impl Sites {
         }
         HeaderValue::try_from(relative).ok()
     }
+}
+
+/// Whether another site's page caused a request: another device's too, although both are of one domain.
+pub(super) fn is_cross_site(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_SITE)
+        .iter()
+        .any(|site| site != "same-origin" && site != "none")
+}
+
+/// Whether a request is for what the person looks at next, as far as it says so.
+pub(super) fn is_navigation(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_MODE)
+        .iter()
+        .all(|mode| mode == "navigate")
 }
 
 #[cfg(test)]

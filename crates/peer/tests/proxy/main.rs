@@ -2,8 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod attacks;
+mod cookies;
 mod folder;
 mod https;
 mod over_a_link;
+mod own_paths;
 mod target;
 mod web_app;

@@ -2,6 +2,7 @@
 
 pub mod base32;
 pub mod candidate;
+pub mod cookie;
 pub mod evidence;
 pub mod http;
 pub mod id;

@@ -44,6 +44,10 @@ impl Visit {
             tracing::debug!(label = about.label(), "a channel that nothing here answers");
             return;
         }
+        let proxy = match about.key() {
+            Some(key) => proxy.for_caller(key),
+            None => proxy,
+        };
         let begun = Instant::now();
         let serving = serve_until(connection.into_channel(), proxy, closing.cancelled_owned());
         let mut serving = std::pin::pin!(serving);
