@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod identity;
+pub mod legacy;
 pub mod link;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]

@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod folder;
+mod legacy;
 mod path;
 mod site;
 mod target;
@@ -24,6 +25,7 @@ use url::Url;
 use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
 pub use self::{
     body::Body,
+    legacy::serve_legacy,
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };

@@ -5,6 +5,7 @@ pub mod candidate;
 pub mod evidence;
 pub mod http;
 pub mod id;
+pub mod legacy;
 pub mod link_url;
 pub mod sdp;
 pub mod signal;
