@@ -99,11 +99,7 @@ impl Builder {
 
     /// Lets stock PeerJS clients in to channels with this label alone (never `peerage-http`), and at most so many at once.
     #[must_use]
-    pub fn allow_unverified_label(
-        mut self,
-        label: impl Into<String>,
-        connections: usize,
-    ) -> Self {
+    pub fn allow_unverified_label(mut self, label: impl Into<String>, connections: usize) -> Self {
         self.gate.unverified = Unverified::Label {
             label: label.into(),
             connections,

@@ -133,8 +133,8 @@ impl Session {
             Received::Text(text) => (Ask::parse(text), text.len()),
             Received::Binary => (Err(AskError::Malformed), 0),
         };
-        let room = self.waiting.len() < MAX_WAITING
-            && self.waiting_octets + octets <= MAX_WAITING_OCTETS;
+        let room =
+            self.waiting.len() < MAX_WAITING && self.waiting_octets + octets <= MAX_WAITING_OCTETS;
         // Once one was refused so are those behind it, or their answers would overtake.
         if self.refused > 0 || !room {
             if self.refused == MAX_REFUSED {
@@ -177,7 +177,10 @@ impl Session {
         if self.outputs.is_empty() && !self.over && self.running.is_none() && self.refused > 0 {
             // Made one by one: they may be many.
             self.refused -= 1;
-            self.fail(503, "too many requests at once: wait for an answer before you ask again");
+            self.fail(
+                503,
+                "too many requests at once: wait for an answer before you ask again",
+            );
         }
         self.outputs.pop_front()
     }
@@ -274,11 +277,13 @@ impl Session {
     fn too_large(&mut self, octets: Option<u64>) {
         let limit = self.max_body;
         let text = match octets {
-            Some(octets) => format!(
-                "the answer has {octets} octets: clients of this kind take {limit} at most"
-            ),
+            Some(octets) => {
+                format!("the answer has {octets} octets: clients of this kind take {limit} at most")
+            }
             None => {
-                format!("the answer has more than the {limit} octets that clients of this kind take")
+                format!(
+                    "the answer has more than the {limit} octets that clients of this kind take"
+                )
             }
         };
         self.fail(502, &text);

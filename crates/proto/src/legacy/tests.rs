@@ -27,7 +27,9 @@ impl Client {
     }
 
     fn get(&mut self, path: &str) -> Vec<String> {
-        self.send(&format!(r#"{{"url":"http://localhost:8778{path}?","method":"GET"}}"#))
+        self.send(&format!(
+            r#"{{"url":"http://localhost:8778{path}?","method":"GET"}}"#
+        ))
     }
 
     fn answered(&mut self, status: u16, body: &'static str) -> Vec<String> {
@@ -81,7 +83,10 @@ fn a_request_is_confirmed_at_once_and_every_second_until_it_is_answered() {
     assert_eq!(client.wait(), [WORKING]);
     assert_eq!(client.wait(), [WORKING]);
     assert_eq!(client.now, begun + 2 * SECOND);
-    assert_eq!(client.answered(200, "fine"), [header(200, 4), "[fine]".into()]);
+    assert_eq!(
+        client.answered(200, "fine"),
+        [header(200, 4), "[fine]".into()]
+    );
 }
 
 #[test]
@@ -109,7 +114,11 @@ fn what_is_no_request_is_answered_and_not_passed_over_in_silence() {
         (r#"{"url":"ftp://h/x"}"#, 400),
     ] {
         let outputs = client.send(text);
-        assert_eq!((outputs.len(), status(&outputs[0])), (2, wanted), "{outputs:?}");
+        assert_eq!(
+            (outputs.len(), status(&outputs[0])),
+            (2, wanted),
+            "{outputs:?}"
+        );
     }
     client.session.handle_message(Received::Binary, client.now);
     assert_eq!(status(&client.outputs()[0]), 400);
@@ -152,7 +161,10 @@ fn a_body_above_what_a_client_takes_becomes_an_error_that_names_both_sizes() {
         client.get("/large");
         let outputs = client.answered_with(200, body);
         assert_eq!(status(&outputs[0]), 502);
-        assert!(outputs[1].contains(says) && outputs[1].contains("262144"), "{outputs:?}");
+        assert!(
+            outputs[1].contains(says) && outputs[1].contains("262144"),
+            "{outputs:?}"
+        );
     }
     assert_eq!(client.get("/next"), [WORKING, "GET /next"]);
 }
@@ -165,7 +177,10 @@ fn no_empty_message_is_sent_and_no_body_after_204() {
         assert_eq!(client.answered(from_app, ""), [header(to_client, 0)]);
     }
     client.get("/");
-    assert_eq!(client.answered(204, "a body that must not be"), [header(204, 0)]);
+    assert_eq!(
+        client.answered(204, "a body that must not be"),
+        [header(204, 0)]
+    );
     for from_app in [304, 404, 500] {
         client.get("/");
         let outputs = client.answered(from_app, "");
@@ -177,7 +192,10 @@ fn no_empty_message_is_sent_and_no_body_after_204() {
 fn an_answer_is_never_taken_for_a_keep_alive() {
     let mut client = Client::new();
     client.get("/");
-    assert_eq!(client.answered(202, "taken"), [header(200, 5), "[taken]".into()]);
+    assert_eq!(
+        client.answered(202, "taken"),
+        [header(200, 5), "[taken]".into()]
+    );
 }
 
 #[test]
@@ -244,10 +262,11 @@ fn bodies_reach_the_target_as_the_client_wrote_them() {
         Received::Text(r#"{"url":"/x","method":"POST","json":{"b": 1.0,"a":[]}}"#),
         client.now,
     );
-    let asked = std::iter::from_fn(|| client.session.poll_output()).find_map(|output| match output {
-        Output::Ask(request) => Some(request),
-        _ => None,
-    });
+    let asked =
+        std::iter::from_fn(|| client.session.poll_output()).find_map(|output| match output {
+            Output::Ask(request) => Some(request),
+            _ => None,
+        });
     let Request { method, path, body } = asked.expect("asked");
     assert_eq!((method, path.as_str()), (Method::Post, "/x"));
     assert_eq!(body.expect("a body").into_text(), r#"{"b": 1.0,"a":[]}"#);

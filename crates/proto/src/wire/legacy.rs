@@ -203,7 +203,8 @@ fn path(url: &str) -> Option<String> {
             return None;
         }
         // Browsers end the host at a backslash as well.
-        rest.find(['/', '\\', '?', '#']).map_or("", |end| &rest[end..])
+        rest.find(['/', '\\', '?', '#'])
+            .map_or("", |end| &rest[end..])
     };
     let rest = rest.split('#').next().unwrap_or_default();
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -280,13 +281,24 @@ mod tests {
 
     #[test]
     fn what_a_request_line_cannot_carry_is_escaped() {
-        assert_eq!(path_of("http://h/My Döor?a= \r\n"), "/My%20D%C3%B6or?a=%20%0D%0A");
+        assert_eq!(
+            path_of("http://h/My Döor?a= \r\n"),
+            "/My%20D%C3%B6or?a=%20%0D%0A"
+        );
         assert_eq!(path_of("http://h/a%20b"), "/a%20b");
     }
 
     #[test]
     fn what_names_no_path_is_refused() {
-        for url in ["", "api/x", "ftp://h/x", "file:///etc/passwd", "http:/x", "javascript:1", "x://h/y"] {
+        for url in [
+            "",
+            "api/x",
+            "ftp://h/x",
+            "file:///etc/passwd",
+            "http:/x",
+            "javascript:1",
+            "x://h/y",
+        ] {
             let text = serde_json::json!({ "url": url }).to_string();
             assert_eq!(Ask::parse(&text), Err(AskError::Url), "{url}");
         }
@@ -295,7 +307,9 @@ mod tests {
     #[test]
     fn members_decide_method_and_body_and_unknown_ones_are_skipped() {
         assert_eq!(
-            request(r#"{"url":"/x","headers":{"a":1},"method":"POST","json":{"b" : [1.0]},"data":null}"#),
+            request(
+                r#"{"url":"/x","headers":{"a":1},"method":"POST","json":{"b" : [1.0]},"data":null}"#
+            ),
             Request {
                 method: Method::Post,
                 path: "/x".into(),
@@ -308,12 +322,22 @@ mod tests {
         );
         assert_eq!(request(r#"{"url":"/x","json":{}}"#).body, None);
         let refused = |text| Ask::parse(text).unwrap_err();
-        assert_eq!(refused(r#"{"url":"/x","method":"DELETE"}"#), AskError::Method);
+        assert_eq!(
+            refused(r#"{"url":"/x","method":"DELETE"}"#),
+            AskError::Method
+        );
         assert_eq!(
             refused(r#"{"url":"/x","method":"POST","json":1,"data":"x"}"#),
             AskError::Bodies
         );
-        for text in ["this is not json", "", "[]", "{}", r#"{"url":1}"#, r#"{"url":"/","method":1}"#] {
+        for text in [
+            "this is not json",
+            "",
+            "[]",
+            "{}",
+            r#"{"url":1}"#,
+            r#"{"url":"/","method":1}"#,
+        ] {
             assert_eq!(refused(text), AskError::Malformed, "{text}");
         }
         assert_eq!(refused(&"[".repeat(200_000)), AskError::Malformed);
@@ -321,14 +345,22 @@ mod tests {
 
     #[test]
     fn any_url_that_begins_with_ping_is_a_ping() {
-        assert_eq!(Ask::parse(r#"{"url":"ping?","method":"GET"}"#), Ok(Ask::Ping));
+        assert_eq!(
+            Ask::parse(r#"{"url":"ping?","method":"GET"}"#),
+            Ok(Ask::Ping)
+        );
         assert_eq!(Ask::parse(r#"{"url":"ping"}"#), Ok(Ask::Ping));
     }
 
     #[test]
     fn headers_are_written_as_python_writes_them() {
         let header = |content_type| {
-            Header { status: 200, content_type, content_length: 5 }.emit()
+            Header {
+                status: 200,
+                content_type,
+                content_length: 5,
+            }
+            .emit()
         };
         assert_eq!(
             header(Some("text/plain")),
@@ -342,6 +374,9 @@ mod tests {
             header(Some("a\"\\\u{7f}é😀")),
             r#"{"status": 200, "content-type": "a\"\\\u007f\u00e9\ud83d\ude00", "content-length": 5}"#
         );
-        assert_eq!(header(Some(&"x".repeat(MAX_CONTENT_TYPE + 1))), header(None));
+        assert_eq!(
+            header(Some(&"x".repeat(MAX_CONTENT_TYPE + 1))),
+            header(None)
+        );
     }
 }

@@ -714,7 +714,13 @@ fn stock_callers_that_may_use_one_label_get_no_other_and_leave_room_for_proven_o
         offer.label = label.map(Into::into);
         device.receive(&visitor.id, &offer, NOW)
     };
-    for label in [None, Some(""), Some("chat"), Some("HTTP-PROXY"), Some(HTTP_LABEL)] {
+    for label in [
+        None,
+        Some(""),
+        Some("chat"),
+        Some("HTTP-PROXY"),
+        Some(HTTP_LABEL),
+    ] {
         let refused = call(&mut device, label).unwrap_err();
         assert_eq!(refused.reason, Reason::Unverified, "{label:?}");
     }
@@ -729,7 +735,11 @@ fn stock_callers_that_may_use_one_label_get_no_other_and_leave_room_for_proven_o
 
     let mut open = Device::with(State::default(), with(HTTP_LABEL), NOW);
     let refused = call(&mut open, Some(HTTP_LABEL)).unwrap_err();
-    assert_eq!(refused.reason, Reason::Unverified, "not even if it is named");
+    assert_eq!(
+        refused.reason,
+        Reason::Unverified,
+        "not even if it is named"
+    );
 }
 
 #[test]
