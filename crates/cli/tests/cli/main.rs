@@ -3,5 +3,6 @@
 
 mod expose;
 mod fetch;
+mod legacy;
 mod run;
 mod serve;

@@ -59,10 +59,13 @@ pub async fn serve_legacy(channel: Channel, proxy: Proxy, shutdown: impl Future<
             return;
         }
         tokio::select! {
+            biased;
+            () = &mut shutdown, if !draining => draining = true,
             answer = answered(&mut asking) => {
                 asking = None;
                 session.handle_answer(answer, Instant::now());
             }
+            () = at(session.poll_timeout()) => session.handle_timeout(Instant::now()),
             message = receiver.recv(), if !draining => match message {
                 Some(Message::Text(text)) => {
                     session.handle_message(Received::Text(&text), Instant::now());
@@ -72,8 +75,6 @@ pub async fn serve_legacy(channel: Channel, proxy: Proxy, shutdown: impl Future<
                 }
                 None => return,
             },
-            () = at(session.poll_timeout()) => session.handle_timeout(Instant::now()),
-            () = &mut shutdown, if !draining => draining = true,
         }
     }
 }

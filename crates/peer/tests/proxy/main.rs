@@ -4,6 +4,7 @@
 mod attacks;
 mod folder;
 mod https;
+mod legacy;
 mod over_a_link;
 mod target;
 mod web_app;

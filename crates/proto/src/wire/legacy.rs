@@ -83,16 +83,16 @@ pub struct Header<'a> {
 #[non_exhaustive]
 pub enum AskError {
     /// No JSON object with members of the right types, or one of them twice.
-    #[error("a request is one text message: a JSON object with the texts `url` and `method`")]
+    #[error("a request is one text message: a JSON object with the texts url and method")]
     Malformed,
     /// Another method.
     #[error("the method is not GET, PUT or POST")]
     Method,
     /// The address has no path that could be asked for.
-    #[error("`url` is not a web address: it begins with http://, https:// or /")]
+    #[error("url is not a web address: it begins with http://, https:// or /")]
     Url,
     /// Two bodies.
-    #[error("`json` and `data` exclude one another")]
+    #[error("json and data exclude one another")]
     Bodies,
 }
 
