@@ -49,16 +49,19 @@ pub(crate) fn peer_id(path: &Path) -> Result<Option<PeerId>, Failure> {
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
+    let refuse = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::Usage,
+            format_args!("cannot read {}: {why}", path.display()),
+        )
+    };
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
-        .map_err(|error| {
-            Failure::new(
-                Exit::Usage,
-                format_args!("cannot read {}: {error}", path.display()),
-            )
-        })?;
-    Ok(text)
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(octets) if octets as u64 > FILE_MAX => Err(refuse(&"it is larger than 64 KiB")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(refuse(&error)),
+    }
 }
 
 fn read_id(text: &str) -> Result<Option<PeerId>, String> {

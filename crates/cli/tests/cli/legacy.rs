@@ -153,6 +153,8 @@ fn files_of_the_old_proxy_that_cannot_be_used_are_told_with_key_and_value() {
     assert!(exit == 2 && text.contains("another device"), "{text}");
     let (exit, text) = try_with("peerId: x", "--peerjsrc", &[]);
     assert!(exit == 2 && text.contains("--allow-legacy"), "{text}");
+    let (exit, text) = try_with(&"#".repeat(65 * 1024), "--peerjs-config", &[]);
+    assert!(exit == 2 && text.contains("64 KiB"), "{text}");
     fs::remove_file(&file).unwrap();
     let output = run(&[
         "expose",
