@@ -5,6 +5,7 @@
 pub mod http;
 pub mod identity;
 pub mod jar;
+pub mod legacy;
 pub mod link;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]

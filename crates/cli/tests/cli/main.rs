@@ -4,5 +4,6 @@
 mod cookies;
 mod expose;
 mod fetch;
+mod legacy;
 mod run;
 mod serve;

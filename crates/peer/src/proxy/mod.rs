@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod cookies;
 mod folder;
+mod legacy;
 mod own;
 mod path;
 mod site;
@@ -31,6 +32,7 @@ use self::{
 pub use self::{
     body::Body,
     cookies::Cookies,
+    legacy::serve_legacy,
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };

@@ -27,7 +27,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::{Body, HttpTarget, answer::refusal, site::Sites};
+use super::{
+    Body, HttpTarget,
+    answer::{WithinTarget, refusal},
+    site::Sites,
+};
 use crate::http::ResetCode;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -171,6 +175,7 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
         .and_then(|value| sites.location(value, asked))
     {
         response.headers_mut().insert(LOCATION, location);
+        response.extensions_mut().insert(WithinTarget);
     }
     response
 }

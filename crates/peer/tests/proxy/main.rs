@@ -5,6 +5,7 @@ mod attacks;
 mod cookies;
 mod folder;
 mod https;
+mod legacy;
 mod over_a_link;
 mod own_paths;
 mod target;

@@ -6,6 +6,7 @@ pub mod cookie;
 pub mod evidence;
 pub mod http;
 pub mod id;
+pub mod legacy;
 pub mod link_url;
 pub mod sdp;
 pub mod signal;
