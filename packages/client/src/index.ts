@@ -7,6 +7,8 @@ export { openLink } from './transport/link.js';
 export type { LinkState, OpenLink, OpenLinkOptions } from './transport/link.js';
 export { SocketClose } from './fetch/exchange.js';
 export type { ExchangeRequest, ExchangeResponse, Field, HttpLink, LinkSocket, Puller, SocketMessage, SocketRequest } from './fetch/exchange.js';
+export { connectPeer, createPeerFetch } from './fetch/peer.js';
+export type { Peer, PeerOptions } from './fetch/peer.js';
 export { PeerWebSocket, webSocketUrl } from './fetch/web-socket.js';
 export type { SocketOpener } from './fetch/web-socket.js';
 export { generateIdentity } from './identity/key.js';
