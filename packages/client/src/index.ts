@@ -11,6 +11,8 @@ export { connectPeer, createPeerFetch } from './fetch/peer.js';
 export type { Peer, PeerOptions } from './fetch/peer.js';
 export { PeerWebSocket, webSocketUrl } from './fetch/web-socket.js';
 export type { SocketOpener } from './fetch/web-socket.js';
+export { PeerFetch } from './compat/peer-fetch-class.js';
+export type { Params, PeerFetchConfig, PeerFetchRequest, PeerFetchResult } from './compat/peer-fetch-class.js';
 export { generateIdentity } from './identity/key.js';
 export type { CallerIdentity } from './identity/key.js';
 export { proofFromSecret } from './identity/proof.js';
