@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { UnknownCoding } from '../fetch/coding.js';
 import type { Field } from '../fetch/exchange.js';
-import { planResponse, type RequestFacts, requestFields, UnknownCoding } from './headers.js';
+import { type RequestFacts, requestFields } from '../fetch/request-fields.js';
+import { planResponse } from './headers.js';
 
 const FACTS: RequestFacts = {
   url: new URL('http://device.localhost:9000/a?b'),

@@ -6,6 +6,7 @@ import { PeerageError } from '../error.js';
 import { proofFromSecret } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import { isDeviceId } from '../protocol/id.js';
+import { configuredIceServers } from '../transport/ice-servers.js';
 import { openLink } from '../transport/link.js';
 import { type Arrived, arrived, looksDamaged } from './arrival.js';
 import { Exchanges } from './exchanges.js';
@@ -22,7 +23,6 @@ import { OWN_PATH } from './route.js';
 import { obstacle, panel } from './states.js';
 import { View } from './view.js';
 
-const CONFIG_MS = 10_000;
 /** A tab that is asked every so often and does not answer twice is not able to have the link. */
 const ASK_MS = 5_000;
 
@@ -144,9 +144,8 @@ function announce(): void {
 async function hold(given: string, end: AbortSignal): Promise<void> {
   const own = new Holder({
     async call(proof, onState, signal) {
-      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(signal)]);
       const server = new URL(OWN_PATH, location.href);
-      server.protocol = server.protocol === 'https:' ? 'wss:' : 'ws:';
+      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(server, signal)]);
       return openLink({ device, server, identity, proof, iceServers, onState, signal });
     },
     pending: lastPending,
@@ -165,19 +164,6 @@ async function hold(given: string, end: AbortSignal): Promise<void> {
   end.addEventListener('abort', () => own.close());
   await own.run();
   if (holder === own) holder = null;
-}
-
-/** Fetched for each attempt: what it names for relays may be short-lived. */
-async function configuredIceServers(signal: AbortSignal): Promise<RTCIceServer[]> {
-  try {
-    const response = await fetch(`${OWN_PATH}config.json`, { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(CONFIG_MS)]) });
-    const config: unknown = response.ok ? await response.json() : null;
-    const servers = typeof config === 'object' && config !== null && 'iceServers' in config ? config.iceServers : null;
-    if (Array.isArray(servers)) return servers as RTCIceServer[];
-  } catch (error) {
-    throw new PeerageError(signal.aborted ? 'cancelled' : 'unreachable-server', 'the server gave no configuration', { cause: error });
-  }
-  throw new PeerageError('unreachable-server', 'the server gave no configuration');
 }
 
 function heard(now: LinkStatus): void {

@@ -5,7 +5,7 @@
 import { type Code, PeerageError } from '../../error.js';
 import type { ExchangeRequest, ExchangeResponse } from '../../fetch/exchange.js';
 import type { OpenLink, OpenLinkOptions } from '../../transport/link.js';
-import { fromStream, toStream } from '../body.js';
+import { fromStream, toStream } from '../../fetch/body.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -1,8 +1,10 @@
 /** One request, carried to the device by the tab that has the link. */
 import { type Code, PeerageError } from '../../error.js';
 import type { Field, Puller } from '../../fetch/exchange.js';
-import { endingWhereItBreaks, fromStream, measured, toStream } from '../body.js';
-import { originForm, planResponse, requestFields, UnknownCoding } from '../headers.js';
+import { endingWhereItBreaks, fromStream, requestBody, toStream } from '../../fetch/body.js';
+import { UnknownCoding } from '../../fetch/coding.js';
+import { originForm, requestFields } from '../../fetch/request-fields.js';
+import { planResponse } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
 import { PortPuller, serveBody } from '../pull-port.js';
@@ -27,7 +29,7 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
   const url = new URL(request.url);
   const method = kept?.method ?? request.method;
   const navigation = request.mode === 'navigate';
-  const { body, length } = await requestBody(request, kept);
+  const { body, length } = kept === null ? await requestBody(request) : { body: fromStream(kept.body.stream()), length: kept.body.size };
   const fields = requestFields(
     {
       url,
@@ -61,18 +63,6 @@ interface Answer {
   readonly status: number;
   readonly fields: readonly Field[];
   readonly body: PortPuller;
-}
-
-async function requestBody(request: Request, kept: Kept | null): Promise<{ body: Puller | null; length: number | null }> {
-  if (kept !== null) return { body: fromStream(kept.body.stream()), length: kept.body.size };
-  if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
-  if ('body' in Request.prototype) {
-    // No body at all has a length too: without one, many targets answer a POST with 411.
-    if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
-    return measured(fromStream(request.body as ReadableStream<Uint8Array<ArrayBuffer>>));
-  }
-  const blob = await (request as Request).blob();
-  return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
 }
 
 /** Hands the exchange to the holder and waits for the head of its answer. */
