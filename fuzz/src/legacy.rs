@@ -52,7 +52,7 @@ pub fn legacy_session(octets: &[u8]) {
             5 => {
                 // A flood, without looking at what comes.
                 for _ in 0..u32::from(script.u8()) * 8 {
-                    session.handle_message(Received::Text("{}"), now);
+                    session.handle_message(Received::Binary, now);
                 }
             }
             6 | 7 => {

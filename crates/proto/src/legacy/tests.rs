@@ -148,6 +148,18 @@ fn a_request_that_takes_too_long_is_given_up_before_the_client_is_lost() {
 }
 
 #[test]
+fn the_time_of_a_request_runs_from_its_arrival() {
+    let mut client = Client::new();
+    let begun = client.now;
+    client.get("/before");
+    client.get("/behind");
+    client.now += SECOND / 2;
+    client.answered(200, "x");
+    while client.wait() == [WORKING] {}
+    assert_eq!(client.now, begun + ANSWER_WITHIN);
+}
+
+#[test]
 fn a_body_above_what_a_client_takes_becomes_an_error_that_names_both_sizes() {
     let mut client = Client::new();
     client.get("/fits");
@@ -223,6 +235,23 @@ fn requests_beyond_the_queue_are_refused_in_their_turn_and_a_flood_ends_the_conn
     assert_eq!(client.get("/flood"), ["close"]);
     assert!(client.get("/after").is_empty());
     assert_eq!(client.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_request_does_not_overtake_one_that_was_refused_before_it() {
+    let mut client = Client::new();
+    for _ in 0..MAX_WAITING + 1 {
+        client.get("/");
+    }
+    assert!(client.get("/beyond").is_empty());
+    client.answered(200, "makes room");
+    assert!(client.send(r#"{"url":"ping?"}"#).is_empty());
+    for _ in 0..MAX_WAITING - 1 {
+        client.answered(200, "x");
+    }
+    let outputs = client.answered(200, "the last");
+    assert_eq!(outputs.len(), 6, "its own answer, and two refusals");
+    assert_eq!((status(&outputs[2]), status(&outputs[4])), (503, 503));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Whatever becomes of a request, it is answered, and by the target alone.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use peerage_peer::{
     Channel, Message,
@@ -47,16 +50,25 @@ async fn an_answer_that_breaks_off_is_an_error_and_not_a_short_body() {
 
 #[tokio::test]
 async fn a_body_is_read_only_as_far_as_a_client_could_take_it() {
-    let app = WebApp::running(|mut socket| async move {
-        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        // Without end: only a reader that stops ends it.
-        while socket.write_all(&[0; 16 * 1024]).await.is_ok() {}
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = written.clone();
+    let app = WebApp::running(move |mut socket| {
+        let count = count.clone();
+        async move {
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            // Without end: only a reader that stops ends it.
+            while let Ok(octets) = socket.write(&[0; 16 * 1024]).await {
+                count.fetch_add(octets, Ordering::Relaxed);
+            }
+        }
     })
     .await;
-    let mut client = Client::of(app.proxy());
-    let (status, text) = client.get("http://h/").await;
+    let (status, text) = Client::of(app.proxy()).get("http://h/").await;
     assert_eq!(status, 502);
     assert!(text.contains("262144"), "{text}");
+    // The rest is what the kernel's buffers hold.
+    let written = written.load(Ordering::Relaxed);
+    assert!(written < 16 << 20, "{written} octets were read");
     let app = WebApp::answering("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n").await;
     let (_, text) = Client::of(app.proxy()).get("http://h/").await;
     assert!(text.contains("300000") && text.contains("262144"), "{text}");
