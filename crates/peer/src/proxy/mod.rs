@@ -10,6 +10,7 @@ mod body;
 mod folder;
 mod path;
 mod site;
+mod socket;
 mod target;
 mod tls;
 mod upstream;
@@ -17,8 +18,8 @@ mod upstream;
 use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
@@ -27,7 +28,7 @@ pub use self::{
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };
-use crate::http::ResetCode;
+use crate::http::{Features, ResetCode, Upgrade};
 
 /// Passes requests to one target. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -119,12 +120,46 @@ impl Proxy {
                 "The device answers as many requests as it can: try again.",
             );
         };
+        if Upgrade::of(&request).is_some() {
+            return self.open_socket(request.into_parts().0, place).await;
+        }
         let mut response = match &self.0.kind {
             Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
             Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
         };
         response.body_mut().keep(place);
         response
+    }
+
+    /// What a service of this proxy answers: WebSockets where the target is a web app.
+    pub fn features(&self) -> Features {
+        Features {
+            websocket: matches!(self.0.kind, Kind::Http(_)),
+        }
+    }
+
+    async fn open_socket(&self, mut parts: Parts, place: OwnedSemaphorePermit) -> Response<Body> {
+        let (Kind::Http(upstream), Some(upgrade)) = (&self.0.kind, parts.extensions.remove())
+        else {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Unsupported,
+                "A folder has no WebSockets.",
+            );
+        };
+        let upgrade: Upgrade = upgrade;
+        match upstream.open_socket(parts, &self.0.sites).await {
+            Ok((fields, target)) => {
+                let mut response =
+                    upgrade.accept(move |socket| socket::relay(socket, target, place));
+                *response.headers_mut() = fields;
+                response.map(|()| Body::empty())
+            }
+            Err(mut refusal) => {
+                refusal.body_mut().keep(place);
+                *refusal
+            }
+        }
     }
 
     /// The rules that hold for every kind of target.
@@ -152,7 +187,12 @@ impl Proxy {
                 "This path leads out of what the owner exposed.",
             );
         }
-        if self.0.sites.is_forged(request.method(), request.headers()) {
+        let forged = if Upgrade::of(request).is_some() {
+            self.0.sites.is_forged_socket(request.headers())
+        } else {
+            self.0.sites.is_forged(request.method(), request.headers())
+        };
+        if forged {
             return refuse(
                 StatusCode::FORBIDDEN,
                 ResetCode::Refused,

@@ -1,6 +1,7 @@
 //! A web app behind a fixed address, reached over HTTP/1.1.
 
 use std::{
+    convert::Infallible,
     error::Error as _,
     io,
     pin::Pin,
@@ -16,19 +17,25 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Request, Response, StatusCode, Version,
     header::{
-        CONNECTION, EXPECT, FORWARDED, HOST, LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderValue, LOCATION,
+        SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
+    request::Parts,
 };
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use hyper::upgrade::Upgraded;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+
 use super::{Body, HttpTarget, answer::refusal, site::Sites};
-use crate::http::ResetCode;
+use crate::http::{HOP_OF_WEBSOCKET, Informer, ResetCode, is_offered};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -39,8 +46,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Most octets of an answer held between socket and reader; also the largest head, as on the link.
 const READ_BUFFER: usize = 64 * 1024;
-/// The kernel's receive buffer of a connection to the target: without a bound it would read ahead by megabytes.
+/// The kernel's buffers of a connection to the target: without a bound it would read ahead by megabytes, and take as much
+/// of a caller before a target that does not read is noticed.
 const SOCKET_BUFFER: usize = 256 * 1024;
+/// After this long without an octet the kernel asks whether the target's host is still there, and gives a connection up
+/// that nobody vouches for: a WebSocket may be idle for days, and no pings of ours should show up at the app.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
 
 /// Fields that concern one connection only (RFC 9110 7.6.1), and those by which a client could name another host or path
 /// to an app that believes proxies. All of `x-forwarded-*` are dropped as well.
@@ -81,6 +94,10 @@ impl Upstream {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_recv_buffer_size(Some(SOCKET_BUFFER));
+        tcp.set_send_buffer_size(Some(SOCKET_BUFFER));
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
         let tls = HttpsConnectorBuilder::new().with_tls_config(target.named.client_config()?);
         let tls = if target.is_tls() {
             tls.https_only()
@@ -105,35 +122,87 @@ impl Upstream {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let informer = Informer::of(&request);
         let (mut parts, body) = request.into_parts();
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let Ok(uri) = self.target.uri(path) else {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                ResetCode::Malformed,
-                "This path cannot be sent to the app.",
-            );
+        let asked = match self.aim(&mut parts, sites) {
+            Ok(asked) => asked,
+            Err(refusal) => return *refusal,
         };
-        let asked = uri
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string);
-        parts.uri = uri;
-        parts.version = Version::HTTP_11;
-        strip(&mut parts.headers);
-        sites.translate(&mut parts.headers);
         let progress = Arc::new(Progress::default());
         let body = RequestBody {
             inner: body.map_err(Into::into).boxed_unsync(),
             progress: progress.clone(),
         };
 
-        match self
-            .head_in_time(Request::from_parts(parts, body), &progress)
-            .await
-        {
+        let mut request = Request::from_parts(parts, body);
+        if let Some(informer) = informer {
+            pass_interims(&mut request, informer);
+        }
+        match self.head_in_time(request, &progress).await {
             Ok(response) => accept(response, sites, &asked),
             Err(failure) => failure.into_response(),
         }
+    }
+
+    /// Opens a WebSocket at the target: the head of its response (101) and the connection. An answer that opens none is
+    /// the error.
+    pub(super) async fn open_socket(
+        &self,
+        mut parts: Parts,
+        sites: &Sites,
+    ) -> Result<(HeaderMap, Upgraded), Box<Response<Body>>> {
+        let asked = self.aim(&mut parts, sites)?;
+        let key = generate_key();
+        let fields = &mut parts.headers;
+        for name in HOP_OF_WEBSOCKET.iter().chain(&[CONTENT_LENGTH]) {
+            fields.remove(name);
+        }
+        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        fields.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        if let Ok(key) = HeaderValue::try_from(&key) {
+            fields.insert(SEC_WEBSOCKET_KEY, key);
+        }
+        let offered = fields.clone();
+        let progress = Arc::default();
+        let body = RequestBody::empty(&progress);
+        let request = Request::from_parts(parts, body);
+        let mut response = match self.head_in_time(request, &progress).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => response,
+            Ok(response) => return Err(Box::new(accept(response, sites, &asked))),
+            Err(failure) => return Err(Box::new(failure.into_response())),
+        };
+        let upgraded = hyper::upgrade::on(&mut response);
+        let mut fields = std::mem::take(response.headers_mut());
+        if !is_websocket(&fields, &key) || !is_offered(&offered, &fields) {
+            return Err(Box::new(Failure::Handshake.into_response()));
+        }
+        let upgraded = upgraded.await.map_err(|error| {
+            tracing::debug!(%error, "target broke off as it changed to WebSocket");
+            Box::new(Failure::Handshake.into_response())
+        })?;
+        strip(&mut fields);
+        for name in &HOP_OF_WEBSOCKET {
+            fields.remove(name);
+        }
+        Ok((fields, upgraded))
+    }
+
+    /// Makes a request of the device's one of the target's; returns its path there.
+    fn aim(&self, parts: &mut Parts, sites: &Sites) -> Result<String, Box<Response<Body>>> {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = self.target.uri(path).map_err(|_| {
+            Box::new(refusal(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Malformed,
+                "This path cannot be sent to the app.",
+            ))
+        })?;
+        parts.version = Version::HTTP_11;
+        strip(&mut parts.headers);
+        sites.translate(&mut parts.headers);
+        let asked = parts.uri.path_and_query();
+        Ok(asked.map_or_else(String::new, ToString::to_string))
     }
 
     /// Waits for the head of the answer. The time runs only while the target is to move: not while a body is flowing
@@ -175,6 +244,35 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
     response
 }
 
+/// Passes the target's interim responses on, as many as the link takes; 100 and 101 stay on this hop.
+fn pass_interims(request: &mut Request<RequestBody>, informer: Informer) {
+    hyper::ext::on_informational(request, move |interim| {
+        let mut fields = interim.headers().clone();
+        strip(&mut fields);
+        if interim.status().as_u16() > 101
+            && let Err(error) = informer.send(interim.status(), &fields)
+        {
+            tracing::debug!(%error, "interim response not passed on");
+        }
+    });
+}
+
+/// Whether the target really changed to WebSocket (RFC 6455 section 4.1), without an extension that nobody asked for.
+fn is_websocket(fields: &HeaderMap, key: &str) -> bool {
+    let names = |name: HeaderName, expected: &str| {
+        let values = fields.get_all(name).into_iter();
+        let mut tokens = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        tokens.any(|token| token.trim().eq_ignore_ascii_case(expected))
+    };
+    let accept = fields.get(SEC_WEBSOCKET_ACCEPT);
+    names(UPGRADE, "websocket")
+        && names(CONNECTION, "upgrade")
+        && accept.is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()))
+        && !fields.contains_key(SEC_WEBSOCKET_EXTENSIONS)
+}
+
 /// Removes what must not cross, and what `Connection` names.
 fn strip(fields: &mut HeaderMap) {
     let mut unwanted: Vec<HeaderName> = fields
@@ -195,6 +293,7 @@ enum Failure {
     Client(hyper_util::client::legacy::Error),
     Timeout,
     Switched,
+    Handshake,
 }
 
 impl Failure {
@@ -209,6 +308,11 @@ impl Failure {
                 StatusCode::BAD_GATEWAY,
                 ResetCode::Broken,
                 "The device is connected, but the app on it changed to a protocol that nobody asked for.",
+            ),
+            Self::Handshake => refusal(
+                StatusCode::BAD_GATEWAY,
+                ResetCode::Broken,
+                "The device is connected, but what the app on it opened is no WebSocket that was asked for.",
             ),
             Self::Client(error) if error.is_connect() => {
                 let cause = root(&error);
@@ -274,6 +378,16 @@ struct Progress {
 struct RequestBody {
     inner: UnsyncBoxBody<Bytes, BoxError>,
     progress: Arc<Progress>,
+}
+
+impl RequestBody {
+    fn empty(progress: &Arc<Progress>) -> Self {
+        let inner = Empty::new().map_err(|never: Infallible| match never {});
+        Self {
+            inner: inner.boxed_unsync(),
+            progress: progress.clone(),
+        }
+    }
 }
 
 impl http_body::Body for RequestBody {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peerage_peer::{About, Connection, http::serve_until, proxy::Proxy};
+use peerage_peer::{About, Connection, http::serve_with, proxy::Proxy};
 use peerage_proto::identity::gate::HTTP_LABEL;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +45,9 @@ impl Visit {
             return;
         }
         let begun = Instant::now();
-        let serving = serve_until(connection.into_channel(), proxy, closing.cancelled_owned());
+        let features = proxy.features();
+        let closing = closing.cancelled_owned();
+        let serving = serve_with(connection.into_channel(), proxy, features, closing);
         let mut serving = std::pin::pin!(serving);
         let early = tokio::select! {
             reason = &mut serving => Some(reason),
