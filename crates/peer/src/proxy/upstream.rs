@@ -23,12 +23,15 @@ use http::{
     },
     request::Parts,
 };
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::upgrade::Upgraded;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 
@@ -134,11 +137,12 @@ impl Upstream {
             progress: progress.clone(),
         };
 
+        restate_length(&mut parts.headers, &body);
         let mut request = Request::from_parts(parts, body);
         if let Some(informer) = informer {
             pass_interims(&mut request, informer);
         }
-        match self.head_in_time(request, &progress).await {
+        match self.ask(request, &progress).await {
             Ok(response) => accept(response, sites, &asked),
             Err(failure) => failure.into_response(),
         }
@@ -167,7 +171,7 @@ impl Upstream {
         let progress = Arc::default();
         let body = RequestBody::empty(&progress);
         let request = Request::from_parts(parts, body);
-        let mut response = match self.head_in_time(request, &progress).await {
+        let mut response = match self.ask(request, &progress).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => response,
             Ok(response) => return Err(Box::new(accept(response, sites, &asked))),
             Err(failure) => return Err(Box::new(failure.into_response())),
@@ -205,18 +209,47 @@ impl Upstream {
         Ok(asked.map_or_else(String::new, ToString::to_string))
     }
 
+    /// Sends a request, and once more if the connection ended without an answer: a target closes connections that it has
+    /// kept for a while, and may do so just as a request is under way. Only for what is safe and has no body
+    /// (RFC 9110 section 9.2.2); anything else may have had its effect.
+    async fn ask(
+        &self,
+        request: Request<RequestBody>,
+        progress: &Arc<Progress>,
+    ) -> Result<Response<hyper::body::Incoming>, Failure> {
+        let (parts, body) = request.into_parts();
+        let again = (parts.method.is_safe() && body.is_end_stream()).then(|| parts.clone());
+        let first = self.head_in_time(Request::from_parts(parts, body), progress);
+        match (first.await, again) {
+            (Err(Failure::Client(error)), Some(parts)) if is_closed(&error) => {
+                tracing::debug!(%error, "target closed a connection as it was used: asking again");
+                let request = Request::from_parts(parts, RequestBody::empty(progress));
+                self.head_in_time(request, progress).await
+            }
+            (asked, _) => asked,
+        }
+    }
+
     /// Waits for the head of the answer. The time runs only while the target is to move: not while a body is flowing
     /// to it, and not while the client keeps it waiting.
     async fn head_in_time(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         progress: &Progress,
     ) -> Result<Response<hyper::body::Incoming>, Failure> {
+        let connection = capture_connection(&mut request);
         let mut response = self.client.request(request);
         let mut seen = 0;
         loop {
             if let Ok(done) = tokio::time::timeout(self.head_timeout, &mut response).await {
-                return done.map_err(Failure::Client);
+                let response = done.map_err(Failure::Client)?;
+                if has_two_lengths(response.headers()) {
+                    if let Some(connection) = &*connection.connection_metadata() {
+                        connection.poison();
+                    }
+                    return Err(Failure::TwoLengths);
+                }
+                return Ok(response);
             }
             let frames = progress.frames.load(Ordering::Relaxed);
             if frames == seen && !progress.waits_for_client.load(Ordering::Relaxed) {
@@ -242,6 +275,32 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// Two answers to where an answer ends: RFC 9112 section 6.3 has it that this "ought to be handled as an error".
+fn has_two_lengths(fields: &HeaderMap) -> bool {
+    fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH)
+}
+
+/// Makes the stated length what the body says, or drops it. hyper would send whatever stands there, and a target that
+/// waits for octets which do not come would take them from the next request on the connection.
+fn restate_length(fields: &mut HeaderMap, body: &impl http_body::Body) {
+    let mut stated = fields.get_all(CONTENT_LENGTH).iter();
+    let stated = match (stated.next(), stated.next()) {
+        (Some(length), None) => length.to_str().ok().and_then(digits),
+        _ => None,
+    };
+    fields.remove(CONTENT_LENGTH);
+    let ended = body.is_end_stream().then_some(0);
+    let measured = ended.or_else(|| body.size_hint().exact());
+    if let Some(length) = stated.map(|stated| measured.unwrap_or(stated)) {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    let all = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    all.then(|| text.parse().ok())?
 }
 
 /// Passes the target's interim responses on, as many as the link takes; 100 and 101 stay on this hop.
@@ -294,6 +353,7 @@ enum Failure {
     Timeout,
     Switched,
     Handshake,
+    TwoLengths,
 }
 
 impl Failure {
@@ -313,6 +373,11 @@ impl Failure {
                 StatusCode::BAD_GATEWAY,
                 ResetCode::Broken,
                 "The device is connected, but what the app on it opened is no WebSocket that was asked for.",
+            ),
+            Self::TwoLengths => refusal(
+                StatusCode::BAD_GATEWAY,
+                ResetCode::Broken,
+                "The device is connected, but the app on it stated two lengths for one answer.",
             ),
             Self::Client(error) if error.is_connect() => {
                 let cause = root(&error);
@@ -357,6 +422,27 @@ fn root(error: &hyper_util::client::legacy::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether a connection ended, in good order or not, before the head of an answer was complete.
+fn is_closed(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+            return matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What is wrong with a certificate; IO errors carry it, and one another.

@@ -6,4 +6,6 @@ mod folder;
 mod https;
 mod over_a_link;
 mod target;
+mod trouble;
 mod web_app;
+mod websockets;
