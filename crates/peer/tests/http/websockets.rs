@@ -570,9 +570,9 @@ impl Bare {
             };
             let frames = peerage_proto::wire::http::Frames::new(message).unwrap();
             for frame in frames {
-                match frame.unwrap() {
-                    frame @ (Frame::Data { .. } | Frame::Reset { .. }) => return frame,
-                    _ => {}
+                let frame = frame.unwrap();
+                if matches!(frame, Frame::Data { .. } | Frame::Reset { .. }) {
+                    return frame;
                 }
             }
         }

@@ -67,6 +67,7 @@ impl SocketApp {
             while let Ok((socket, _)) = listener.accept().await {
                 let (run, log) = (run.clone(), log.clone());
                 tokio::spawn(async move {
+                    #[allow(clippy::result_large_err, reason = "tungstenite's own type")]
                     let answer = |asked: &Handshake, mut accepted: Accepted| {
                         let fields = asked.headers().clone();
                         log.lock().unwrap().push((asked.uri().clone(), fields));
