@@ -14,6 +14,7 @@ mod legacy;
 mod own;
 mod path;
 mod site;
+mod socket;
 mod target;
 mod tls;
 mod upstream;
@@ -21,9 +22,9 @@ mod upstream;
 use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use peerage_proto::{identity::PublicKey, jar};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::{
@@ -36,7 +37,7 @@ pub use self::{
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };
-use crate::http::ResetCode;
+use crate::http::{Features, ResetCode, Upgrade};
 
 /// Passes requests to one target. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -157,19 +158,62 @@ impl Proxy {
                 "The device answers as many requests as it can: try again.",
             );
         };
-        let mut response = if path::may_be_own(request.uri().path()) {
-            own::answer(request, self.1.as_ref()).await
-        } else {
-            let exchange = cookies::before(self.1.as_ref(), &mut request);
-            let mut response = match &self.0.kind {
-                Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
-                Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
-            };
-            exchange.after(response.headers_mut());
-            response
+        if path::may_be_own(request.uri().path()) {
+            let mut response = own::answer(request, self.1.as_ref()).await;
+            response.body_mut().keep(place);
+            return response;
+        }
+        let exchange = cookies::before(self.1.as_ref(), &mut request);
+        let mut response = self.pass_on(request, place).await;
+        exchange.after(response.headers_mut());
+        response
+    }
+
+    async fn pass_on<B>(&self, request: Request<B>, place: OwnedSemaphorePermit) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if Upgrade::of(&request).is_some() {
+            return self.open_socket(request.into_parts().0, place).await;
+        }
+        let mut response = match &self.0.kind {
+            Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
+            Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
         };
         response.body_mut().keep(place);
         response
+    }
+
+    /// What a service of this proxy answers: WebSockets where the target is a web app.
+    pub fn features(&self) -> Features {
+        Features {
+            websocket: matches!(self.0.kind, Kind::Http(_)),
+        }
+    }
+
+    async fn open_socket(&self, mut parts: Parts, place: OwnedSemaphorePermit) -> Response<Body> {
+        let (Kind::Http(upstream), Some(upgrade)) = (&self.0.kind, parts.extensions.remove())
+        else {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Unsupported,
+                "A folder has no WebSockets.",
+            );
+        };
+        let upgrade: Upgrade = upgrade;
+        match upstream.open_socket(parts, &self.0.sites).await {
+            Ok((fields, target)) => {
+                let mut response =
+                    upgrade.accept(move |socket| socket::relay(socket, target, place));
+                *response.headers_mut() = fields;
+                response.map(|()| Body::empty())
+            }
+            Err(mut refusal) => {
+                refusal.body_mut().keep(place);
+                *refusal
+            }
+        }
     }
 
     /// The rules that hold for every kind of target.
@@ -197,7 +241,12 @@ impl Proxy {
                 "This path leads out of what the owner exposed.",
             );
         }
-        if self.0.sites.is_forged(request.method(), request.headers()) {
+        let forged = if Upgrade::of(request).is_some() {
+            self.0.sites.is_forged_socket(request.headers())
+        } else {
+            self.0.sites.is_forged(request.method(), request.headers())
+        };
+        if forged {
             return refuse(
                 StatusCode::FORBIDDEN,
                 ResetCode::Refused,

@@ -31,15 +31,22 @@ impl Sites {
     /// form, a script or a preflight of another site. Requests without any mark come from native callers, or from the
     /// browser side, which has judged them before.
     pub(super) fn is_forged(&self, method: &Method, fields: &HeaderMap) -> bool {
-        if fields
-            .get_all(ORIGIN)
-            .iter()
-            .any(|origin| origin.as_bytes() != self.device.as_bytes())
-        {
+        if self.has_foreign_origin(fields) {
             return true;
         }
         let followed_link = matches!(*method, Method::GET | Method::HEAD) && is_navigation(fields);
         is_cross_site(fields) && !followed_link
+    }
+
+    /// As [`Self::is_forged`], for a WebSocket: nobody follows a link to one, and the browser's own checks of what may be
+    /// read across origins do not hold for it.
+    pub(super) fn is_forged_socket(&self, fields: &HeaderMap) -> bool {
+        self.has_foreign_origin(fields) || is_cross_site(fields)
+    }
+
+    fn has_foreign_origin(&self, fields: &HeaderMap) -> bool {
+        let mut origins = fields.get_all(ORIGIN).iter();
+        origins.any(|origin| origin.as_bytes() != self.device.as_bytes())
     }
 
     /// Makes `Origin` and `Referer` what the target expects of its own pages: apps compare them against forgery.

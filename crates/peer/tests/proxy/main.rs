@@ -9,4 +9,6 @@ mod legacy;
 mod over_a_link;
 mod own_paths;
 mod target;
+mod trouble;
 mod web_app;
+mod websockets;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peerage_peer::{
     About, Connection, Serialization,
-    http::serve_until,
+    http::serve_with,
     proxy::{Proxy, serve_legacy},
 };
 use peerage_proto::{identity::gate::HTTP_LABEL, wire::legacy::LABEL};
@@ -62,7 +62,8 @@ impl Visit {
         let serving = async {
             match about.label() {
                 HTTP_LABEL => {
-                    let reason = serve_until(channel, proxy, closing).await;
+                    let reason =
+                        serve_with(channel, proxy.clone(), proxy.features(), closing).await;
                     tracing::debug!(number, %reason, "link ended");
                 }
                 // Reached only where the gate lets such callers in.
