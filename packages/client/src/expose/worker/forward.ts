@@ -5,8 +5,11 @@ import { endingWhereItBreaks, fromStream, measured, toStream } from '../body.js'
 import { originForm, planResponse, requestFields, UnknownCoding } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
+import { permitScript } from '../policy.js';
 import { PortPuller, serveBody } from '../pull-port.js';
+import { insertBeforeScript } from '../script-insert.js';
 import { wantedName, withWantedName } from '../download.js';
+import { shimText, SHIM } from './assets.js';
 import type { Holders } from './holders.js';
 import type { Kept } from './kept.js';
 import { leavePage, shimTag } from './pages.js';
@@ -52,7 +55,9 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
     if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
     answer = await ask(holders, message, null, request.signal);
   }
-  return respond(answer, url, method, navigation);
+  const script = request.destination === 'worker' || request.destination === 'sharedworker';
+  const response = respond(answer, url, method, navigation);
+  return script && response.ok ? withShim(response, url) : response;
 }
 
 type ExchangeMessage = Extract<ToShell, { type: 'exchange' }>;
@@ -149,8 +154,26 @@ function respond(answer: Answer, url: URL, method: string, navigation: boolean):
   const events = answer.fields.some(([field, value]) => field === 'content-type' && value.startsWith('text/event-stream'));
   let stream = toStream(events ? endingWhereItBreaks(answer.body) : answer.body);
   for (const coding of plan.decode) stream = stream.pipeThrough(new DecompressionStream(coding));
-  if (plan.shim !== undefined) stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(plan.shim))));
+  if (plan.shim !== undefined) {
+    const nonce = plan.shim ?? crypto.randomUUID();
+    permitShim(headers, url, nonce);
+    stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(nonce))));
+  }
   return new Response(stream, { status: plan.status, headers });
+}
+
+/** The script of a worker, which no tag can come before. */
+async function withShim(response: Response, url: URL): Promise<Response> {
+  const headers = new Headers(response.headers);
+  headers.delete('content-length');
+  permitShim(headers, url, crypto.randomUUID());
+  const stream = response.body?.pipeThrough(insertBeforeScript(await shimText(), SHIM)) ?? null;
+  return new Response(stream, { status: response.status, headers });
+}
+
+function permitShim(headers: Headers, url: URL, nonce: string): void {
+  const policies = headers.get('content-security-policy');
+  if (policies !== null) headers.set('content-security-policy', permitScript(policies, url.origin + SHIM, nonce));
 }
 
 function planned(answer: Answer, method: string, navigation: boolean): ReturnType<typeof planResponse> {
