@@ -24,6 +24,7 @@ import { OWN_PATH } from './route.js';
 import { Sockets } from './sockets.js';
 import { obstacle, panel } from './states.js';
 import { View } from './view.js';
+import { onWake } from './wake.js';
 
 const CONFIG_MS = 10_000;
 /** A tab that is asked every so often and does not answer twice is not able to have the link. */
@@ -109,12 +110,8 @@ function listen(): void {
   navigator.serviceWorker.addEventListener('controllerchange', announce);
   navigator.serviceWorker.startMessages();
 
-  addEventListener('online', wake);
-  document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState !== 'visible') return;
-    wake();
-    question();
-  });
+  onWake(wake);
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && question());
   setInterval(question, ASK_MS);
   question();
   // A link opened in this very tab changes no more than the fragment. The app must not follow there: this listener comes before its.
@@ -213,9 +210,10 @@ function retry(): void {
   tell({ type: 'retry' });
 }
 
-/** The network, or the person, is back: an attempt that is being waited for need not wait any longer. */
-function wake(): void {
-  if (status.is === 'waiting') retry();
+/** The network, or the person, is back: nothing that was begun before need be waited for. */
+function wake(moved: boolean): void {
+  holder?.woke(moved);
+  if (holder === null && status.is === 'waiting') retry();
 }
 
 function tell(said: Gossip): void {

@@ -34,6 +34,7 @@ export async function openLink({ iceServers, proof, onState, signal }: OpenLinkO
     close: () => end.abort(),
     route: () => Promise.resolve('direct'),
     roundTrip: () => Promise.resolve(12.3),
+    received: () => Promise.resolve(0),
   };
 }
 

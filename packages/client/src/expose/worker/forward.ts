@@ -7,6 +7,7 @@ import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
 import { permitScript } from '../policy.js';
 import { PortPuller, serveBody } from '../pull-port.js';
+import { repeatIn } from '../repeat.js';
 import { insertBeforeScript } from '../script-insert.js';
 import { wantedName, withWantedName } from '../download.js';
 import { shimText, SHIM } from './assets.js';
@@ -21,9 +22,6 @@ declare const self: ServiceWorkerGlobalScope;
  * thread. From then on the link's own liveness and the holder's lock bound the wait.
  */
 const TAKEN_MS = 15_000;
-
-/** These end an exchange without the target's having a part in it; a request that changes nothing may be sent again. */
-const WORTH_ANOTHER_TRY: ReadonlySet<Code> = new Set(['gone', 'lost', 'closed']);
 
 /** Rejects with `PeerageError`. `kept`: what to send in the place of this navigation. */
 export async function forward(request: Request, kept: Kept | null, holders: Holders): Promise<Response> {
@@ -47,14 +45,7 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
   );
   const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields, body: body !== null };
 
-  let answer: Answer;
-  try {
-    answer = await ask(holders, message, body, request.signal);
-  } catch (error) {
-    const repeatable = body === null && (method === 'GET' || method === 'HEAD');
-    if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
-    answer = await ask(holders, message, null, request.signal);
-  }
+  const answer = await askTwice(holders, message, body, request.signal);
   const script = request.destination === 'worker' || request.destination === 'sharedworker';
   const response = respond(answer, url, method, navigation);
   return script && response.ok ? withShim(response, url) : response;
@@ -80,8 +71,57 @@ async function requestBody(request: Request, kept: Kept | null): Promise<{ body:
   return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
 }
 
+/** Once more, where that can do no harm: over the new link, or by the tab that has it now. */
+async function askTwice(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+  const upload = body && new Upload(body);
+  const ask = () => askOnce(holders, message, upload, signal);
+  try {
+    return await ask().catch(async (error: unknown) => {
+      const pause = repeatIn(PeerageError.codeOf(error), message.method, upload === null ? 'none' : upload.begun ? 'begun' : 'untouched');
+      if (pause === null || signal.aborted) throw error;
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      return ask();
+    });
+  } catch (error) {
+    body?.cancel();
+    throw error;
+  }
+}
+
+/** A request's body for as long as it may still be needed a second time. */
+class Upload implements Puller {
+  readonly #source: Puller;
+  #begun = false;
+  #answered = false;
+  #unwanted = false;
+
+  constructor(source: Puller) {
+    this.#source = source;
+  }
+
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  pull(): Promise<Uint8Array<ArrayBuffer> | null> {
+    this.#begun = true;
+    return this.#source.pull();
+  }
+
+  cancel(): void {
+    this.#unwanted = true;
+    if (this.#begun || this.#answered) this.#source.cancel();
+  }
+
+  /** There is an answer: whether the rest is wanted is now its sender's to say. */
+  answered(): void {
+    this.#answered = true;
+    if (this.#unwanted) this.#source.cancel();
+  }
+}
+
 /** Hands the exchange to the holder and waits for the head of its answer. */
-async function ask(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+async function askOnce(holders: Holders, message: ExchangeMessage, body: Upload | null, signal: AbortSignal): Promise<Answer> {
   const holder = await holders.find();
   const answers = new MessageChannel();
   const ports = [answers.port2];
@@ -101,7 +141,6 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
       settle();
       port.postMessage({ type: 'cancel' } satisfies ReaderSays);
       port.close();
-      body?.cancel();
       reject(new PeerageError(code, why));
     };
     const aborted = (): void => fail('cancelled', 'the page gave up');
@@ -118,6 +157,7 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
           return;
         case 'head': {
           settle();
+          body?.answered();
           const end = (): void => {
             unwatch();
             signal.removeEventListener('abort', cancel);
