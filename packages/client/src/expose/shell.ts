@@ -3,12 +3,14 @@
  * link or finds the tab that has it, and then shows the app in a frame.
  */
 import { PeerageError } from '../error.js';
+import type { HttpLink } from '../fetch/exchange.js';
 import { proofFromSecret } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import { isDeviceId } from '../protocol/id.js';
 import { configuredIceServers } from '../transport/ice-servers.js';
 import { openLink } from '../transport/link.js';
 import { type Arrived, arrived, looksDamaged } from './arrival.js';
+import { Deaths } from './deaths.js';
 import { Exchanges } from './exchanges.js';
 import { AppHistory } from './history.js';
 import { Holder } from './holder.js';
@@ -20,8 +22,10 @@ import { passMessagesOn } from './popups.js';
 import { tellWorker, workerReady } from './registration.js';
 import { awaitLink, takeLink } from './role.js';
 import { OWN_PATH } from './route.js';
+import { Sockets } from './sockets.js';
 import { obstacle, panel } from './states.js';
 import { View } from './view.js';
+import { onWake } from './wake.js';
 
 /** A tab that is asked every so often and does not answer twice is not able to have the link. */
 const ASK_MS = 5_000;
@@ -94,24 +98,20 @@ function listen(): void {
       if (holder !== null) tell({ type: 'status', status });
     } else holder?.retry();
   };
-  const exchanges = new Exchanges(
-    () => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now')),
-    () => tellWorker({ type: 'ping', version: VERSION }),
-  );
+  const link = (): Promise<HttpLink> => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now'));
+  const exchanges = new Exchanges(link, () => tellWorker({ type: 'ping', version: VERSION }));
+  const sockets = new Sockets(link, new Deaths(navigator.locks));
   navigator.serviceWorker.addEventListener('message', ({ data, ports }: MessageEvent<ToShell>) => {
     if (data.version !== VERSION) return;
     if (data.type === 'who') announce();
     else if (data.type === 'exchange' && ports[0]) exchanges.begin(data, ports[0], ports[1]);
+    else if (data.type === 'socket' && ports[0]) sockets.begin(data, ports[0]);
   });
   navigator.serviceWorker.addEventListener('controllerchange', announce);
   navigator.serviceWorker.startMessages();
 
-  addEventListener('online', wake);
-  document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState !== 'visible') return;
-    wake();
-    question();
-  });
+  onWake(wake);
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && question());
   setInterval(question, ASK_MS);
   question();
   // A link opened in this very tab changes no more than the fragment. The app must not follow there: this listener comes before its.
@@ -196,9 +196,10 @@ function retry(): void {
   tell({ type: 'retry' });
 }
 
-/** The network, or the person, is back: an attempt that is being waited for need not wait any longer. */
-function wake(): void {
-  if (status.is === 'waiting') retry();
+/** The network, or the person, is back: nothing that was begun before need be waited for. */
+function wake(moved: boolean): void {
+  holder?.woke(moved);
+  if (holder === null && status.is === 'waiting') retry();
 }
 
 function tell(said: Gossip): void {

@@ -10,6 +10,7 @@ import { forward } from './worker/forward.js';
 import { Holders } from './worker/holders.js';
 import { keep, permit, takeKept } from './worker/kept.js';
 import { failurePage, questionPage, strangerPage } from './worker/pages.js';
+import { passSocket } from './worker/sockets.js';
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -36,6 +37,9 @@ self.addEventListener('message', (event) => {
       return;
     case 'holder':
       if (said.version === VERSION) holders.announced(from, said.holder);
+      return;
+    case 'socket':
+      if (event.ports[0]) event.waitUntil(passSocket(said, event.ports[0], holders));
       return;
     case 'ping':
   }

@@ -31,7 +31,7 @@ const NOT_SENT = new Set([
  * | `accept-language`, `user-agent` | the browser's |
  * | `cache-control` | for a reload, as browsers send it |
  * | `content-length` | where the body's length is known |
- * | `origin` | ours, for every method but GET and HEAD; the device puts the target's in its place |
+ * | `origin` | ours, for every method but GET and HEAD, and for WebSockets; the device puts the target's in its place |
  * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
  * | `sec-fetch-*` | `same-origin`, or `cross-site` for a frame that another site led here: the rest was stopped before (`route.ts`) |
  */
@@ -54,7 +54,7 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   fields.set('accept-encoding', fields.has('range') ? 'identity' : 'gzip, deflate');
   if (bodyLength === null) fields.delete('content-length');
   else fields.set('content-length', String(bodyLength));
-  if (facts.method !== 'GET' && facts.method !== 'HEAD') fields.set('origin', facts.url.origin);
+  if ((facts.method !== 'GET' && facts.method !== 'HEAD') || facts.mode === 'websocket') fields.set('origin', facts.url.origin);
   const referer = ownReferrer(facts.referrer, facts.url.origin);
   // The shell, which has the app's address, loads the app's first page: that page was referred to by nobody.
   const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);

@@ -6,6 +6,7 @@ import { type Code, PeerageError } from '../../error.js';
 import type { ExchangeRequest, ExchangeResponse } from '../../fetch/exchange.js';
 import type { OpenLink, OpenLinkOptions } from '../../transport/link.js';
 import { fromStream, toStream } from '../../fetch/body.js';
+import { openFakeSocket } from './fake-socket.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -28,11 +29,12 @@ export async function openLink({ iceServers, proof, onState, signal }: OpenLinkO
   void closed.then(() => end.abort());
   return {
     exchange: (request) => exchange(base(), request, end.signal),
-    openWebSocket: () => Promise.reject(new PeerageError('unsupported', 'the fake link has none')),
+    openWebSocket: (request) => openFakeSocket(base(), request, end.signal),
     closed: Promise.race([closed, new Promise<Code>((resolve) => end.signal.addEventListener('abort', () => resolve('closed')))]),
     close: () => end.abort(),
     route: () => Promise.resolve('direct'),
     roundTrip: () => Promise.resolve(12.3),
+    received: () => Promise.resolve(0),
   };
 }
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { fakeSockets } from './fake-socket-server.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 export const DEVICE = 'a'.repeat(52);
@@ -19,19 +20,20 @@ async function bundle() {
     name: 'fake-link',
     setup: (b) => b.onResolve({ filter: /transport\/link\.js$/ }, () => ({ path: join(root, 'src/expose/testing/fake-link.ts') })),
   };
-  const one = async (name, define = {}) => {
+  const one = async (name, more = {}) => {
     const result = await build({
-      absWorkingDir: root, bundle: true, write: false, target: 'es2022', format: 'iife', entryPoints: [`src/expose/${name}.ts`], plugins: [fake], define,
+      absWorkingDir: root, bundle: true, write: false, target: 'es2022', format: 'iife', entryPoints: [`src/expose/${name}.ts`], plugins: [fake], ...more,
     });
     return result.outputFiles[0].text;
   };
   const files = new Map();
   for (const name of ['shell.html', 'shell.css']) files.set(name, await readFile(join(root, 'pages', name), 'utf8'));
   // The fake link is plain HTTP to another port, which the page's own policy forbids.
-  files.set('shell.html', files.get('shell.html').replace("connect-src 'self'", "connect-src http:"));
-  for (const name of ['shell', 'shim']) files.set(`${name}.js`, await one(name));
+  files.set('shell.html', files.get('shell.html').replace("connect-src 'self'", "connect-src http: ws:"));
+  files.set('shell.js', await one('shell'));
+  files.set('shim.js', await one('shim', { banner: { js: '(function peerageShim(){' }, footer: { js: '})();' } }));
   const digests = Object.fromEntries([...files].map(([name, text]) => [name, createHash('sha256').update(text).digest('hex')]));
-  files.set('worker.js', await one('worker', { PEERAGE_FILES: JSON.stringify(digests) }));
+  files.set('worker.js', await one('worker', { define: { PEERAGE_FILES: JSON.stringify(digests) } }));
   return files;
 }
 
@@ -77,8 +79,11 @@ async function linkServer(appPort) {
     opened: 0,
     proven: 0,
     alive: new Set(),
+    /** WebSockets under way. */
+    sockets: new Set(),
     drop(code) {
       for (const response of this.alive) response.end(code);
+      for (const socket of this.sockets) socket.terminate();
       for (const socket of exchanges) socket.destroy();
     },
   };
@@ -116,6 +121,7 @@ async function linkServer(appPort) {
       request.pipe(target);
     }
   });
+  server.on('upgrade', fakeSockets(appPort, link.sockets));
   return { server, port: await listen(server, '0.0.0.0'), link };
 }
 
@@ -123,6 +129,7 @@ async function linkServer(appPort) {
 export async function start(app) {
   const files = await bundle();
   const target = createServer(app);
+  if (app.upgrade) target.on('upgrade', app.upgrade);
   const appPort = await listen(target, '127.0.0.1');
   const { server: far, port: linkPort, link } = await linkServer(appPort);
   const { server, port, misses, once, control } = await pageServer(files, linkPort);

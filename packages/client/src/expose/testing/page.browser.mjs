@@ -12,7 +12,7 @@ let t;
 let stranger;
 
 before(async () => {
-  t = await start((request, response) => void app(request, response));
+  t = await start(app);
   stranger = createServer((request, response) => {
     const form = new URLSearchParams(request.url.slice(2));
     if (request.method === 'POST') return void response.writeHead(307, { location: form.get('to') }).end();

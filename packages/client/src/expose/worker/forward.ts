@@ -7,8 +7,12 @@ import { originForm, requestFields } from '../../fetch/request-fields.js';
 import { planResponse } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
+import { permitScript } from '../policy.js';
 import { PortPuller, serveBody } from '../pull-port.js';
+import { repeatIn } from '../repeat.js';
+import { insertBeforeScript } from '../script-insert.js';
 import { wantedName, withWantedName } from '../download.js';
+import { shimText, SHIM } from './assets.js';
 import type { Holders } from './holders.js';
 import type { Kept } from './kept.js';
 import { leavePage, shimTag } from './pages.js';
@@ -20,9 +24,6 @@ declare const self: ServiceWorkerGlobalScope;
  * thread. From then on the link's own liveness and the holder's lock bound the wait.
  */
 const TAKEN_MS = 15_000;
-
-/** These end an exchange without the target's having a part in it; a request that changes nothing may be sent again. */
-const WORTH_ANOTHER_TRY: ReadonlySet<Code> = new Set(['gone', 'lost', 'closed']);
 
 /** Rejects with `PeerageError`. `kept`: what to send in the place of this navigation. */
 export async function forward(request: Request, kept: Kept | null, holders: Holders): Promise<Response> {
@@ -46,15 +47,10 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
   );
   const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields, body: body !== null };
 
-  let answer: Answer;
-  try {
-    answer = await ask(holders, message, body, request.signal);
-  } catch (error) {
-    const repeatable = body === null && (method === 'GET' || method === 'HEAD');
-    if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
-    answer = await ask(holders, message, null, request.signal);
-  }
-  return respond(answer, url, method, navigation);
+  const answer = await askTwice(holders, message, body, request.signal);
+  const script = request.destination === 'worker' || request.destination === 'sharedworker';
+  const response = respond(answer, url, method, navigation);
+  return script && response.ok ? withShim(response, url) : response;
 }
 
 type ExchangeMessage = Extract<ToShell, { type: 'exchange' }>;
@@ -65,8 +61,57 @@ interface Answer {
   readonly body: PortPuller;
 }
 
+/** Once more, where that can do no harm: over the new link, or by the tab that has it now. */
+async function askTwice(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+  const upload = body && new Upload(body);
+  const ask = () => askOnce(holders, message, upload, signal);
+  try {
+    return await ask().catch(async (error: unknown) => {
+      const pause = repeatIn(PeerageError.codeOf(error), message.method, upload === null ? 'none' : upload.begun ? 'begun' : 'untouched');
+      if (pause === null || signal.aborted) throw error;
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      return ask();
+    });
+  } catch (error) {
+    body?.cancel();
+    throw error;
+  }
+}
+
+/** A request's body for as long as it may still be needed a second time. */
+class Upload implements Puller {
+  readonly #source: Puller;
+  #begun = false;
+  #answered = false;
+  #unwanted = false;
+
+  constructor(source: Puller) {
+    this.#source = source;
+  }
+
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  pull(): Promise<Uint8Array<ArrayBuffer> | null> {
+    this.#begun = true;
+    return this.#source.pull();
+  }
+
+  cancel(): void {
+    this.#unwanted = true;
+    if (this.#begun || this.#answered) this.#source.cancel();
+  }
+
+  /** There is an answer: whether the rest is wanted is now its sender's to say. */
+  answered(): void {
+    this.#answered = true;
+    if (this.#unwanted) this.#source.cancel();
+  }
+}
+
 /** Hands the exchange to the holder and waits for the head of its answer. */
-async function ask(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+async function askOnce(holders: Holders, message: ExchangeMessage, body: Upload | null, signal: AbortSignal): Promise<Answer> {
   const holder = await holders.find();
   const answers = new MessageChannel();
   const ports = [answers.port2];
@@ -86,7 +131,6 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
       settle();
       port.postMessage({ type: 'cancel' } satisfies ReaderSays);
       port.close();
-      body?.cancel();
       reject(new PeerageError(code, why));
     };
     const aborted = (): void => fail('cancelled', 'the page gave up');
@@ -103,6 +147,7 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
           return;
         case 'head': {
           settle();
+          body?.answered();
           const end = (): void => {
             unwatch();
             signal.removeEventListener('abort', cancel);
@@ -139,8 +184,26 @@ function respond(answer: Answer, url: URL, method: string, navigation: boolean):
   const events = answer.fields.some(([field, value]) => field === 'content-type' && value.startsWith('text/event-stream'));
   let stream = toStream(events ? endingWhereItBreaks(answer.body) : answer.body);
   for (const coding of plan.decode) stream = stream.pipeThrough(new DecompressionStream(coding));
-  if (plan.shim !== undefined) stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(plan.shim))));
+  if (plan.shim !== undefined) {
+    const nonce = plan.shim ?? crypto.randomUUID();
+    permitShim(headers, url, nonce);
+    stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(nonce))));
+  }
   return new Response(stream, { status: plan.status, headers });
+}
+
+/** The script of a worker, which no tag can come before. */
+async function withShim(response: Response, url: URL): Promise<Response> {
+  const headers = new Headers(response.headers);
+  headers.delete('content-length');
+  permitShim(headers, url, crypto.randomUUID());
+  const stream = response.body?.pipeThrough(insertBeforeScript(await shimText(), SHIM)) ?? null;
+  return new Response(stream, { status: response.status, headers });
+}
+
+function permitShim(headers: Headers, url: URL, nonce: string): void {
+  const policies = headers.get('content-security-policy');
+  if (policies !== null) headers.set('content-security-policy', permitScript(policies, url.origin + SHIM, nonce));
 }
 
 function planned(answer: Answer, method: string, navigation: boolean): ReturnType<typeof planResponse> {
