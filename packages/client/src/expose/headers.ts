@@ -3,6 +3,8 @@
  * a target says; this is the whole mapping, pure, in both directions.
  */
 import type { Field } from '../fetch/exchange.js';
+import { OPT_IN, STATE_FIELD } from '../protocol/cookies/state.js';
+import { LOGIN_FIELD } from './messages.js';
 
 /** What the worker knows of a request besides its body. */
 export interface RequestFacts {
@@ -11,6 +13,10 @@ export interface RequestFacts {
   readonly mode: string;
   readonly destination: string;
   readonly cache: string;
+  /** As in the Fetch standard: `omit`, `same-origin` or `include`. */
+  readonly credentials: string;
+  /** The browser loads the page once more. */
+  readonly reload: boolean;
   /** A URL, or empty when withheld. */
   readonly referrer: string;
   readonly fields: Iterable<Field>;
@@ -36,12 +42,13 @@ const NOT_SENT = new Set([
  * | `content-length` | where the body's length is known |
  * | `origin` | ours, for every method but GET and HEAD; the device puts the target's in its place |
  * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
- * | `sec-fetch-*` | `same-origin`, or `cross-site` for a frame that another site led here: the rest was stopped before (`route.ts`) |
+ * | `peerage-cookies` | `jar` where the request has credentials, as every navigation has: the cookies are the device's to add (`http.md` section 9) |
+ * | `sec-fetch-*` | `same-origin`, or `cross-site` for a navigation of which it is not known that the app caused it: `SameSite` cookies depend on it |
  */
 export function requestFields(facts: RequestFacts, bodyLength: number | null): Field[] {
   const fields = new Map<string, string>();
   for (const [name, value] of facts.fields) {
-    if (!NOT_SENT.has(name) && !name.startsWith('sec-fetch-')) fields.set(name, value);
+    if (!NOT_SENT.has(name) && !name.startsWith('sec-fetch-') && !name.startsWith('peerage-')) fields.set(name, value);
   }
   const missing = (name: string, value: string): void => {
     if (!fields.has(name) && value !== '') fields.set(name, value);
@@ -62,10 +69,12 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   // The shell, which has the app's address, loads the app's first page: that page was referred to by nobody.
   const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);
   if (referer !== null && !first) fields.set('referer', referer);
-  fields.set('sec-fetch-site', facts.mode === 'navigate' && URL.canParse(facts.referrer) && referer === null ? 'cross-site' : 'same-origin');
+  // Who loads a page once more has seen it.
+  fields.set('sec-fetch-site', facts.mode === 'navigate' && referer === null && !facts.reload ? 'cross-site' : 'same-origin');
   fields.set('sec-fetch-mode', facts.mode);
   // The app's page is the whole page as far as the app is concerned, although it is shown in a frame.
   fields.set('sec-fetch-dest', facts.mode === 'navigate' ? 'document' : facts.destination || 'empty');
+  if (facts.mode === 'navigate' || facts.credentials !== 'omit') fields.set(...OPT_IN);
   return [...fields];
 }
 
@@ -91,7 +100,7 @@ export interface ResponsePlan {
  * browser ignores it here anyhow. `refresh` stays.
  */
 const NOT_RETURNED = new Set([
-  'alt-svc', 'clear-site-data', 'service-worker-allowed', 'set-cookie', 'set-cookie2', 'strict-transport-security', 'public-key-pins',
+  'alt-svc', 'clear-site-data', 'service-worker-allowed', 'set-cookie', 'set-cookie2', 'strict-transport-security', 'public-key-pins', STATE_FIELD, LOGIN_FIELD,
 ]);
 
 const NULL_BODY_STATUS = new Set([204, 205, 304]);

@@ -34,6 +34,8 @@ export class AppHistory implements Hooks {
   #ours = false;
   /** The tab is on its way to another site. */
   #leaving = false;
+  /** The document under way, or in the frame, is the tab's first. */
+  #first = false;
 
   constructor(frame: HTMLIFrameElement, onDocument: (document: Document) => void) {
     this.#frame = frame;
@@ -42,6 +44,18 @@ export class AppHistory implements Hooks {
     addEventListener('popstate', () => this.#follow());
     // Absent from older browsers, whatever the types say.
     (globalThis.navigation as Navigation | undefined)?.addEventListener('navigate', (event) => this.#onShellNavigate(event));
+  }
+
+  /**
+   * Shows the tab's first page. `foreign`: it is not known that the app itself led here. The worker then sees no referrer, as it would for a link in
+   * another site's page, and can let the device tell the two apart (`headers.ts`).
+   */
+  begin(address: string, foreign: boolean): void {
+    this.#first = true;
+    if (foreign) {
+      this.#frame.referrerPolicy = 'no-referrer';
+      this.#frame.src = address;
+    } else this.show(address);
   }
 
   /** Shows `address` in the frame, which replaces what it shows. */
@@ -60,6 +74,7 @@ export class AppHistory implements Hooks {
       this.#copy();
       return;
     }
+    if (this.#document !== '') this.#first = false;
     this.#known.add(document);
     this.#pushing = false;
     this.#document = crypto.randomUUID();
@@ -73,6 +88,10 @@ export class AppHistory implements Hooks {
   push(change: () => void): void {
     this.#own(change);
     this.#copy(true);
+  }
+
+  referrer(): string | null {
+    return this.#first ? document.referrer : null;
   }
 
   /** Gives a document that was gone and came back what the browser would have given it. */

@@ -9,7 +9,7 @@ import type { Code } from '../error.js';
 import type { Field } from '../fetch/exchange.js';
 
 /** Raise it with every change of a message below. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** From a shell to the worker, by `ServiceWorker.postMessage`. */
 export type ToWorker =
@@ -36,7 +36,15 @@ export type ToShell =
       readonly path: string;
       readonly fields: readonly Field[];
       readonly body: boolean;
-    };
+    }
+  /** A person logs in to what asked for `realm` at `path`. */
+  | { readonly type: 'log-in'; readonly version: number; readonly realm: string; readonly path: string; readonly name: string; readonly password: string };
+
+/**
+ * Among the fields of an exchange, between worker and holder and never further: on a request `none` for no password, whatever is known; on a 401 `refused`,
+ * where the password that was given is wrong.
+ */
+export const LOGIN_FIELD = 'peerage-login';
 
 /** On `ports[0]` of an exchange, before the body: `taken` at once, then one of the others. */
 export type HolderSays =

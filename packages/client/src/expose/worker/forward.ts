@@ -35,6 +35,8 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
       mode: request.mode,
       destination: request.destination,
       cache: request.cache,
+      credentials: request.credentials,
+      reload: (request as Request & { readonly isReloadNavigation?: boolean }).isReloadNavigation ?? false,
       referrer: kept?.referrer ?? request.referrer,
       fields: kept?.fields ?? [...request.headers],
       languages: self.navigator.languages,
