@@ -269,6 +269,16 @@ test('a_link_with_a_secret_does_not_wash_off_that_another_site_led_here', async 
   await shows(page, 'Welcome');
 });
 
+test('a_link_opened_in_the_tab_of_the_app_counts_as_another_sites', async () => {
+  const { page, device } = await loggedIn();
+  await page.goto(device.url('/pasted'));
+  await shows(page, 'Who are you?');
+  assert.equal(last('GET /pasted').headers['sec-fetch-site'], 'cross-site');
+  assert.equal(page.url(), `${device.origin}/pasted`);
+  await page.goBack();
+  await shows(page, 'Welcome');
+});
+
 test('devices_have_their_cookies_apart', async () => {
   const { frame: one } = await open();
   await one.evaluate(() => void (document.cookie = `mine=1; Path=/; Domain=${location.hostname.replace(/^[^.]*\./, '')}`));
