@@ -4,9 +4,13 @@
  */
 import type { Field } from '../fetch/exchange.js';
 
-interface Space {
+/** What was given for a realm, as it is sent. */
+export interface Given {
   readonly realm: string;
   readonly authorization: string;
+}
+
+interface Space extends Given {
   /** Path prefixes that end with a slash. */
   readonly folders: string[];
 }
@@ -23,26 +27,26 @@ export class Credentials {
   }
 
   /** What to send along without being asked; null: nothing. */
-  for(path: string): string | null {
-    let best: { authorization: string; length: number } | null = null;
-    for (const { folders, authorization } of this.#spaces) {
-      for (const each of folders) if (path.startsWith(each) && each.length > (best?.length ?? 0)) best = { authorization, length: each.length };
+  for(path: string): Given | null {
+    let best: { space: Space; length: number } | null = null;
+    for (const space of this.#spaces) {
+      for (const each of space.folders) if (path.startsWith(each) && each.length > (best?.length ?? 0)) best = { space, length: each.length };
     }
-    return best?.authorization ?? null;
+    return best?.space ?? null;
   }
 
   /** What to send when the realm is asked for at this path, which from now on gets it unasked; null: ask the person. */
-  answer(realm: string, path: string): string | null {
+  answer(realm: string, path: string): Given | null {
     const space = this.#spaces.find((each) => each.realm === realm);
     if (space === undefined) return null;
     const asking = folder(path);
     if (!space.folders.includes(asking) && space.folders.length < MOST_FOLDERS) space.folders.push(asking);
-    return space.authorization;
+    return space;
   }
 
   /** The app did not accept it. */
-  refuse(authorization: string): void {
-    this.#spaces = this.#spaces.filter((space) => space.authorization !== authorization);
+  refuse(given: Given): void {
+    this.#spaces = this.#spaces.filter((space) => space !== given);
   }
 }
 

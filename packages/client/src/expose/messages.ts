@@ -88,3 +88,6 @@ export const LINK_LOCK = 'peerage/link';
 export function holderLock(holder: string): string {
   return `peerage/holder/${holder}`;
 }
+
+/** The app's HTTP cache in Cache Storage: the worker's, which a shell may empty. */
+export const HTTP_CACHE = 'peerage-http';

@@ -15,7 +15,7 @@ import { Exchanges } from './exchanges.js';
 import { AppHistory } from './history.js';
 import { Holder } from './holder.js';
 import { HOOKS, type ShellWindow } from './hooks.js';
-import { GOSSIP, type Gossip, type LinkStatus, type ToShell, VERSION } from './messages.js';
+import { GOSSIP, type Gossip, HTTP_CACHE, type LinkStatus, type ToShell, VERSION } from './messages.js';
 import { Mirror } from './mirror.js';
 import { addPending, dropPending, lastPending } from './pending.js';
 import { passMessagesOn } from './popups.js';
@@ -65,10 +65,13 @@ function start(): void {
     return;
   }
   void awaitLink(navigator.locks, hold).catch(fault);
-  void workerReady().then(() => {
+  // A forced reload passes the worker by, although there is one: then nothing stored is wanted.
+  const forced = navigator.serviceWorker.controller === null;
+  void workerReady().then(async () => {
+    if (forced) await caches.delete(HTTP_CACHE);
     workerIsReady = true;
     showApp();
-  }, workerFailed);
+  }).catch(workerFailed);
   void cookies.ready.then(() => {
     cookiesKnown = true;
     showApp();

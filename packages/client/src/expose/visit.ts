@@ -4,7 +4,7 @@ import { OPT_IN } from '../protocol/cookies/state.js';
 import type { OpenLink } from '../transport/link.js';
 import { Jar } from './cookies/jar.js';
 import type { SharedCookies } from './cookies/shared.js';
-import { basicRealm, Credentials } from './credentials.js';
+import { basicRealm, Credentials, type Given } from './credentials.js';
 import { LOGIN_FIELD } from './messages.js';
 
 export class Visit {
@@ -44,21 +44,24 @@ export class Visit {
     const response = await this.#send(link, jar, { ...request, fields }, known);
     if (response.status !== 401 || !asks) return response;
 
-    if (known !== null) this.#credentials.refuse(known);
     const realm = basicRealm(response.fields);
-    const other = realm === null ? null : this.#credentials.answer(realm, request.path);
-    if (other !== null && request.body === null) {
-      response.body.cancel();
-      const again = await this.#send(link, jar, { ...request, fields }, other);
-      if (again.status !== 401) return again;
-      this.#credentials.refuse(other);
-      return refused(again);
+    if (realm === null) return response;
+    if (known?.realm === realm) {
+      this.#credentials.refuse(known);
+      return refused(response);
     }
-    return known === null ? response : refused(response);
+    const other = this.#credentials.answer(realm, request.path);
+    // A body can be read once.
+    if (other === null || request.body !== null) return response;
+    response.body.cancel();
+    const again = await this.#send(link, jar, { ...request, fields }, other);
+    if (again.status !== 401 || basicRealm(again.fields) !== realm) return again;
+    this.#credentials.refuse(other);
+    return refused(again);
   }
 
-  async #send(link: HttpLink, jar: Jar, request: ExchangeRequest, authorization: string | null): Promise<ExchangeResponse> {
-    const response = await link.exchange({ ...request, fields: withCredentials(request.fields, authorization) });
+  async #send(link: HttpLink, jar: Jar, request: ExchangeRequest, given: Given | null): Promise<ExchangeResponse> {
+    const response = await link.exchange({ ...request, fields: withCredentials(request.fields, given) });
     return { ...response, fields: await jar.taken(response.fields) };
   }
 
@@ -76,8 +79,8 @@ export class Visit {
   }
 }
 
-function withCredentials(fields: readonly Field[], authorization: string | null): Field[] {
-  return authorization === null || says(fields, 'authorization') ? [...fields, [...OPT_IN]] : [...fields, ['authorization', authorization], [...OPT_IN]];
+function withCredentials(fields: readonly Field[], given: Given | null): Field[] {
+  return given === null || says(fields, 'authorization') ? [...fields, [...OPT_IN]] : [...fields, ['authorization', given.authorization], [...OPT_IN]];
 }
 
 function refused(response: ExchangeResponse): ExchangeResponse {

@@ -2,13 +2,16 @@
 import { type Code, PeerageError } from '../../error.js';
 import type { Field, Puller } from '../../fetch/exchange.js';
 import { endingWhereItBreaks, fromStream, measured, toStream } from '../body.js';
+import { type Asked, withoutFragment } from '../http-cache.js';
 import { originForm, planResponse, requestFields, UnknownCoding } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
-import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
+import { type HolderSays, LOGIN_FIELD, type ReaderSays, type ToShell, VERSION } from '../messages.js';
 import { PortPuller, serveBody } from '../pull-port.js';
 import { wantedName, withWantedName } from '../download.js';
+import type { HttpCache, Keep } from './cache.js';
 import type { Holders } from './holders.js';
-import type { Kept } from './kept.js';
+import { keepable, type Kept } from './kept.js';
+import { askToLogIn } from './login.js';
 import { leavePage, shimTag } from './pages.js';
 
 declare const self: ServiceWorkerGlobalScope;
@@ -23,11 +26,11 @@ const TAKEN_MS = 15_000;
 const WORTH_ANOTHER_TRY: ReadonlySet<Code> = new Set(['gone', 'lost', 'closed']);
 
 /** Rejects with `PeerageError`. `kept`: what to send in the place of this navigation. */
-export async function forward(request: Request, kept: Kept | null, holders: Holders): Promise<Response> {
+export async function forward(request: Request, kept: Kept | null, holders: Holders, cache: HttpCache): Promise<Response> {
   const url = new URL(request.url);
   const method = kept?.method ?? request.method;
   const navigation = request.mode === 'navigate';
-  const { body, length } = await requestBody(request, kept);
+  const { body, length, whole } = await requestBody(request, kept);
   const fields = requestFields(
     {
       url,
@@ -44,17 +47,23 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
     },
     length,
   );
-  const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields, body: body !== null };
-
-  let answer: Answer;
-  try {
-    answer = await ask(holders, message, body, request.signal);
-  } catch (error) {
-    const repeatable = body === null && (method === 'GET' || method === 'HEAD');
-    if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
-    answer = await ask(holders, message, null, request.signal);
-  }
-  return respond(answer, url, method, navigation);
+  if (kept?.plain) fields.push([LOGIN_FIELD, 'none']);
+  const send = async (conditions: readonly Field[]): Promise<Answer> => {
+    const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields: [...fields, ...conditions], body: body !== null };
+    try {
+      return await ask(holders, message, body, request.signal);
+    } catch (error) {
+      const repeatable = body === null && (method === 'GET' || method === 'HEAD');
+      if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
+      return ask(holders, message, null, request.signal);
+    }
+  };
+  const asked: Asked = { url: withoutFragment(url), method, cache: request.cache, navigation, credentials: navigation ? 'include' : request.credentials, fields };
+  const found = await cache.answer(asked, send);
+  if (found === null) throw new PeerageError('refused', 'nothing is stored, and the request forbids to ask');
+  const { answer, keep } = found;
+  const again = request.destination === 'iframe' && whole !== null && !kept?.plain ? (kept ?? keepable(request, whole)) : null;
+  return (again && askToLogIn(answer, again)) ?? respond(answer, url, method, navigation, keep);
 }
 
 type ExchangeMessage = Extract<ToShell, { type: 'exchange' }>;
@@ -62,19 +71,24 @@ type ExchangeMessage = Extract<ToShell, { type: 'exchange' }>;
 interface Answer {
   readonly status: number;
   readonly fields: readonly Field[];
-  readonly body: PortPuller;
+  readonly body: Puller;
 }
 
-async function requestBody(request: Request, kept: Kept | null): Promise<{ body: Puller | null; length: number | null }> {
-  if (kept !== null) return { body: fromStream(kept.body.stream()), length: kept.body.size };
-  if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
+/** `whole`: all of the body of a navigation, so that it can be sent again after a log-in; null where it is too long for that. */
+async function requestBody(request: Request, kept: Kept | null): Promise<{ body: Puller | null; length: number | null; whole: Blob | null }> {
+  const method = kept?.method ?? request.method;
+  if (method === 'GET' || method === 'HEAD') return { body: null, length: null, whole: new Blob() };
+  if (kept !== null) return { body: fromStream(kept.body.stream()), length: kept.body.size, whole: kept.body };
   if ('body' in Request.prototype) {
     // No body at all has a length too: without one, many targets answer a POST with 411.
-    if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
-    return measured(fromStream(request.body as ReadableStream<Uint8Array<ArrayBuffer>>));
+    if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0, whole: new Blob() };
+    const { body, length } = await measured(fromStream(request.body as ReadableStream<Uint8Array<ArrayBuffer>>));
+    if (length === null || request.mode !== 'navigate') return { body, length, whole: null };
+    const whole = await new Response(toStream(body)).blob();
+    return { body: fromStream(whole.stream()), length, whole };
   }
-  const blob = await (request as Request).blob();
-  return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
+  const whole = await (request as Request).blob();
+  return { body: whole.size === 0 ? null : fromStream(whole.stream()), length: whole.size, whole };
 }
 
 /** Hands the exchange to the holder and waits for the head of its answer. */
@@ -131,7 +145,7 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
   });
 }
 
-function respond(answer: Answer, url: URL, method: string, navigation: boolean): Response {
+function respond(answer: Answer, url: URL, method: string, navigation: boolean, keep: Keep | null): Response {
   const leaving = navigation ? foreignTarget(answer, url) : null;
   if (leaving !== null) {
     answer.body.cancel();
@@ -151,6 +165,7 @@ function respond(answer: Answer, url: URL, method: string, navigation: boolean):
   const events = answer.fields.some(([field, value]) => field === 'content-type' && value.startsWith('text/event-stream'));
   let stream = toStream(events ? endingWhereItBreaks(answer.body) : answer.body);
   for (const coding of plan.decode) stream = stream.pipeThrough(new DecompressionStream(coding));
+  if (keep !== null) stream = toStream(keep(fromStream(stream)));
   if (plan.shim !== undefined) stream = stream.pipeThrough(insertAfterPrologue(new TextEncoder().encode(shimTag(plan.shim))));
   return new Response(stream, { status: plan.status, headers });
 }
