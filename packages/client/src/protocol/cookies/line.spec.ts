@@ -27,6 +27,13 @@ describe('parseCookieLine', () => {
   });
 });
 
+describe('SameSite=None', () => {
+  it('needs_secure', () => {
+    expect(parseCookieLine('a=1; SameSite=None', NOW)).toBeNull();
+    for (const line of ['a=1; SameSite=None; Secure', 'a=1; SameSite=None; SameSite=Lax', 'a=1; SameSite=else']) expect(parseCookieLine(line, NOW), line).not.toBeNull();
+  });
+});
+
 describe('parseCookieDate', () => {
   it('reads_what_browsers_read', () => {
     const date = Date.UTC(1994, 10, 6, 8, 49, 37);

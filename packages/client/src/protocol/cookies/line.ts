@@ -27,6 +27,7 @@ export function parseCookieLine(line: string, now: number): CookieLine | null {
   let path: string | null = null;
   let secure = false;
   let httpOnly = false;
+  let anySite = false;
   let date: number | null = null;
   let age: number | null = null;
   for (const attribute of attributes) {
@@ -45,6 +46,9 @@ export function parseCookieLine(line: string, now: number): CookieLine | null {
       case 'httponly':
         httpOnly = true;
         break;
+      case 'samesite':
+        anySite = given.toLowerCase() === 'none';
+        break;
       case 'expires':
         date = parseCookieDate(given) ?? date;
         break;
@@ -53,7 +57,7 @@ export function parseCookieLine(line: string, now: number): CookieLine | null {
     }
   }
   const parsed: CookieLine = { name, value, domain, path, secure, httpOnly, expires: age ?? date };
-  return keepsPromise(parsed) ? parsed : null;
+  return keepsPromise(parsed) && (secure || !anySite) ? parsed : null;
 }
 
 /** What the name promises must be so. A cookie without a name could put a prefixed one in its place, as both are sent alike. */
