@@ -31,7 +31,7 @@ function scene(answer: (path: string, authorization: string | null) => Answer = 
       const authorization = fields.find(([name]) => name === 'authorization')?.[1] ?? null;
       let text = '';
       for (let piece = await body?.pull(); piece != null; piece = await body?.pull()) text += new TextDecoder().decode(piece);
-      sent.push([method, path, ...fields.filter(([name]) => /^(authorization|peerage-)/.test(name)).map((field) => field.join(': ')), text].filter((each) => each !== '').join(' | '));
+      sent.push([method, path, method === 'POST' && listed === 0 ? 'before the list' : '', ...fields.filter(([name]) => /^(authorization|peerage-)/.test(name)).map((field) => field.join(': ')), text].filter((each) => each !== '').join(' | '));
       const report: Answer | null = path === '/__peerage/cookies' ? { status: 200, text: '{"stamp":1,"now":1,"cookies":[]}' } : null;
       const { status, fields: given = [], text: said = '' } = report ?? answer(path, authorization);
       let left: Uint8Array<ArrayBuffer> | null = new TextEncoder().encode(said);
@@ -74,6 +74,13 @@ describe('Visit', () => {
     change({ id: '2', path: '/p', cookie: 'b=2', at: 0 });
     await get('/');
     expect(sent).toEqual(['POST | /__peerage/cookies | peerage-cookies: jar | {"changes":[{"path":"/p","cookie":"a=1"},{"path":"/p","cookie":"b=2"}]}', 'GET | / | peerage-cookies: jar']);
+  });
+
+  it('sends_what_waited_for_the_link_after_the_list_which_knows_nothing_of_it', async () => {
+    const { get, sent, change } = scene();
+    change({ id: '1', path: '/', cookie: 'a=1', at: 0 });
+    await get('/');
+    expect(sent.map((each) => each.split(' | ').slice(0, 3).join(' '))).toEqual(['GET /__peerage/cookies peerage-cookies: jar', 'POST /__peerage/cookies peerage-cookies: jar', 'GET / peerage-cookies: jar']);
   });
 
   it('sends_no_more_in_one_go_than_the_device_takes', async () => {

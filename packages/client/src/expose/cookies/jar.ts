@@ -32,7 +32,10 @@ export class Jar {
   /** Resolves when the device knows of every change made until now, or cannot be told. Never rejects. */
   async told(): Promise<void> {
     const last = this.#cookies.pending.at(-1)?.id;
-    while (last !== undefined && this.#cookies.isPending(last)) {
+    if (last === undefined) return;
+    // The list is of the jar as it was before.
+    await this.#listed(true);
+    while (this.#cookies.isPending(last)) {
       try {
         await (this.#sending ??= this.#send().finally(() => (this.#sending = null)));
       } catch {

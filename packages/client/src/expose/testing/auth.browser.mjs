@@ -60,6 +60,7 @@ test('a_page_behind_a_password_asks_for_it_and_says_when_it_is_wrong', async () 
   const { page, device, app } = await open('/admin/one#part');
   await logIn(app, 'wrong');
   await app.locator('#hint', { hasText: 'did not accept' }).waitFor();
+  await page.screenshot({ path: `${process.env.SHOTS ?? '/tmp'}/peerage-login.png` });
   await logIn(app, PASSWORD);
   await heading(app, 'Inside /admin/one');
   assert.equal(page.url(), `${device.origin}/admin/one#part`);

@@ -170,6 +170,23 @@ test('a_second_tab_sees_at_once_what_the_first_set_and_its_changes_come_before_i
   await frame.waitForFunction(() => document.cookie === 'one=1; count=99; two=2');
 });
 
+test('cookies_outlive_the_tab_that_has_the_link', async () => {
+  const { page, frame, device } = await open();
+  const second = await t.browser.newPage();
+  await second.goto(`${device.origin}/second`);
+  const other = await inApp(second);
+  await frame.evaluate(() => void (document.cookie = 'one=1; Path=/'));
+  await other.waitForFunction(() => document.cookie === 'one=1');
+  const links = t.link.opened;
+  await page.close();
+  const seen = await other.evaluate(async () => {
+    document.cookie = 'two=2; Path=/';
+    return [document.cookie, (await (await fetch('/echo')).json()).cookies];
+  });
+  assert.deepEqual(seen, ['one=1; two=2', 'one=1; two=2']);
+  assert.equal(t.link.opened, links + 1);
+});
+
 test('what_the_device_refuses_shows_only_until_it_has_said_so', async () => {
   const { page } = await loggedIn();
   const frame = await inApp(page);
