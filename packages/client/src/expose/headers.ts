@@ -1,6 +1,8 @@
 /** What becomes of a target's answer in the page: a service worker may not return all that a target says. The whole mapping, pure. */
 import { type Coding, codings, hasBody } from '../fetch/coding.js';
 import type { Field } from '../fetch/exchange.js';
+import { STATE_FIELD } from '../protocol/cookies/state.js';
+import { LOGIN_FIELD } from './messages.js';
 
 /** What becomes of a response. */
 export interface ResponsePlan {
@@ -19,7 +21,7 @@ export interface ResponsePlan {
  * browser ignores it here anyhow. `refresh` stays.
  */
 const NOT_RETURNED = new Set([
-  'alt-svc', 'clear-site-data', 'service-worker-allowed', 'set-cookie', 'set-cookie2', 'strict-transport-security', 'public-key-pins',
+  'alt-svc', 'clear-site-data', 'service-worker-allowed', 'set-cookie', 'set-cookie2', 'strict-transport-security', 'public-key-pins', STATE_FIELD, LOGIN_FIELD,
 ]);
 
 /** Throws `UnknownCoding`. `navigation`: the response will be a document. */

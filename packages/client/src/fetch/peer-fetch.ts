@@ -126,21 +126,17 @@ class Fetching {
 
   #fields(url: URL, method: string, headers: Headers, length: number | null): readonly Field[] {
     const { cache, credentials } = this.#request;
-    const fields = deviceFields({ url, method, mode: 'cors', cache, fields: headers }, length);
-    return credentials === 'omit' ? fields : [...fields, COOKIES];
+    return deviceFields({ url, method, mode: 'cors', cache, credentials, fields: headers }, length);
   }
 }
 
-/** The device keeps the cookies (`http.md` section 9). */
-export const COOKIES: Field = ['peerage-cookies', 'jar'];
-
 /** The fields of a request that the device's own page might have sent. */
-export function deviceFields(facts: Pick<RequestFacts, 'url' | 'method' | 'mode' | 'cache' | 'fields'>, length: number | null): readonly Field[] {
+export function deviceFields(facts: Pick<RequestFacts, 'url' | 'method' | 'mode' | 'cache' | 'credentials' | 'fields'>, length: number | null): readonly Field[] {
   const { languages = [], userAgent = '' } = globalThis.navigator ?? {};
   const unpacks = typeof DecompressionStream === 'function';
-  return requestFields({ ...facts, destination: '', referrer: '', languages, userAgent }, length)
-    .filter(([name]) => name !== COOKIES[0])
-    .map(([name, value]): Field => (name === 'accept-encoding' && !unpacks ? [name, 'identity'] : [name, value]));
+  return requestFields({ ...facts, reload: false, destination: '', referrer: '', languages, userAgent }, length).map(
+    ([name, value]): Field => (name === 'accept-encoding' && !unpacks ? [name, 'identity'] : [name, value]),
+  );
 }
 
 function standardRequest(input: RequestInfo | URL, init: RequestInit | undefined, base: URL): Request {

@@ -1,8 +1,8 @@
 /** What a page uses: a device's `fetch` and `WebSocket` by its link. */
 import { parseLink } from '../protocol/link-url.js';
-import type { HttpLink } from './exchange.js';
+import type { Field, HttpLink } from './exchange.js';
 import { GivenLink, KeptLink, type KeptLinkOptions, originOf } from './kept-link.js';
-import { COOKIES, deviceFields, onLink, peerFetch } from './peer-fetch.js';
+import { deviceFields, onLink, peerFetch } from './peer-fetch.js';
 import { originForm } from './request-fields.js';
 import { PeerWebSocket, webSocketUrl } from './web-socket.js';
 
@@ -39,10 +39,10 @@ export function connectPeer(link: string | HttpLink, options: PeerOptions = {}):
       const asked = webSocketUrl(url, base);
       if (asked.host !== base.host) throw new DOMException(`${asked.host} is not the device, ${base.host}: a link reaches no other`, 'SecurityError');
       const open = (offered: readonly string[], given: AbortSignal) => {
-        const fields = [...deviceFields({ url: asked, method: 'GET', mode: 'websocket', cache: 'no-cache', fields: [] }, null), COOKIES];
-        fields.push(['origin', base.origin]);
-        if (offered.length > 0) fields.push(['sec-websocket-protocol', offered.join(', ')]);
-        const opening = { path: originForm(asked), fields, signal: given };
+        const url = new URL(originForm(asked), base);
+        const fields: Field[] = offered.length === 0 ? [] : [['sec-websocket-protocol', offered.join(', ')]];
+        const facts = { url, method: 'GET', mode: 'websocket', cache: 'no-cache', credentials: 'include', fields };
+        const opening = { path: originForm(url), fields: deviceFields(facts, null), signal: given };
         return onLink(source, given, (through) => through.openWebSocket(opening), (code) => code === 'busy' || code === 'unreachable' || code === 'gone');
       };
       return new PeerWebSocket(asked, protocols, open);

@@ -1,4 +1,5 @@
 /** The fields of a request, as a browser would send them to the device if it could: pure. */
+import { OPT_IN } from '../protocol/cookies/state.js';
 import type { Field } from './exchange.js';
 
 /** What is known of a request besides its body. */
@@ -8,6 +9,10 @@ export interface RequestFacts {
   readonly mode: string;
   readonly destination: string;
   readonly cache: string;
+  /** As in the Fetch standard: `omit`, `same-origin` or `include`. */
+  readonly credentials: string;
+  /** The browser loads the page once more. */
+  readonly reload: boolean;
   /** A URL, or empty when withheld. */
   readonly referrer: string;
   readonly fields: Iterable<Field>;
@@ -33,12 +38,13 @@ const NOT_SENT = new Set([
  * | `content-length` | where the body's length is known |
  * | `origin` | ours, for every method but GET and HEAD, and for WebSockets; the device puts the target's in its place |
  * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
- * | `sec-fetch-*` | `same-origin`, or `cross-site` for a frame that another site led here: the rest was stopped before (`route.ts`) |
+ * | `peerage-cookies` | `jar` where the request has credentials, as every navigation has: the cookies are the device's to add (`http.md` section 9) |
+ * | `sec-fetch-*` | `same-origin`, or `cross-site` for a navigation of which it is not known that the app caused it: `SameSite` cookies depend on it |
  */
 export function requestFields(facts: RequestFacts, bodyLength: number | null): Field[] {
   const fields = new Map<string, string>();
   for (const [name, value] of facts.fields) {
-    if (!NOT_SENT.has(name) && !name.startsWith('sec-fetch-')) fields.set(name, value);
+    if (!NOT_SENT.has(name) && !name.startsWith('sec-fetch-') && !name.startsWith('peerage-')) fields.set(name, value);
   }
   const missing = (name: string, value: string): void => {
     if (!fields.has(name) && value !== '') fields.set(name, value);
@@ -59,10 +65,12 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   // The shell, which has the app's address, loads the app's first page: that page was referred to by nobody.
   const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);
   if (referer !== null && !first) fields.set('referer', referer);
-  fields.set('sec-fetch-site', facts.mode === 'navigate' && URL.canParse(facts.referrer) && referer === null ? 'cross-site' : 'same-origin');
+  // Who loads a page once more has seen it.
+  fields.set('sec-fetch-site', facts.mode === 'navigate' && referer === null && !facts.reload ? 'cross-site' : 'same-origin');
   fields.set('sec-fetch-mode', facts.mode);
   // The app's page is the whole page as far as the app is concerned, although it is shown in a frame.
   fields.set('sec-fetch-dest', facts.mode === 'navigate' ? 'document' : facts.destination || 'empty');
+  if (facts.mode === 'navigate' || facts.credentials !== 'omit') fields.set(...OPT_IN);
   return [...fields];
 }
 
