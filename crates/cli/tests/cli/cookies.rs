@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
+    time::{Duration, Instant},
 };
 
 use crate::run::{Exposed, Place, code, stderr, stdout};
@@ -50,6 +51,24 @@ fn cookies_outlive_the_command_and_are_each_visitors_own() {
     let device = place.expose(&app, "device", &[]);
     assert_eq!(sent(&place, "ann", &device), "sid=hush4711");
     assert_eq!(sent(&place, "bob", &device), "nothing");
+}
+
+#[test]
+fn a_cookie_is_on_the_disk_before_the_command_ends() {
+    let place = Place::new();
+    let app = app();
+    let device = place.expose(&app, "device", &[]);
+    sent(&place, "ann", &device);
+    let path = place.path("device/cookies.json");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !fs::read_to_string(&path).is_ok_and(|text| text.contains("hush4711")) {
+        assert!(Instant::now() < deadline, "nothing was written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Killed, not ended.
+    drop(device);
+    let device = place.expose(&app, "device", &[]);
+    assert_eq!(sent(&place, "ann", &device), "sid=hush4711");
 }
 
 #[test]

@@ -41,10 +41,18 @@ struct Presence {
     caller: DeviceId,
 }
 
-/// What the response to a request has to do with the jar; made [`before`] the request is sent, to be told what came [`after`](Self::after) it.
+/// What the response to a request has to do with the jar: made [`before`] the request is sent, told what came [`after`](Self::after) it.
 #[derive(Debug)]
 #[must_use = "the response may set cookies"]
-pub(super) struct Exchange(Option<(CallersCookies, String, Relation)>);
+pub(super) struct Exchange(Option<Asking>);
+
+/// A request that asks for the jar.
+#[derive(Debug)]
+struct Asking {
+    caller: CallersCookies,
+    path: String,
+    relation: Relation,
+}
 
 impl Cookies {
     pub(super) fn new(site: Site, state: State) -> Self {
@@ -126,50 +134,65 @@ pub(super) fn before<B>(caller: Option<&CallersCookies>, request: &mut Request<B
     let Some(caller) = caller.filter(|_| wanted) else {
         return Exchange(None);
     };
-    let relation = match site::is_cross_site(request.headers()) {
-        false => Relation::Same,
-        true if *request.method() == Method::GET && site::is_navigation(request.headers()) => {
-            Relation::Followed
-        }
-        true => Relation::Foreign,
+    let asking = Asking {
+        caller: caller.clone(),
+        path: request.uri().path().to_owned(),
+        relation: match site::is_cross_site(request.headers()) {
+            false => Relation::Same,
+            true if *request.method() == Method::GET && site::is_navigation(request.headers()) => {
+                Relation::Followed
+            }
+            true => Relation::Foreign,
+        },
     };
-    let path = request.uri().path().to_owned();
-    let asked = Asked {
-        path: &path,
-        relation,
-    };
-    let cookies = caller.with(|jar, caller| jar.header(caller, &asked, clock::wall()));
     request.headers_mut().remove(COOKIE);
-    if let Some(cookies) = cookies.and_then(secret) {
+    if let Some(cookies) = asking.header() {
         request.headers_mut().insert(COOKIE, cookies);
     }
-    Exchange(Some((caller.clone(), path, relation)))
+    Exchange(Some(asking))
 }
 
 impl Exchange {
     /// Takes the target's cookies out of its response and into the jar, and tells what changed for scripts.
     pub(super) fn after(self, fields: &mut HeaderMap) {
         fields.remove(PEERAGE_COOKIE);
-        let Some((caller, path, relation)) = self.0 else {
+        let Some(asking) = self.0 else {
             return;
         };
-        let lines = match fields.entry(SET_COOKIE) {
-            http::header::Entry::Occupied(lines) => lines.remove_entry_mult().1.collect(),
-            http::header::Entry::Vacant(_) => Vec::new(),
-        };
-        if lines.is_empty() {
-            return;
-        }
-        let asked = Asked {
-            path: &path,
-            relation,
-        };
-        let lines = lines.iter().map(HeaderValue::as_bytes);
-        let news = caller.with(|jar, caller| jar.receive(caller, &asked, lines, clock::wall()));
-        for state in announce(&news) {
-            if let Some(value) = secret(state.into_bytes()) {
-                fields.append(PEERAGE_COOKIE, value);
+        if let http::header::Entry::Occupied(lines) = fields.entry(SET_COOKIE) {
+            let lines: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
+            for news in asking.receive(&lines) {
+                fields.append(PEERAGE_COOKIE, news);
             }
+        }
+    }
+}
+
+impl Asking {
+    fn header(&self) -> Option<HeaderValue> {
+        let now = clock::wall();
+        self.caller
+            .with(|jar, caller| jar.header(caller, &self.asked(), now))
+            .and_then(secret)
+    }
+
+    /// Takes in the target's lines; the news of it.
+    fn receive(&self, lines: &[HeaderValue]) -> Vec<HeaderValue> {
+        let lines = lines.iter().map(HeaderValue::as_bytes);
+        let now = clock::wall();
+        let news = self
+            .caller
+            .with(|jar, caller| jar.receive(caller, &self.asked(), lines, now));
+        let fields = announce(&news).into_iter();
+        fields
+            .filter_map(|field| secret(field.into_bytes()))
+            .collect()
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            path: &self.path,
+            relation: self.relation,
         }
     }
 }

@@ -89,24 +89,28 @@ async fn what_is_no_request_for_cookies_is_refused_with_its_reason() {
     let app = WebApp::answering(FINE).await;
     let proxy = known(&app.proxy());
     let path = "/__peerage/cookies";
-    let refused = async |request, status: u16, reason| {
+    let answered = async |request, status: u16, reason| {
         let response = proxy.answer(request).await;
         assert_eq!(response.status(), status);
         assert_eq!(field(&response, "peerage-error"), reason);
         text(response).await
     };
-    refused(post(path, &[], "{}"), 400, Some("malformed")).await;
-    refused(post(path, &[JAR], "{}"), 400, Some("malformed")).await;
+    let nothing = r#"{"changes":[]}"#;
+    answered(post(path, &[], nothing), 400, Some("malformed")).await;
+    let other = [("peerage-cookies", "no")];
+    answered(post(path, &other, nothing), 400, Some("malformed")).await;
+    answered(post(path, &[JAR], nothing), 200, None).await;
+    answered(post(path, &[JAR], "{}"), 400, Some("malformed")).await;
     let body = r#"{"changes":[{"path":"/","cookie":["hush"]}]}"#;
-    let said = refused(post(path, &[JAR], body), 400, Some("malformed")).await;
+    let said = answered(post(path, &[JAR], body), 400, Some("malformed")).await;
     assert!(said.contains("line 1") && !said.contains("hush"), "{said}");
     let large = String::leak(format!(
         r#"{{"changes":[],"x":"{}"}}"#,
         "x".repeat(64 * 1024)
     ));
-    refused(post(path, &[JAR], large), 413, Some("too-large")).await;
+    answered(post(path, &[JAR], large), 413, Some("too-large")).await;
     let foreign = [JAR, ("origin", "https://evil.example")];
-    refused(post(path, &foreign, "{}"), 403, Some("refused")).await;
+    answered(post(path, &foreign, "{}"), 403, Some("refused")).await;
     let response = proxy.answer(ask(Method::PUT, path, &[JAR])).await;
     assert_eq!(
         (response.status().as_u16(), field(&response, "allow")),

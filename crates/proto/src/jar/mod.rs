@@ -198,8 +198,7 @@ impl Jar {
         for (caller, shelf) in &mut self.shelves {
             shelf.sweep(self.present.contains_key(caller), now);
         }
-        self.shelves
-            .retain(|caller, shelf| newest == Some(caller) || !shelf.is_empty());
+        self.shelves.retain(|_, shelf| !shelf.is_empty());
         while self.is_too_full() {
             let others = self
                 .shelves

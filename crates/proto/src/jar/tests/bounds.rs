@@ -50,6 +50,19 @@ fn the_181st_cookie_takes_the_place_of_the_one_that_was_not_used_for_longest() {
 }
 
 #[test]
+fn what_goes_is_no_news_if_scripts_could_not_read_it() {
+    let mut table = Table::new();
+    table.set("/", &["hidden=1; HttpOnly"]);
+    table.wait(Duration::from_millis(1));
+    for number in 1..MAX_COOKIES {
+        table.set("/", &[&format!("a{number}=1")]);
+    }
+    let news = table.set("/", &["b=1"]);
+    assert_eq!(news.iter().map(brief).collect::<Vec<_>>(), ["b=1"]);
+    assert!(!table.get("/").contains("hidden"));
+}
+
+#[test]
 fn expired_cookies_go_before_any_that_lives() {
     let mut table = Table::new();
     table.set("/", &["old=1"]);

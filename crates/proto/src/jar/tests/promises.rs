@@ -101,6 +101,8 @@ fn stamps_rise_with_every_change_and_across_restarts_and_lost_jars() {
     table.now = Time(START.0 + 1_000);
     table.jar = Jar::new(site(), State::default(), table.now);
     rises(table.list().stamp);
+    table.now = Time(START.0 + 2_000);
+    rises(table.set("/", &["a=4"])[0].stamp);
 }
 
 #[test]
