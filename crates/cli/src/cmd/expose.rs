@@ -10,7 +10,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
-    Builder, Peer, ServerState,
+    BuildError, Builder, Peer, ServerState, SignallingError,
     proxy::{NamedCertificates, Proxy, Settings, Target},
 };
 use peerage_proto::{
@@ -196,25 +196,34 @@ impl Expose {
         let builder = Peer::builder()
             .device(key, remembered)
             .udp_port(self.udp_port);
-        self.build(self.legacy.admit(builder), server).await
+        let builder = self.equip(self.legacy.admit(builder), server)?;
+        builder
+            .build()
+            .await
+            .map_err(|error| call::no_peer(error, server.as_str()))
     }
 
     /// A peer beside the device's, for the id by which old clients know it.
     async fn alias(&self, id: PeerId, server: &Url, state: &State) -> Result<Peer, Failure> {
         let builder = Peer::builder().id(id).token(legacy::token(state)?);
-        self.build(self.legacy.admit(builder), server).await
+        let builder = self.equip(self.legacy.admit(builder), server)?;
+        builder.build().await.map_err(|error| match error {
+            BuildError::Signalling(error @ SignallingError::IdTaken(_)) => Failure::new(
+                Exit::State,
+                format_args!(
+                    "{error}: does the old proxy still run? End it, or leave --peerjsrc out"
+                ),
+            ),
+            error => call::no_peer(error, server.as_str()),
+        })
     }
 
-    async fn build(&self, builder: Builder, server: &Url) -> Result<Peer, Failure> {
+    fn equip(&self, builder: Builder, server: &Url) -> Result<Builder, Failure> {
         let mut builder = builder.server(server.as_str());
         if self.allow_loopback {
             builder = builder.loopback(true);
         }
-        let builder = self.trust.apply(builder)?;
-        builder
-            .build()
-            .await
-            .map_err(|error| call::no_peer(error, server.as_str()))
+        self.trust.apply(builder)
     }
 }
 

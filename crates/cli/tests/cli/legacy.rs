@@ -86,7 +86,11 @@ fn a_device_is_not_locked_out_of_its_old_id_by_its_own_earlier_connection() {
     let state = place.text("other");
     let output = run(&[&["expose", &site, "--state", &state][..], &args[..]].concat());
     assert_eq!(code(&output), 3, "{}", stderr(&output));
-    assert!(stderr(&output).contains(OLD_ID), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(
+        text.contains(OLD_ID) && text.contains("old proxy"),
+        "{text}"
+    );
     drop((first, second));
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use peerage_peer::{CloseReason, ConnectError, ConnectOptions, Message, SendError, Serialization};
+use peerage_peer::{
+    CloseReason, ConnectError, ConnectOptions, Message, Peer, SendError, Serialization,
+};
 use peerage_proto::identity::Code;
 use peerage_proto::link;
 use peerage_proto::wire::id::PeerId;
@@ -125,6 +127,38 @@ async fn stock_clients_never_reach_the_http_label() {
     let refused = soon(alice.connect(bob.id(), options)).await;
     assert!(
         matches!(refused, Err(ConnectError::Refused(Code::Denied))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn stock_clients_that_may_use_one_label_reach_no_other_and_no_more_places() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let builder = Peer::builder()
+        .server(relay.url())
+        .allow_unverified_label("http-proxy", 1);
+    let bob = soon(builder.build()).await.unwrap();
+    let labelled = |label: &str| ConnectOptions {
+        label: Some(label.into()),
+        ..ConnectOptions::default()
+    };
+    for label in ["chat", "peerage-http"] {
+        let refused = soon(alice.connect(bob.id(), labelled(label))).await;
+        assert!(
+            matches!(refused, Err(ConnectError::Refused(Code::Denied))),
+            "{label}: {refused:?}"
+        );
+    }
+    assert_eq!(relay.sent_by(bob.id()), [Kind::Answer, Kind::Answer]);
+    let mut there = soon(alice.connect(bob.id(), labelled("http-proxy")))
+        .await
+        .unwrap();
+    let mut here = soon(bob.incoming()).await.unwrap();
+    speak(&mut there, &mut here).await;
+    let refused = soon(alice.connect(bob.id(), labelled("http-proxy"))).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Refused(Code::Busy))),
         "{refused:?}"
     );
 }
