@@ -123,6 +123,7 @@ suite('fetch and WebSocket in a page of another origin', () => {
         target = await listen(own, (request, response) => {
             if (request.url === '/gzip') return response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('unpacked '.repeat(10_000)));
             if (request.url === '/moved') return response.writeHead(307, { location: '/echo' }).end();
+            if (request.url === '/cookies') return response.writeHead(200, { 'set-cookie': ['hidden=1; HttpOnly', 'seen=2'] }).end(request.headers.cookie ?? '');
             const { method, headers } = request;
             response.writeHead(200, { 'x-method': method, 'x-type': headers['content-type'] ?? 'none', 'x-length': headers['content-length'] ?? 'none', 'x-origin': headers.origin ?? 'none' });
             return request.pipe(response);
@@ -174,6 +175,14 @@ suite('fetch and WebSocket in a page of another origin', () => {
             return [(await packed.text()).length, new URL(moved.url).pathname, moved.redirected, moved.headers.get('x-method'), refused];
         });
         assert.deepEqual(seen, [90_000, '/echo', true, 'GET', true]);
+    });
+
+    test('has its cookies kept by the device, for this caller, and leaves them out where it says so', async () => {
+        const seen = await page.evaluate(async () => {
+            const get = async (init) => (await peer.fetch('/cookies', init)).text();
+            return [await get({}), await get({}), await get({ credentials: 'omit' }), (await peer.fetch('/cookies')).headers.has('set-cookie')];
+        });
+        assert.deepEqual(seen, ['', 'hidden=1; seen=2', '', false]);
     });
 
     test('the target sees its own origin, not the page’s', async () => {

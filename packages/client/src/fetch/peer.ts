@@ -39,7 +39,7 @@ export function connectPeer(link: string | HttpLink, options: PeerOptions = {}):
       const asked = webSocketUrl(url, base);
       if (asked.host !== base.host) throw new DOMException(`${asked.host} is not the device, ${base.host}: a link reaches no other`, 'SecurityError');
       const open = (offered: readonly string[], given: AbortSignal) => {
-        const fields = [...deviceFields({ url: asked, method: 'GET', mode: 'websocket', cache: 'no-cache', fields: [] }, null), COOKIES];
+        const fields = [...deviceFields({ url: asked, method: 'GET', mode: 'websocket', cache: 'no-store', fields: [] }, null), COOKIES];
         fields.push(['origin', base.origin]);
         if (offered.length > 0) fields.push(['sec-websocket-protocol', offered.join(', ')]);
         const opening = { path: originForm(asked), fields, signal: given };
