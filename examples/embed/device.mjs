@@ -1,6 +1,7 @@
 // The device: a camera's little web app, as any other would be. It knows nothing of Peerage. `node device.mjs [port]`
 
 import { createServer } from 'node:http';
+import { WebSocketServer } from 'ws';
 import { scene } from './scene.mjs';
 
 const EVENTS = 18;
@@ -25,14 +26,19 @@ function timeline(url, response) {
     send(response, 'application/json', JSON.stringify({ page, pages: EVENTS / A_PAGE, events: events.slice((page - 1) * A_PAGE, page * A_PAGE) }));
 }
 
-/** What it sees now, twice a second, as server-sent events: `{ n, at, motion, image }`. */
+/** What it sees now, as server-sent events: `{ n, at, motion, image }`. */
 function live(_, response) {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.on('close', film((frame) => response.write(`data: ${frame}\n\n`)));
+}
+
+/** Tells a frame now and then twice a second, until the returned function is called. */
+function film(tell) {
     let n = 0;
-    const tell = () => response.write(`data: ${JSON.stringify({ n: ++n, at: new Date().toISOString(), motion: Math.abs(Math.sin(n / 4)), image: `/images?n=${n}&what=${KINDS[Math.floor(n / 24) % KINDS.length]}` })}\n\n`);
-    tell();
-    const timer = setInterval(tell, 500);
-    response.on('close', () => clearInterval(timer));
+    const frame = () => tell(JSON.stringify({ n: ++n, at: new Date().toISOString(), motion: Math.abs(Math.sin(n / 4)), image: `/images?n=${n}&what=${KINDS[Math.floor(n / 24) % KINDS.length]}` }));
+    frame();
+    const timer = setInterval(frame, 500);
+    return () => clearInterval(timer);
 }
 
 function send(response, type, content) {
@@ -45,4 +51,6 @@ const server = createServer((request, response) => {
     if (route) route(url, response);
     else response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n');
 });
+// The same by WebSocket.
+new WebSocketServer({ server, path: '/api/live' }).on('connection', (socket) => socket.on('close', film((frame) => socket.send(frame))));
 server.listen(Number(process.argv[2] ?? 8080), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));

@@ -39,7 +39,7 @@ async function showOlder() {
   }
 }
 
-/** The feed, until `stop`: server-sent events, read as they come. */
+/** The feed, until `stop`. */
 async function watch() {
   const abort = new AbortController();
   const stop = find('stop');
@@ -47,21 +47,35 @@ async function watch() {
   stop.disabled = false;
   stop.onclick = () => abort.abort();
   try {
-    const response = await get('/api/live', abort.signal);
-    let text = '';
-    for (const reader = response.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      const events = (text + value).split('\n\n');
-      text = events.pop();
-      for (const event of events) await showFrame(JSON.parse(event.replace(/^data: /, '')));
-    }
+    await (find('way').value === 'socket' ? bySocket : byFetch)(abort.signal);
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   } finally {
     stop.textContent = 'Watch';
     stop.onclick = () => watch().catch(complain);
   }
+}
+
+/** Server-sent events, read as they come. */
+async function byFetch(signal) {
+  const response = await get('/api/live', signal);
+  let text = '';
+  for (const reader = response.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const events = (text + value).split('\n\n');
+    text = events.pop();
+    for (const event of events) await showFrame(JSON.parse(event.replace(/^data: /, '')));
+  }
+}
+
+function bySocket(signal) {
+  return new Promise((resolve, reject) => {
+    const socket = device.openWebSocket('/api/live');
+    socket.onmessage = ({ data }) => showFrame(JSON.parse(data)).catch(complain);
+    socket.onclose = ({ wasClean }) => (wasClean ? resolve() : reject(socket.failure ?? new Error('the feed broke off')));
+    signal.addEventListener('abort', () => socket.close());
+  });
 }
 
 async function showFrame({ n, at, motion, image }) {

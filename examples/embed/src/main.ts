@@ -57,28 +57,42 @@ async function showOlder(): Promise<void> {
   }
 }
 
-/** The feed, until `stop`: server-sent events, read as they come. */
+/** The feed, until `stop`. */
 async function watch(): Promise<void> {
   const abort = new AbortController();
   stop.textContent = 'Stop';
   stop.disabled = false;
   stop.onclick = () => abort.abort();
   try {
-    const response = await get('/api/live', abort.signal);
-    let text = '';
-    for (const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      const events = (text + value).split('\n\n');
-      text = events.pop() ?? '';
-      for (const event of events) await showFrame(JSON.parse(event.replace(/^data: /, '')) as Frame);
-    }
+    await (find<HTMLSelectElement>('way').value === 'socket' ? bySocket : byFetch)(abort.signal);
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   } finally {
     stop.textContent = 'Watch';
     stop.onclick = () => void watch().catch(complain);
   }
+}
+
+/** Server-sent events, read as they come. */
+async function byFetch(signal: AbortSignal): Promise<void> {
+  const response = await get('/api/live', signal);
+  let text = '';
+  for (const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const events = (text + value).split('\n\n');
+    text = events.pop() ?? '';
+    for (const event of events) await showFrame(JSON.parse(event.replace(/^data: /, '')) as Frame);
+  }
+}
+
+function bySocket(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = device!.openWebSocket('/api/live');
+    socket.onmessage = ({ data }) => void showFrame(JSON.parse(data as string) as Frame).catch(complain);
+    socket.onclose = ({ wasClean }) => (wasClean ? resolve() : reject(socket.failure ?? new Error('the feed broke off')));
+    signal.addEventListener('abort', () => socket.close());
+  });
 }
 
 async function showFrame({ n, at, motion, image }: Frame): Promise<void> {

@@ -41,7 +41,7 @@ export function connectPeer(link: string | HttpLink, options: PeerOptions = {}):
       const open = (offered: readonly string[], given: AbortSignal) => {
         const url = new URL(originForm(asked), base);
         const fields: Field[] = offered.length === 0 ? [] : [['sec-websocket-protocol', offered.join(', ')]];
-        const facts = { url, method: 'GET', mode: 'websocket', cache: 'no-cache', credentials: 'include', fields };
+        const facts = { url, method: 'GET', mode: 'websocket', cache: 'no-store', credentials: 'include', fields };
         const opening = { path: originForm(url), fields: deviceFields(facts, null), signal: given };
         return onLink(source, given, (through) => through.openWebSocket(opening), (code) => code === 'busy' || code === 'unreachable' || code === 'gone');
       };
