@@ -34,10 +34,12 @@ export function insertBeforeScript(shim: string, address: string): TransformStre
     if (found === 'more') return;
     const before = found.imports ? `import ${JSON.stringify(address)};` : `${found.strict ? '"use strict";' : ''}${shim};`;
     controller.enqueue(new TextEncoder().encode(before));
-    const [first, ...rest] = held.pieces;
     // A byte order mark is one at the beginning only.
-    if (first !== undefined) controller.enqueue(held.text.startsWith('\uFEFF') ? first.slice(3) : first);
-    for (const piece of rest) controller.enqueue(piece);
+    let skipped = held.text.startsWith('\uFEFF') ? 3 : 0;
+    for (const piece of held.pieces) {
+      if (piece.length > skipped) controller.enqueue(piece.subarray(skipped));
+      skipped = Math.max(0, skipped - piece.length);
+    }
     held = null;
   };
   return new TransformStream({

@@ -24,6 +24,7 @@ import { OWN_PATH } from './route.js';
 import { Sockets } from './sockets.js';
 import { obstacle, panel } from './states.js';
 import { View } from './view.js';
+import { onWake } from './wake.js';
 
 const CONFIG_MS = 10_000;
 /** A tab that is asked every so often and does not answer twice is not able to have the link. */
@@ -99,9 +100,11 @@ function listen(): void {
   };
   const link = (): Promise<HttpLink> => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now'));
   const exchanges = new Exchanges(link, () => tellWorker({ type: 'ping', version: VERSION }));
+  let leaving = false;
   const sockets = new Sockets(link, new Deaths(navigator.locks));
   navigator.serviceWorker.addEventListener('message', ({ data, ports }: MessageEvent<ToShell>) => {
-    if (data.version !== VERSION) return;
+    // What a tab takes that is being closed is lost; what it leaves is another's at once.
+    if (data.version !== VERSION || leaving) return;
     if (data.type === 'who') announce();
     else if (data.type === 'exchange' && ports[0]) exchanges.begin(data, ports[0], ports[1]);
     else if (data.type === 'socket' && ports[0]) sockets.begin(data, ports[0]);
@@ -109,12 +112,8 @@ function listen(): void {
   navigator.serviceWorker.addEventListener('controllerchange', announce);
   navigator.serviceWorker.startMessages();
 
-  addEventListener('online', wake);
-  document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState !== 'visible') return;
-    wake();
-    question();
-  });
+  onWake(wake);
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && question());
   setInterval(question, ASK_MS);
   question();
   // A link opened in this very tab changes no more than the fragment. The app must not follow there: this listener comes before its.
@@ -123,7 +122,10 @@ function listen(): void {
     cleanAddress();
     void prove(link).catch(fault);
   });
-  addEventListener('pagehide', () => holder?.close());
+  addEventListener('pagehide', () => {
+    leaving = true;
+    holder?.close();
+  });
   addEventListener('pageshow', (event) => event.persisted && location.reload());
 }
 
@@ -213,9 +215,10 @@ function retry(): void {
   tell({ type: 'retry' });
 }
 
-/** The network, or the person, is back: an attempt that is being waited for need not wait any longer. */
-function wake(): void {
-  if (status.is === 'waiting') retry();
+/** The network, or the person, is back: nothing that was begun before need be waited for. */
+function wake(moved: boolean): void {
+  holder?.woke(moved);
+  if (holder === null && status.is === 'waiting') retry();
 }
 
 function tell(said: Gossip): void {

@@ -2,8 +2,10 @@
  * Runs first in every HTML page of the app, and in its workers, and mends what they would notice of a frame behind a service worker. Plain script, no
  * dependence on the shell: it must not fail where the app's page is framed once more, or sandboxed.
  */
-import { carrySockets } from './shim/sockets.js';
 import { divertDownloads } from './shim/downloads.js';
+import { frameObjects } from './shim/objects.js';
+import { nameSendersByTheirTab } from './shim/senders.js';
+import { carrySockets } from './shim/sockets.js';
 import { beTheTab } from './shim/tab.js';
 import { pageWay, workerWay } from './shim/way.js';
 import { helpWorkers } from './shim/workers.js';
@@ -17,6 +19,8 @@ if (!(HERE in globalThis)) {
   if (inPage) {
     beTheTab();
     divertDownloads();
+    nameSendersByTheirTab();
+    frameObjects();
   }
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);

@@ -21,16 +21,22 @@ export function appSockets() {
       if (path === '/ws/no') return void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
       return server.handleUpgrade(request, socket, head, (ws) => {
         sockets.live.add(ws);
+        ws.on('error', () => {});
         ws.on('close', (code, reason) => {
           sockets.live.delete(ws);
           sockets.closed = [code, String(reason)];
         });
         if (path === '/ws/pour') pour(ws);
-        else if (path === '/ws/deaf') ws.pause();
+        else if (path === '/ws/deaf') deaf(ws);
         else ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
       });
     },
   };
+  /** Reads nothing: not even that it was closed. */
+  function deaf(ws) {
+    sockets.live.delete(ws);
+    ws.pause();
+  }
   function pour(ws) {
     const piece = Buffer.alloc(16 * 1024, 1);
     const next = () => {

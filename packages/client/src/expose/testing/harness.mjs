@@ -79,6 +79,8 @@ async function linkServer(appPort) {
     opened: 0,
     proven: 0,
     alive: new Set(),
+    /** Whether nothing comes over the links that are open now. */
+    silent: false,
     /** WebSockets under way. */
     sockets: new Set(),
     drop(code) {
@@ -92,10 +94,14 @@ async function linkServer(appPort) {
     response.setHeader('access-control-allow-origin', '*');
     response.setHeader('access-control-allow-headers', '*');
     response.setHeader('access-control-expose-headers', '*');
+    response.setHeader('access-control-max-age', '600');
+    // A browser sends a request once more whose connection, used before, breaks: what is tested is who else does.
+    response.setHeader('connection', 'close');
     if (request.method === 'OPTIONS') return response.end();
     const url = new URL(request.url, 'http://x');
     if (url.pathname === '/link/alive') {
       link.opened++;
+      link.silent = false;
       link.alive.add(response);
       response.on('close', () => link.alive.delete(response));
       response.flushHeaders();
@@ -105,7 +111,10 @@ async function linkServer(appPort) {
     } else {
       exchanges.add(request.socket);
       response.on('close', () => exchanges.delete(request.socket));
+      if (link.silent) return;
       const { method, path, fields } = JSON.parse(decodeURIComponent(request.headers['x-exchange']));
+      // The device's own.
+      if (path.startsWith('/__peerage')) return void response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify({ status: 404, fields: [] })) }).end();
       const target = httpRequest({ port: appPort, method, path, headers: Object.fromEntries(fields) }, (answer) => {
         const raw = [];
         for (let at = 0; at < answer.rawHeaders.length; at += 2) raw.push([answer.rawHeaders[at].toLowerCase(), answer.rawHeaders[at + 1]]);

@@ -7,12 +7,14 @@ import { insertAfterPrologue } from '../html-insert.js';
 import { type HolderSays, type ReaderSays, type ToShell, VERSION } from '../messages.js';
 import { permitScript } from '../policy.js';
 import { PortPuller, serveBody } from '../pull-port.js';
+import { repeatIn } from '../repeat.js';
 import { insertBeforeScript } from '../script-insert.js';
 import { wantedName, withWantedName } from '../download.js';
 import { shimText, SHIM } from './assets.js';
 import type { Holders } from './holders.js';
 import type { Kept } from './kept.js';
 import { leavePage, shimTag } from './pages.js';
+import { Upload } from './upload.js';
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -21,9 +23,6 @@ declare const self: ServiceWorkerGlobalScope;
  * thread. From then on the link's own liveness and the holder's lock bound the wait.
  */
 const TAKEN_MS = 15_000;
-
-/** These end an exchange without the target's having a part in it; a request that changes nothing may be sent again. */
-const WORTH_ANOTHER_TRY: ReadonlySet<Code> = new Set(['gone', 'lost', 'closed']);
 
 /** Rejects with `PeerageError`. `kept`: what to send in the place of this navigation. */
 export async function forward(request: Request, kept: Kept | null, holders: Holders): Promise<Response> {
@@ -47,14 +46,7 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
   );
   const message: ExchangeMessage = { type: 'exchange', version: VERSION, method, path: originForm(url), fields, body: body !== null };
 
-  let answer: Answer;
-  try {
-    answer = await ask(holders, message, body, request.signal);
-  } catch (error) {
-    const repeatable = body === null && (method === 'GET' || method === 'HEAD');
-    if (!repeatable || request.signal.aborted || !WORTH_ANOTHER_TRY.has(PeerageError.codeOf(error))) throw error;
-    answer = await ask(holders, message, null, request.signal);
-  }
+  const answer = await askTwice(holders, message, body, request.signal);
   const script = request.destination === 'worker' || request.destination === 'sharedworker';
   const response = respond(answer, url, method, navigation);
   return script && response.ok ? withShim(response, url) : response;
@@ -71,7 +63,8 @@ interface Answer {
 async function requestBody(request: Request, kept: Kept | null): Promise<{ body: Puller | null; length: number | null }> {
   if (kept !== null) return { body: fromStream(kept.body.stream()), length: kept.body.size };
   if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
-  if ('body' in Request.prototype) {
+  // What is sent while its page goes must be had before the page is gone; browsers bound it at 64 KiB.
+  if ('body' in Request.prototype && !request.keepalive) {
     // No body at all has a length too: without one, many targets answer a POST with 411.
     if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
     return measured(fromStream(request.body as ReadableStream<Uint8Array<ArrayBuffer>>));
@@ -80,8 +73,32 @@ async function requestBody(request: Request, kept: Kept | null): Promise<{ body:
   return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
 }
 
+/** A tab that closes takes nothing any more, and is known to be gone a moment later. Each of these is another tab's turn. */
+const TURNS = 3;
+
+/** The tab that had the link went, as it seems without having seen the exchange. */
+class NotTaken extends PeerageError {}
+
+/** Once more, where that can do no harm: over the new link, or by the tab that has it now. */
+async function askTwice(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+  const upload = body && new Upload(body);
+  for (let tries = 0, turns = 0; ; ) {
+    try {
+      return await askOnce(holders, message, upload, signal);
+    } catch (error) {
+      const pause = repeatIn(PeerageError.codeOf(error), message.method, upload === null ? 'none' : upload.begun ? 'begun' : 'untouched');
+      const again = error instanceof NotTaken ? turns++ < TURNS : tries++ === 0;
+      if (pause === null || !again || signal.aborted) {
+        body?.cancel();
+        throw error;
+      }
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
+
 /** Hands the exchange to the holder and waits for the head of its answer. */
-async function ask(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
+async function askOnce(holders: Holders, message: ExchangeMessage, body: Upload | null, signal: AbortSignal): Promise<Answer> {
   const holder = await holders.find();
   const answers = new MessageChannel();
   const ports = [answers.port2];
@@ -97,20 +114,21 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
       forget();
       signal.removeEventListener('abort', aborted);
     };
-    const fail = (code: Code, why: string): void => {
+    let taken = false;
+    const fail = (code: Code, why: string, kind = PeerageError): void => {
       settle();
       port.postMessage({ type: 'cancel' } satisfies ReaderSays);
       port.close();
-      body?.cancel();
-      reject(new PeerageError(code, why));
+      reject(new kind(code, why));
     };
     const aborted = (): void => fail('cancelled', 'the page gave up');
     const untaken = setTimeout(() => fail('timeout', 'the tab that has the link does not react'), TAKEN_MS);
-    const forget = holder.onDeath(() => queueMicrotask(() => fail('gone', 'the tab that had the link is gone')));
+    const forget = holder.onDeath(() => queueMicrotask(() => fail('gone', 'the tab that had the link is gone', taken ? PeerageError : NotTaken)));
     signal.addEventListener('abort', aborted);
     port.onmessage = ({ data }: MessageEvent<HolderSays>) => {
       switch (data.type) {
         case 'taken':
+          taken = true;
           clearTimeout(untaken);
           return;
         case 'failed':
@@ -118,6 +136,7 @@ async function ask(holders: Holders, message: ExchangeMessage, body: Puller | nu
           return;
         case 'head': {
           settle();
+          body?.answered();
           const end = (): void => {
             unwatch();
             signal.removeEventListener('abort', cancel);
