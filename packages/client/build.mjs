@@ -26,6 +26,8 @@ await Promise.all([
   // A function that knows itself: the shim puts itself into the app's workers.
   script('shim', { banner: { js: '(function peerageShim(){' }, footer: { js: '})();' } }),
   build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: 'dist/index.js' }),
+  // For pages without a bundler: `<script src="peerage.global.js">` defines `Peerage`.
+  build({ ...common, entryPoints: ['src/index.ts'], format: 'iife', globalName: 'Peerage', minify: true, outfile: 'dist/peerage.global.js' }),
   ...(await readdir(path('pages'))).map((file) => copyFile(path(`pages/${file}`), path(`dist/${file}`))),
 ]);
 

@@ -90,7 +90,7 @@ impl http_body::Body for Body {
 /// The receiving side of an exchange. Dropped before the end, it says that nobody reads any more.
 #[derive(Debug)]
 pub(super) struct Reader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) id: ExchangeId,
     ended: bool,
     /// Keeps the client's link open while somebody reads from it.
@@ -113,7 +113,7 @@ impl Reader {
         self.ended = true;
     }
 
-    fn poll_read(&mut self, cx: &Context<'_>) -> Poll<Result<Incoming, Error>> {
+    pub(super) fn poll_read(&mut self, cx: &Context<'_>) -> Poll<Result<Incoming, Error>> {
         let read = ready!(self.shared.poll_read(self.id, cx));
         self.ended = !matches!(read, Ok(Incoming::Data { .. }));
         Poll::Ready(read)

@@ -1,22 +1,26 @@
 //! Requests over a link.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use peerage_proto::http::Role;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::timeout};
 
 use super::{
-    Body, Error, ResetCode,
+    Body, Error, Features, ResetCode, WebSocket, WebSocketError, WebSocketSender,
     body::Reader,
     driver,
     error::BoxError,
     head,
-    link::{ResponseHead, Shared},
+    interim::OnInterim,
+    link::{Answer, Shared},
     writer::Writer,
 };
 use crate::Channel;
+
+/// How long a peer may take to say what it answers, on a channel that is open.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends requests over one channel. Clones share it.
 ///
@@ -34,7 +38,7 @@ pub(super) struct Link {
 impl Client {
     /// A client on a channel that this side made. Must be called within a tokio runtime.
     pub fn new(channel: Channel) -> Self {
-        let shared = Arc::new(Shared::new(Role::Caller));
+        let shared = Arc::new(Shared::new(Role::Caller, Features::default()));
         let driven = shared.clone();
         let task = tokio::spawn(async move {
             driver::drive(&driven, channel, |_, _| {}, std::future::pending()).await;
@@ -69,8 +73,11 @@ impl Client {
         if !end {
             head::measure(&mut parts.headers, &body);
         }
-        let id = shared.open(head::outgoing(&parts)?, end).await?;
-        let mut reader = Reader::new(shared.clone(), id, Some(self.0.clone()));
+        let interim = parts.extensions.remove();
+        let id = shared
+            .open(head::outgoing(&parts)?, end, interim.is_some())
+            .await?;
+        let reader = Reader::new(shared.clone(), id, Some(self.0.clone()));
         if end {
             shared.transmit.notify_one();
         } else {
@@ -82,30 +89,88 @@ impl Client {
                 shared.take_over(pump);
             }
         }
-        let head = std::future::poll_fn(|cx| shared.poll_response(id, cx)).await;
-        let ResponseHead {
-            status,
-            fields,
-            end,
-        } = match head {
-            Ok(head) => head,
-            Err(error) => {
-                reader.end();
-                return Err(error);
+        let (response, reader) = self.response(reader, interim.as_ref()).await?;
+        let has_body = parts.method != Method::HEAD;
+        Ok(response.map(|()| match reader {
+            Some((reader, length)) => Body::new(reader, length.filter(|_| has_body)),
+            None => Body::empty(),
+        }))
+    }
+
+    /// Opens a WebSocket: `GET` of a path, with the subprotocols to choose from in `sec-websocket-protocol`. Returns it
+    /// with the head of the response, which names the one chosen.
+    ///
+    /// Fields of the handshake of a single connection (key, version, extensions) are left out. Dropping the future
+    /// cancels the request.
+    ///
+    /// # Errors
+    /// [`WebSocketError::Refused`] has the ordinary response of a target that opened none. Otherwise as
+    /// [`Client::request`]; `unsupported` is a peer that answers no WebSockets.
+    pub async fn open_websocket(
+        &self,
+        request: Request<()>,
+    ) -> Result<(WebSocket, Response<()>), WebSocketError> {
+        let (mut parts, ()) = request.into_parts();
+        let interim = parts.extensions.remove();
+        let offered = parts.headers.clone();
+        let head = head::outgoing_websocket(parts)?;
+        let shared = &self.0.shared;
+        timeout(HELLO_TIMEOUT, shared.hello())
+            .await
+            .map_err(|_| Error::new(ResetCode::Timeout, "the other side does not say hello"))?;
+        let id = shared.open(head, false, interim.is_some()).await?;
+        let reader = Reader::new(shared.clone(), id, Some(self.0.clone()));
+        shared.hold(id);
+        let link = Some(self.0.clone());
+        let sender = WebSocketSender::new(shared.clone(), id, ResetCode::Cancelled, link);
+        shared.transmit.notify_one();
+        let (response, reader) = self.response(reader, interim.as_ref()).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            sender.withdraw();
+            let response = response.map(|()| match reader {
+                Some((reader, length)) => Body::new(reader, length),
+                None => Body::empty(),
+            });
+            return Err(WebSocketError::Refused(Box::new(response)));
+        }
+        let malformed = |text| Error::new(ResetCode::Malformed, text);
+        if !head::is_offered(&offered, response.headers()) {
+            return Err(malformed("a subprotocol that was not asked for").into());
+        }
+        let (reader, _) = reader.ok_or(malformed("a socket that ends with its head"))?;
+        Ok((WebSocket::new(sender, reader), response))
+    }
+
+    /// Waits for the head of a response. With it comes the reader of what follows, if something does, and its stated
+    /// length.
+    async fn response(
+        &self,
+        mut reader: Reader,
+        interim: Option<&OnInterim>,
+    ) -> Result<(Response<()>, Option<(Reader, Option<u64>)>), Error> {
+        let head = loop {
+            match std::future::poll_fn(|cx| self.0.shared.poll_answer(reader.id, cx)).await {
+                Ok(Answer::Interim { status, fields }) => {
+                    if let Some(interim) = interim {
+                        interim.call(status, fields);
+                    }
+                }
+                Ok(Answer::Response(head)) => break head,
+                Err(error) => {
+                    reader.end();
+                    return Err(error);
+                }
             }
         };
-        if end {
+        if head.end {
             reader.end();
         }
         let unreadable = || Error::new(ResetCode::Malformed, "the response's head cannot be read");
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::from_u16(status).map_err(|_| unreadable())?;
-        *response.headers_mut() = head::incoming_fields(fields).ok_or_else(unreadable)?;
-        if !end {
-            let length = length(response.headers()).filter(|_| parts.method != Method::HEAD);
-            *response.body_mut() = Body::new(reader, length);
-        }
-        Ok(response)
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| unreadable())?;
+        *response.headers_mut() = head::incoming_fields(head.fields).ok_or_else(unreadable)?;
+        let length = length(response.headers());
+        Ok((response, (!head.end).then_some((reader, length))))
     }
 }
 

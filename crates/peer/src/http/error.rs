@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
+use http::Response;
 use peerage_proto::http::{OpenError, SendError};
 pub use peerage_proto::wire::http::{ResetCode, Retry};
+
+use super::Body;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,6 +51,18 @@ impl Error {
             .downcast_ref::<Self>()
             .map_or(ResetCode::Internal, Self::code)
     }
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// The other side answered with an ordinary response: 404, 401, a redirect.
+    #[error("the answer was {} instead of a WebSocket", .0.status())]
+    Refused(Box<Response<Body>>),
+    /// The exchange failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
 }
 
 impl From<OpenError> for Error {

@@ -3,13 +3,24 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
-    header::CONTENT_LENGTH,
+    header::{
+        CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    },
     request::Parts,
     uri::{self, PathAndQuery},
 };
 use peerage_proto::wire::http::{Fields, Request};
 
 use super::{Error, ResetCode};
+
+/// Fields of the WebSocket handshake of one hop: each makes its own.
+pub(crate) const HOP_OF_WEBSOCKET: [HeaderName; 4] = [
+    SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+];
 
 /// The request to send. Fields that never travel are left out.
 pub(super) fn outgoing(parts: &Parts) -> Result<Request, Error> {
@@ -25,6 +36,23 @@ pub(super) fn outgoing(parts: &Parts) -> Result<Request, Error> {
         path: path.into(),
         fields,
     })
+}
+
+/// The request for a WebSocket, with the fields that concern both ends of it and not a hop.
+pub(super) fn outgoing_websocket(mut parts: Parts) -> Result<Request, Error> {
+    if parts.method != Method::GET {
+        return Err(Error::new(
+            ResetCode::Malformed,
+            "a WebSocket is opened by GET",
+        ));
+    }
+    for name in HOP_OF_WEBSOCKET {
+        parts.headers.remove(name);
+    }
+    match outgoing(&parts)? {
+        Request::Http { path, fields, .. } => Ok(Request::WebSocket { path, fields }),
+        other => Ok(other),
+    }
 }
 
 /// The request that arrived; `None` if it is none that the `http` crate can hold.
@@ -69,6 +97,20 @@ pub(super) fn incoming_fields(fields: Fields) -> Option<HeaderMap> {
         headers.append(name, HeaderValue::from_maybe_shared(field.value).ok()?);
     }
     Some(headers)
+}
+
+/// Whether the subprotocol that a response names, if any, is one of those that the request did.
+pub(crate) fn is_offered(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let mut chosen = response.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    match (chosen.next(), chosen.next()) {
+        (None, _) => true,
+        (Some(chosen), None) => request
+            .get_all(SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .flat_map(|offered| offered.as_bytes().split(|&octet| octet == b','))
+            .any(|offered| offered.trim_ascii() == chosen.as_bytes()),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// States the length of a body that knows it and whose sender did not say.

@@ -10,12 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use peerage_proto::{
-    http::{CloseReason, Config, Event, ExchangeId, Incoming, Role, Session},
+    http::{
+        CloseReason, Config, End, Event, ExchangeId, Framing, Incoming, Role, SendError, Session,
+    },
     wire::http::{Fields, Request},
 };
 use tokio::sync::Notify;
 
-use super::{Error, ResetCode};
+use super::{Error, Features, ResetCode};
+
+/// Octets of unfinished WebSocket messages that a link holds for their readers.
+const MESSAGES_MAX: usize = 64 << 20;
 
 /// A body on its way out, driven by the link's task.
 pub(super) type Pump = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,6 +46,8 @@ pub(super) struct State {
     pub(super) begun: VecDeque<Begun>,
     /// Bodies that the link's task is to take over; as many as exchanges that this side may begin.
     pub(super) pumps: Vec<Pump>,
+    /// Octets of WebSocket messages that are being put together.
+    messages: usize,
     serves: bool,
 }
 
@@ -60,16 +67,28 @@ pub(super) struct ResponseHead {
     pub(super) end: bool,
 }
 
+/// What a requester hears before the body.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Interim { status: u16, fields: Fields },
+    Response(ResponseHead),
+}
+
 /// Who holds an exchange, and what it has for them.
 #[derive(Debug, Default)]
 struct Slot {
     /// The response to an exchange of ours, until it is taken.
     response: Option<ResponseHead>,
+    /// Interim responses to it, at most eight, where somebody wants them.
+    interims: Option<VecDeque<(u16, Fields)>>,
     over: Option<Over>,
     /// What had arrived when the link closed.
     rescued: VecDeque<Incoming>,
+    /// How the peer closed a WebSocket, once that was read.
+    close: Option<Bytes>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    watcher: Option<Waker>,
     /// Reader and writer, where they live.
     holders: u8,
 }
@@ -84,8 +103,12 @@ enum Over {
 }
 
 impl Shared {
-    pub(super) fn new(role: Role) -> Self {
-        let session = Session::new(role, Config::default(), Instant::now());
+    pub(super) fn new(role: Role, features: Features) -> Self {
+        let config = Config {
+            websocket: features.websocket,
+            ..Config::default()
+        };
+        let session = Session::new(role, config, Instant::now());
         let serves = role == Role::Callee;
         Self {
             state: Mutex::new(State {
@@ -93,6 +116,7 @@ impl Shared {
                 slots: HashMap::new(),
                 begun: VecDeque::new(),
                 pumps: Vec::new(),
+                messages: 0,
                 serves,
             }),
             transmit: Notify::new(),
@@ -144,8 +168,28 @@ impl Shared {
         self.transmit.notify_one();
     }
 
-    /// Begins an exchange as soon as the peer allows one more.
-    pub(super) async fn open(&self, request: Request, end: bool) -> Result<ExchangeId, Error> {
+    /// Waits until the peer has said what it answers, or the link closed.
+    pub(super) async fn hello(&self) {
+        loop {
+            let mut opening = std::pin::pin!(self.opening.notified());
+            {
+                let state = self.lock();
+                if state.session.peer().is_some() || state.session.closed().is_some() {
+                    return;
+                }
+                opening.as_mut().enable();
+            }
+            opening.await;
+        }
+    }
+
+    /// Begins an exchange as soon as the peer allows one more; `informed`: somebody wants its interim responses.
+    pub(super) async fn open(
+        &self,
+        request: Request,
+        end: bool,
+        informed: bool,
+    ) -> Result<ExchangeId, Error> {
         loop {
             let mut opening = std::pin::pin!(self.opening.notified());
             {
@@ -157,6 +201,7 @@ impl Shared {
                         id,
                         Slot {
                             holders: 1,
+                            interims: informed.then(VecDeque::new),
                             ..Slot::default()
                         },
                     );
@@ -214,18 +259,21 @@ impl Shared {
         self.transmit.notify_one();
     }
 
-    /// The head of the response to an exchange of ours.
-    pub(super) fn poll_response(
+    /// The next head of the response to an exchange of ours.
+    pub(super) fn poll_answer(
         &self,
         id: ExchangeId,
         cx: &Context<'_>,
-    ) -> Poll<Result<ResponseHead, Error>> {
+    ) -> Poll<Result<Answer, Error>> {
         let mut state = self.lock();
         let Some(slot) = state.slots.get_mut(&id) else {
             return Poll::Ready(Err(forgotten()));
         };
+        if let Some((status, fields)) = slot.interims.as_mut().and_then(VecDeque::pop_front) {
+            return Poll::Ready(Ok(Answer::Interim { status, fields }));
+        }
         if let Some(response) = slot.response.take() {
-            return Poll::Ready(Ok(response));
+            return Poll::Ready(Ok(Answer::Response(response)));
         }
         match &slot.over {
             Some(Over::Failed(error)) => Poll::Ready(Err(error.clone())),
@@ -279,15 +327,111 @@ impl Shared {
         }
     }
 
+    /// Whether an exchange broke off; else whoever watches it is woken when it does.
+    pub(super) fn poll_broken(&self, id: ExchangeId, cx: &Context<'_>) -> Poll<Error> {
+        match self.lock().slots.get_mut(&id) {
+            Some(slot) => match &slot.over {
+                Some(Over::Failed(error)) => Poll::Ready(error.clone()),
+                _ => wait(&mut slot.watcher, cx),
+            },
+            None => Poll::Ready(forgotten()),
+        }
+    }
+
+    /// Writes of a WebSocket message what there is room for. `true`: all of it.
+    pub(super) fn write_message(
+        &self,
+        id: ExchangeId,
+        bytes: &mut Bytes,
+        text: bool,
+    ) -> Result<bool, Error> {
+        let mut state = self.lock();
+        let written = state
+            .session
+            .write(id, bytes, Framing::Message { text, fin: true });
+        let written = written.map_err(|error| state.send_error(id, error));
+        drop(state);
+        self.transmit.notify_one();
+        written
+    }
+
+    /// Ends this side's direction; nothing, if it has ended.
+    pub(super) fn finish(&self, id: ExchangeId, end: End) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.session.is_live(id) && state.session.is_finished(id) {
+            return Ok(());
+        }
+        let finished = state.session.finish(id, end);
+        let finished = finished.map_err(|error| state.send_error(id, error));
+        drop(state);
+        self.transmit.notify_one();
+        finished
+    }
+
+    /// Keeps how the peer closed a WebSocket, so that this side can answer it.
+    pub(super) fn peer_closed(&self, id: ExchangeId, close: Bytes) {
+        if let Some(slot) = self.lock().slots.get_mut(&id) {
+            slot.close = Some(close);
+        }
+    }
+
+    /// The sender of a WebSocket goes away: a close of the peer's is answered, anything else breaks off.
+    pub(super) fn abandon(&self, id: ExchangeId, code: ResetCode) {
+        let mut state = self.lock();
+        let close = state.slots.get_mut(&id).and_then(|slot| slot.close.take());
+        if state.session.is_finished(id) {
+            return;
+        }
+        let answered =
+            close.is_some_and(|close| state.session.finish(id, End::Close(close)).is_ok());
+        drop(state);
+        if answered {
+            self.transmit.notify_one();
+        } else {
+            self.reset(id, code);
+        }
+    }
+
+    /// This side cannot take what the peer sends on a WebSocket. One who serves may close it with words, and its requester reads them; a requester
+    /// can only break it off.
+    pub(super) fn refuse(&self, id: ExchangeId, code: ResetCode, close: Bytes) {
+        let mut state = self.lock();
+        if state.serves && state.session.finish(id, End::Close(close)).is_ok() {
+            state.session.discard(id);
+            self.dispatch(&mut state);
+            drop(state);
+            self.transmit.notify_one();
+        } else {
+            drop(state);
+            self.reset(id, code);
+        }
+    }
+
+    /// Makes room for a part of a WebSocket message. `false`: the link holds too much of others.
+    pub(super) fn reserve(&self, octets: usize) -> bool {
+        let mut state = self.lock();
+        let fits = state.messages + octets <= MESSAGES_MAX;
+        if fits {
+            state.messages += octets;
+        }
+        fits
+    }
+
+    /// Gives that room back.
+    pub(super) fn unreserve(&self, octets: usize) {
+        self.lock().messages -= octets;
+    }
+
     /// Hands events to those who wait for them.
     fn dispatch(&self, state: &mut State) {
         while let Some(event) = state.session.poll_event() {
             match event {
                 Event::Hello(_) | Event::Draining => self.opening.notify_waiters(),
                 Event::Opened { id, request, end } => self.begin(state, id, request, end),
-                Event::Interim { id, status, .. } => {
-                    tracing::trace!(%id, status, "interim response")
-                }
+                Event::Interim { id, status, fields } => state.change(id, |slot| {
+                    slot.interims.as_mut()?.push_back((status, fields));
+                    slot.reader.take()
+                }),
                 Event::Response {
                     id,
                     status,
@@ -359,11 +503,20 @@ impl State {
             return;
         };
         slot.over = Some(over);
-        for waker in [slot.reader.take(), slot.writer.take()]
-            .into_iter()
-            .flatten()
-        {
+        let wakers = [&mut slot.reader, &mut slot.writer, &mut slot.watcher];
+        for waker in wakers.into_iter().filter_map(Option::take) {
             waker.wake();
+        }
+    }
+
+    /// Why nothing more can be written: how the exchange ended says more than that it did.
+    fn send_error(&self, id: ExchangeId, error: SendError) -> Error {
+        match (
+            error,
+            self.slots.get(&id).and_then(|slot| slot.over.as_ref()),
+        ) {
+            (SendError::Gone, Some(Over::Failed(error))) => error.clone(),
+            (error, _) => error.into(),
         }
     }
 

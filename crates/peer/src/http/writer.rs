@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::Body;
 use peerage_proto::http::{End, ExchangeId, Framing, SendError};
 
-use super::{Error, ResetCode, error::BoxError, head, link::Shared};
+use super::{Error, ResetCode, WebSocketSender, error::BoxError, head, link::Shared};
 
 /// The sending side of an exchange. Dropped before its end, it resets the exchange.
 #[derive(Debug)]
@@ -35,6 +35,13 @@ impl Writer {
     /// Ends with a reset.
     pub(super) fn reset(mut self, code: ResetCode) {
         self.unfinished = Some(code);
+    }
+
+    /// Leaves the direction to the sender of a WebSocket.
+    pub(super) fn into_sender(mut self) -> WebSocketSender {
+        self.unfinished = None;
+        self.shared.hold(self.id);
+        WebSocketSender::new(self.shared.clone(), self.id, ResetCode::Broken, None)
     }
 
     /// Sends the head of a response; `end`: there is no body.

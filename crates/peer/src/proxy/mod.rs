@@ -3,13 +3,18 @@
 //! The owner names the target once. Scheme, host, port and base path are fixed by that; nothing in a request changes
 //! them. Refused here, whatever the target would have made of it: paths that climb above the target's root under any
 //! reading of them, CONNECT and TRACE, and requests that another site's page caused, except links that somebody
-//! followed.
+//! followed. Answered here, and never passed on: paths of the device's own. Cookies of a web app are kept here for
+//! callers that ask for it, apart for each.
 
 mod answer;
 mod body;
+mod cookies;
 mod folder;
+mod legacy;
+mod own;
 mod path;
 mod site;
+mod socket;
 mod target;
 mod tls;
 mod upstream;
@@ -17,26 +22,33 @@ mod upstream;
 use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use peerage_proto::{identity::PublicKey, jar};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
+use self::{
+    answer::refusal, cookies::CallersCookies, folder::Folder, site::Sites, upstream::Upstream,
+};
 pub use self::{
     body::Body,
+    cookies::Cookies,
+    legacy::serve_legacy,
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };
-use crate::http::ResetCode;
+use crate::http::{Features, ResetCode, Upgrade};
 
 /// Passes requests to one target. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
-pub struct Proxy(Arc<Inner>);
+pub struct Proxy(Arc<Inner>, Option<CallersCookies>);
 
 #[derive(Debug)]
 struct Inner {
     sites: Sites,
     places: Arc<Semaphore>,
+    /// A web app has a jar; files set no cookies.
+    cookies: Option<Cookies>,
     kind: Kind,
 }
 
@@ -55,6 +67,8 @@ pub struct Settings {
     /// Requests that are answered at once, over all links; one beyond gets 503 (`busy`). Each holds a descriptor: default
     /// 512, half of what Linux allows a process unless told otherwise.
     pub requests: usize,
+    /// The cookies of a web app's callers, as they were remembered. Default none.
+    pub cookies: jar::State,
 }
 
 impl Default for Settings {
@@ -62,6 +76,7 @@ impl Default for Settings {
         Self {
             head_timeout: Duration::from_secs(60),
             requests: 512,
+            cookies: jar::State::default(),
         }
     }
 }
@@ -85,26 +100,50 @@ impl Proxy {
     /// # Errors
     /// The folder cannot be opened, or TLS cannot be set up. A web app that is down is no error.
     pub fn new(target: Target, origin: &Url, settings: &Settings) -> Result<Self, ProxyError> {
-        let (sites, kind) = match target {
+        let (sites, cookies, kind) = match target {
             Target::Http(target) => (
                 Sites::new(origin, Some((target.origin(), target.base.clone()))),
+                Some(Cookies::new(
+                    target.cookie_site(origin),
+                    settings.cookies.clone(),
+                )),
                 Kind::Http(Box::new(
                     Upstream::new(target, settings.head_timeout)
                         .map_err(|e| ProxyError::Tls(e.into()))?,
                 )),
             ),
-            Target::Folder(path) => (Sites::new(origin, None), Kind::Folder(Folder::open(&path)?)),
+            Target::Folder(path) => (
+                Sites::new(origin, None),
+                None,
+                Kind::Folder(Folder::open(&path)?),
+            ),
         };
         let places = Arc::new(Semaphore::new(settings.requests));
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             sites,
             places,
+            cookies,
             kind,
-        })))
+        };
+        Ok(Self(Arc::new(inner), None))
+    }
+
+    /// The same for one connection of a caller, who is known by this key: with its cookies. Its session counts as going
+    /// on for as long as this, or a clone of it, lives.
+    #[must_use]
+    pub fn for_caller(&self, key: &PublicKey) -> Self {
+        let cookies = self.0.cookies.clone();
+        let callers = cookies.map(|cookies| CallersCookies::new(cookies, key));
+        Self(self.0.clone(), callers)
+    }
+
+    /// The cookies of all callers, if the target is one that sets any.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        self.0.cookies.as_ref()
     }
 
     /// Answers one request. Never fails: what goes wrong becomes an answer with the field `peerage-error`.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -119,12 +158,62 @@ impl Proxy {
                 "The device answers as many requests as it can: try again.",
             );
         };
+        if path::may_be_own(request.uri().path()) {
+            let mut response = own::answer(request, self.1.as_ref()).await;
+            response.body_mut().keep(place);
+            return response;
+        }
+        let exchange = cookies::before(self.1.as_ref(), &mut request);
+        let mut response = self.pass_on(request, place).await;
+        exchange.after(response.headers_mut());
+        response
+    }
+
+    async fn pass_on<B>(&self, request: Request<B>, place: OwnedSemaphorePermit) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if Upgrade::of(&request).is_some() {
+            return self.open_socket(request.into_parts().0, place).await;
+        }
         let mut response = match &self.0.kind {
             Kind::Http(upstream) => upstream.forward(request, &self.0.sites).await,
             Kind::Folder(folder) => folder.answer(&request.into_parts().0).await,
         };
         response.body_mut().keep(place);
         response
+    }
+
+    /// What a service of this proxy answers: WebSockets where the target is a web app.
+    pub fn features(&self) -> Features {
+        Features {
+            websocket: matches!(self.0.kind, Kind::Http(_)),
+        }
+    }
+
+    async fn open_socket(&self, mut parts: Parts, place: OwnedSemaphorePermit) -> Response<Body> {
+        let (Kind::Http(upstream), Some(upgrade)) = (&self.0.kind, parts.extensions.remove())
+        else {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                ResetCode::Unsupported,
+                "A folder has no WebSockets.",
+            );
+        };
+        let upgrade: Upgrade = upgrade;
+        match upstream.open_socket(parts, &self.0.sites).await {
+            Ok((fields, target)) => {
+                let mut response =
+                    upgrade.accept(move |socket| socket::relay(socket, target, place));
+                *response.headers_mut() = fields;
+                response.map(|()| Body::empty())
+            }
+            Err(mut refusal) => {
+                refusal.body_mut().keep(place);
+                *refusal
+            }
+        }
     }
 
     /// The rules that hold for every kind of target.
@@ -152,7 +241,12 @@ impl Proxy {
                 "This path leads out of what the owner exposed.",
             );
         }
-        if self.0.sites.is_forged(request.method(), request.headers()) {
+        let forged = if Upgrade::of(request).is_some() {
+            self.0.sites.is_forged_socket(request.headers())
+        } else {
+            self.0.sites.is_forged(request.method(), request.headers())
+        };
+        if forged {
             return refuse(
                 StatusCode::FORBIDDEN,
                 ResetCode::Refused,

@@ -31,23 +31,22 @@ impl Sites {
     /// form, a script or a preflight of another site. Requests without any mark come from native callers, or from the
     /// browser side, which has judged them before.
     pub(super) fn is_forged(&self, method: &Method, fields: &HeaderMap) -> bool {
-        if fields
-            .get_all(ORIGIN)
-            .iter()
-            .any(|origin| origin.as_bytes() != self.device.as_bytes())
-        {
+        if self.has_foreign_origin(fields) {
             return true;
         }
-        let foreign = fields
-            .get_all(SEC_FETCH_SITE)
-            .iter()
-            .any(|site| site != "same-origin" && site != "none");
-        let followed_link = matches!(*method, Method::GET | Method::HEAD)
-            && fields
-                .get_all(SEC_FETCH_MODE)
-                .iter()
-                .all(|mode| mode == "navigate");
-        foreign && !followed_link
+        let followed_link = matches!(*method, Method::GET | Method::HEAD) && is_navigation(fields);
+        is_cross_site(fields) && !followed_link
+    }
+
+    /// As [`Self::is_forged`], for a WebSocket: nobody follows a link to one, and the browser's own checks of what may be
+    /// read across origins do not hold for it.
+    pub(super) fn is_forged_socket(&self, fields: &HeaderMap) -> bool {
+        self.has_foreign_origin(fields) || is_cross_site(fields)
+    }
+
+    fn has_foreign_origin(&self, fields: &HeaderMap) -> bool {
+        let mut origins = fields.get_all(ORIGIN).iter();
+        origins.any(|origin| origin.as_bytes() != self.device.as_bytes())
     }
 
     /// Makes `Origin` and `Referer` what the target expects of its own pages: apps compare them against forgery.
@@ -103,6 +102,22 @@ impl Sites {
         }
         HeaderValue::try_from(relative).ok()
     }
+}
+
+/// Whether another site's page caused a request: another device's too, although both are of one domain.
+pub(super) fn is_cross_site(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_SITE)
+        .iter()
+        .any(|site| site != "same-origin" && site != "none")
+}
+
+/// Whether a request is for what the person looks at next, as far as it says so.
+pub(super) fn is_navigation(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_MODE)
+        .iter()
+        .all(|mode| mode == "navigate")
 }
 
 #[cfg(test)]

@@ -4,4 +4,6 @@
 mod bodies;
 mod endings;
 mod exchanges;
+mod interim;
 mod service;
+mod websockets;

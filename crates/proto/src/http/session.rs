@@ -326,6 +326,13 @@ impl Session {
         Ok(())
     }
 
+    /// Whether this side's direction has ended, or the whole exchange: nothing can be written.
+    pub fn is_finished(&self, id: ExchangeId) -> bool {
+        self.exchanges
+            .get(&id.0)
+            .is_none_or(|exchange| exchange.outbound.phase == Phase::Ended)
+    }
+
     /// Takes the next piece, of at most `max` octets, and so lets the peer send more. `None`: nothing has come; wait for `Event::Readable`.
     ///
     /// # Errors

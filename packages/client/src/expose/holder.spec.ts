@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Code, PeerageError } from '../error.js';
 import type { LinkProof } from '../identity/proof.js';
 import type { OpenLink } from '../transport/link.js';
-import { backoff } from './backoff.js';
+import { backoff } from '../transport/backoff.js';
 import { Holder } from './holder.js';
 import type { LinkStatus } from './messages.js';
 

@@ -3,7 +3,7 @@ import { type Code, PeerageError } from '../error.js';
 import type { HttpLink } from '../fetch/exchange.js';
 import type { LinkProof } from '../identity/proof.js';
 import type { LinkState, OpenLink } from '../transport/link.js';
-import { backoff, SETTLED_MS } from './backoff.js';
+import { backoff, SETTLED_MS } from '../transport/backoff.js';
 import type { LinkStatus } from './messages.js';
 import { OWN_PATH } from './route.js';
 import { explain } from './states.js';

@@ -51,7 +51,15 @@ export type ToShell =
       readonly body: boolean;
     }
   /** Open this WebSocket. `ports[0]` is the asking page's. */
-  | { readonly type: 'socket'; readonly version: number; readonly path: string; readonly fields: readonly Field[]; readonly page: string };
+  | { readonly type: 'socket'; readonly version: number; readonly path: string; readonly fields: readonly Field[]; readonly page: string }
+  /** A person logs in to what asked for `realm` at `path`. */
+  | { readonly type: 'log-in'; readonly version: number; readonly realm: string; readonly path: string; readonly name: string; readonly password: string };
+
+/**
+ * Among the fields of an exchange, between worker and holder and never further: on a request `none` for no password, whatever is known; on a 401 `refused`,
+ * where the password that was given is wrong.
+ */
+export const LOGIN_FIELD = 'peerage-login';
 
 /** On `ports[0]` of an exchange, before the body: `taken` at once, then one of the others. */
 export type HolderSays =
@@ -131,3 +139,6 @@ export function holderLock(holder: string): string {
 export function pageLock(page: string): string {
   return `peerage/page/${page}`;
 }
+
+/** The app's HTTP cache in Cache Storage: the worker's, which a shell may empty. */
+export const HTTP_CACHE = 'peerage-http';

@@ -2,6 +2,7 @@
  * Runs first in every HTML page of the app, and in its workers, and mends what they would notice of a frame behind a service worker. Plain script, no
  * dependence on the shell: it must not fail where the app's page is framed once more, or sandboxed.
  */
+import { keepCookies } from './shim/cookies.js';
 import { divertDownloads } from './shim/downloads.js';
 import { frameObjects } from './shim/objects.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
@@ -17,6 +18,7 @@ if (!(HERE in globalThis)) {
   Object.defineProperty(globalThis, HERE, { value: true });
   const inPage = typeof document !== 'undefined';
   if (inPage) {
+    keepCookies();
     beTheTab();
     divertDownloads();
     nameSendersByTheirTab();

@@ -194,7 +194,8 @@ describe('sending', () => {
     link.arrive(new SocketClose(1001, 'away'));
     await next(socket, 'close');
     socket.send('xy');
-    expect(socket.bufferedAmount).toBe(12);
+    socket.send(new Uint8Array(3));
+    expect(socket.bufferedAmount).toBe(5);
     expect(link.isCancelled).toBe(false);
   });
 
@@ -249,6 +250,18 @@ describe('closing', () => {
     await next(socket, 'close');
     expect(log).toEqual(['open', 'message a', 'message b', 'close 4001 true "why"']);
     expect(socket.readyState).toBe(3);
+  });
+
+  test('by the target while messages wait is clean, and those are not sent', async () => {
+    const link = new FakeSocket({ takesAtOnce: false });
+    const { log, socket } = await open(link);
+    for (const message of ['1', '2', '3']) socket.send(message);
+    await until(() => link.sent.length === 1);
+    link.arrive(new SocketClose(1000, ''));
+    await next(socket, 'close');
+    expect(log).toEqual(['open', 'close 1000 true ""']);
+    expect(link).toMatchObject({ sent: ['1'], isCancelled: false });
+    expect(socket).toMatchObject({ failure: null, bufferedAmount: 2 });
   });
 
   test('of the link beneath it is an error and then a close that is not clean', async () => {

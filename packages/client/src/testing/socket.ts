@@ -1,6 +1,6 @@
 /** A socket of no link: what its test says is received, what is sent is kept. */
 import { PeerageError } from '../error.js';
-import type { Field, LinkSocket, SocketClose, SocketMessage } from '../fetch/exchange.js';
+import { type Field, type LinkSocket, SocketClose, type SocketMessage } from '../fetch/exchange.js';
 
 export class FakeSocket implements LinkSocket {
   readonly fields: readonly Field[];
@@ -10,6 +10,7 @@ export class FakeSocket implements LinkSocket {
   /** Sends resolve at once; else when `take` is called. */
   readonly #takesAtOnce: boolean;
   readonly #taking: (() => void)[] = [];
+  #isClosed = false;
   readonly #arrived: (SocketMessage | SocketClose | PeerageError)[] = [];
   #wake: () => void = () => undefined;
 
@@ -33,12 +34,17 @@ export class FakeSocket implements LinkSocket {
     for (;;) {
       const got = this.#arrived.shift();
       if (got instanceof PeerageError) throw got;
+      if (got instanceof SocketClose) {
+        this.#isClosed = true;
+        for (const taken of this.#taking.splice(0)) taken();
+      }
       if (got !== undefined) return got;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 
   send(message: SocketMessage): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new PeerageError('gone', 'the socket is closed'));
     this.sent.push(message);
     return this.#takesAtOnce ? Promise.resolve() : new Promise((resolve) => this.#taking.push(resolve));
   }

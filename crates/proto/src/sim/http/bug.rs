@@ -13,6 +13,12 @@ pub enum Bug {
     LoseData,
     /// Two pieces change places.
     SwapData,
+    /// The end of a WebSocket message is lost: it grows together with the next.
+    LoseFin,
+    /// WebSocket messages change their kind.
+    FlipText,
+    /// A WebSocket's close loses its code.
+    LoseClose,
     /// A sender believes in credit that nobody granted.
     SpendUngranted,
     /// A receiver grants many times what was read.
@@ -116,6 +122,56 @@ impl Bug {
                     fin,
                     text,
                     bytes: first,
+                });
+            }
+            (
+                Self::LoseFin,
+                Frame::Data {
+                    id,
+                    end,
+                    fin: true,
+                    text,
+                    bytes,
+                },
+            ) if bytes.len() % 2 == 1 => out.push(Frame::Data {
+                id,
+                end,
+                fin: false,
+                text,
+                bytes,
+            }),
+            (
+                Self::FlipText,
+                Frame::Data {
+                    id,
+                    end,
+                    fin,
+                    text,
+                    bytes,
+                },
+            ) => out.push(Frame::Data {
+                id,
+                end,
+                fin,
+                text: !text,
+                bytes,
+            }),
+            (
+                Self::LoseClose,
+                Frame::Data {
+                    id,
+                    end: true,
+                    fin,
+                    text,
+                    bytes,
+                },
+            ) if bytes.starts_with(b"\x03\xe8") || bytes.starts_with(b"\x0f\xa0") => {
+                out.push(Frame::Data {
+                    id,
+                    end: true,
+                    fin,
+                    text,
+                    bytes: Bytes::new(),
                 });
             }
             (Self::SpendUngranted, Frame::Credit { id, octets }) => out.push(Frame::Credit {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::errand::{Body, Errand, Kind, message, message_octets};
+use super::errand::{Body, Errand, Kind, close, message, message_octets, message_part};
 use super::tap::Tap;
 use super::{Bug, Promise, Report};
 use crate::http::{
@@ -179,6 +179,7 @@ impl End {
                     })?;
                     self.report.ended += 1;
                     self.report.probes += u64::from(job.errand.probe && job.ours);
+                    self.report.sockets += u64::from(job.errand.kind == Kind::WebSocket);
                 }
             }
             Event::Reset { id, code, .. } => {
@@ -310,12 +311,13 @@ impl End {
         let out = &mut job.out;
         let messages = job.errand.kind == Kind::WebSocket;
         while out.awake && out.budget > 0 && age >= body.writer.idle && out.octets < body.octets {
-            let (mut bytes, framing) = if messages {
+            let (mut bytes, framing, whole) = if messages {
                 let whole = message_octets(out.message, body.octets - out.octets + out.within);
-                let bytes = body.piece(out.octets, (whole - out.within) as usize);
-                (bytes, message(out.message, true))
+                let (part, fin) = message_part(out.message, whole - out.within);
+                let bytes = body.piece(out.octets, part as usize);
+                (bytes, message(out.message, fin), fin)
             } else {
-                (body.piece(out.octets, out.budget), Framing::Stream)
+                (body.piece(out.octets, out.budget), Framing::Stream, false)
             };
             let before = bytes.len();
             let all = match self.session.write(id, &mut bytes, framing) {
@@ -329,7 +331,7 @@ impl End {
             out.within += taken as u64;
             out.budget = out.budget.saturating_sub(taken.max(1));
             out.awake = all;
-            if messages && all {
+            if whole && all {
                 out.message += 1;
                 out.within = 0;
             }
@@ -337,7 +339,7 @@ impl End {
         if out.octets == body.octets && out.awake {
             out.ended = true;
             let ending = match job.errand.kind {
-                Kind::WebSocket => Ending::Close(vec![3, 232].into()),
+                Kind::WebSocket => Ending::Close(close(body)),
                 Kind::Tcp => Ending::Plain,
                 _ if body.trailers => Ending::Trailers(Fields::new()),
                 _ => Ending::Plain,
@@ -396,9 +398,15 @@ impl End {
                         inc.within = 0;
                     }
                 }
-                Some(Incoming::End(_)) => {
+                Some(Incoming::End(end)) => {
                     inc.ended = true;
                     inc.awake = false;
+                    if messages && (inc.within > 0 || end != Ending::Close(close(&body))) {
+                        return Err((
+                            Promise::Order,
+                            format!("closed by {end:?}, {} octets into a message", inc.within),
+                        ));
+                    }
                     if !job.errand.early && inc.octets != body.octets {
                         return Err((
                             Promise::Order,

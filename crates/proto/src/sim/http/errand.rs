@@ -124,6 +124,21 @@ pub(super) fn message_octets(number: u64, left: u64) -> u64 {
     (number * 7_919 % 5_000).min(left)
 }
 
+/// How the direction of a WebSocket with this body is closed: without a code, with one, or with words as well.
+pub(super) fn close(body: &Body) -> Bytes {
+    Bytes::from_static([&b""[..], b"\x03\xe8", b"\x0f\xa0that was all"][body.salt % 3])
+}
+
+/// How much of what is left of a message is written at once, and whether that is all: some go out in parts.
+pub(super) fn message_part(number: u64, octets: u64) -> (u64, bool) {
+    let part = if number % 3 == 2 {
+        octets.div_ceil(2)
+    } else {
+        octets
+    };
+    (part, part == octets)
+}
+
 /// Every other message is text.
 pub(super) fn message(number: u64, fin: bool) -> Framing {
     Framing::Message {

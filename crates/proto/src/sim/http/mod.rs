@@ -19,7 +19,8 @@ pub use world::run;
 /// What every run keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// Octets arrive once, in order, whole messages as whole messages, and all of them where an exchange ends well.
+    /// Octets arrive once, in order, and all of them where an exchange ends well; WebSocket messages whole and of their kind, and the close, as it was
+    /// sent, last.
     Order,
     /// Nobody sends more than was granted.
     Credit,
@@ -73,6 +74,8 @@ pub struct Report {
     pub octets: u64,
     /// Quick exchanges that were timed.
     pub probes: u64,
+    /// WebSockets that ended well, and had been closed by each side.
+    pub sockets: u64,
     /// Channel messages.
     pub messages: u64,
 }
@@ -83,6 +86,7 @@ impl std::ops::AddAssign for Report {
         self.reset += other.reset;
         self.octets += other.octets;
         self.probes += other.probes;
+        self.sockets += other.sockets;
         self.messages += other.messages;
     }
 }
@@ -114,7 +118,11 @@ mod tests {
             }
         }
         assert!(
-            alone || total.ended > 1_000 && total.reset > 500 && total.probes > 500,
+            alone
+                || total.ended > 1_000
+                    && total.reset > 500
+                    && total.probes > 500
+                    && total.sockets > 500,
             "too little happened: {total:?}"
         );
     }
@@ -132,6 +140,9 @@ mod tests {
             (Bug::RepeatData, Promise::Order),
             (Bug::LoseData, Promise::Order),
             (Bug::SwapData, Promise::Order),
+            (Bug::LoseFin, Promise::Order),
+            (Bug::FlipText, Promise::Order),
+            (Bug::LoseClose, Promise::Order),
             (Bug::SpendUngranted, Promise::Credit),
             (Bug::GrantTooMuch, Promise::Window),
             (Bug::LoseCredit, Promise::End),

@@ -46,8 +46,10 @@ async function pageServer(files, linkPort) {
   const misses = [];
   /** Answers that are given once, then the usual ones again. */
   const once = new Map();
-  const control = { frozen: false, ignored: [] };
+  /** `cookies`: those of the browser's own that came along. */
+  const control = { frozen: false, ignored: [], cookies: [] };
   const server = createServer((request, response) => {
+    if (request.headers.cookie !== undefined) control.cookies.push(`${request.headers.cookie} for ${request.url}`);
     if (control.frozen) return void control.ignored.push(request.url);
     const path = new URL(request.url, 'http://x').pathname;
     const name = path === '/' ? 'shell.html' : path.startsWith('/__peerage/') ? path.slice('/__peerage/'.length) : '';
@@ -71,13 +73,16 @@ async function pageServer(files, linkPort) {
 }
 
 /** The far end of the fake link: does what the test says with attempts, and passes exchanges to the app. */
-async function linkServer(appPort) {
+async function linkServer(appPort, jarOf) {
   const link = {
     /** step -> code to fail with, '' to go on, or a promise of one. */
     steps: {},
     /** How many links were opened, and how many of them with a proof. */
     opened: 0,
     proven: 0,
+    /** Requests to the device itself, and what their answers wait for. */
+    own: [],
+    hold: null,
     alive: new Set(),
     /** Whether nothing comes over the links that are open now. */
     silent: false,
@@ -113,13 +118,20 @@ async function linkServer(appPort) {
       response.on('close', () => exchanges.delete(request.socket));
       if (link.silent) return;
       const { method, path, fields } = JSON.parse(decodeURIComponent(request.headers['x-exchange']));
-      // The device's own.
-      if (path.startsWith('/__peerage')) return void response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify({ status: 404, fields: [] })) }).end();
-      const target = httpRequest({ port: appPort, method, path, headers: Object.fromEntries(fields) }, (answer) => {
+      const jar = jarOf(request.headers['x-device']);
+      if (path.startsWith('/__peerage')) {
+        link.own.push(`${method} ${path}`);
+        const own = jar?.own(method, path, String(Buffer.concat(await request.toArray()))) ?? { status: 404, body: '' };
+        await link.hold;
+        response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify({ status: own.status, fields: [] })) });
+        return response.end(own.body);
+      }
+      const target = httpRequest({ port: appPort, method, path, headers: Object.fromEntries(jar?.sent(method, path, fields) ?? fields) }, (answer) => {
         const raw = [];
         for (let at = 0; at < answer.rawHeaders.length; at += 2) raw.push([answer.rawHeaders[at].toLowerCase(), answer.rawHeaders[at + 1]]);
         const hop = ['connection', 'transfer-encoding', 'keep-alive'];
-        const head = { status: answer.statusCode, fields: raw.filter(([name]) => !hop.includes(name)) };
+        const returned = raw.filter(([name]) => !hop.includes(name));
+        const head = { status: answer.statusCode, fields: jar?.returned(path, fields, returned) ?? returned };
         response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify(head)) });
         response.flushHeaders();
         answer.pipe(response);
@@ -134,13 +146,13 @@ async function linkServer(appPort) {
   return { server, port: await listen(server, '0.0.0.0'), link };
 }
 
-/** One of everything. `app(request, response)` is the app of the device. */
-export async function start(app) {
+/** One of everything. `app(request, response)` is the app of the device, `jarOf(device)` its jar, if it keeps one (`jar.mjs`). */
+export async function start(app, jarOf = () => null) {
   const files = await bundle();
   const target = createServer(app);
   if (app.upgrade) target.on('upgrade', app.upgrade);
   const appPort = await listen(target, '127.0.0.1');
-  const { server: far, port: linkPort, link } = await linkServer(appPort);
+  const { server: far, port: linkPort, link } = await linkServer(appPort, jarOf);
   const { server, port, misses, once, control } = await pageServer(files, linkPort);
   const profile = await mkdtemp(join(tmpdir(), 'peerage-page-'));
   const browser = await chromium.launchPersistentContext(profile, {

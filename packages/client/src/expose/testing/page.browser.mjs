@@ -476,7 +476,7 @@ test('what_an_app_writes_over_the_stored_page_is_not_shown', async () => {
 });
 
 test('a_page_and_a_worker_of_different_releases_come_together_by_one_reload', async () => {
-  t.once.set('worker.js', t.files.get('worker.js').replace(/\bVERSION = \d+;/, 'VERSION = 0;'));
+  t.once.set('worker.js', t.files.get('worker.js').replace(/VERSION = \d+;/, 'VERSION = 0;'));
   assert.notEqual(t.once.get('worker.js'), t.files.get('worker.js'));
   const { page, device } = await open(undefined, '/two');
   await shows(page, 'Two');
@@ -601,8 +601,9 @@ test('plain_http_on_a_network_says_why_it_cannot_work', async () => {
   await page.screenshot({ path: shot('insecure') });
 });
 
-test('the_apps_own_service_worker_fails_safely', async () => {
+test('web_sockets_without_help_fail_at_once_and_the_apps_own_worker_fails_safely', async () => {
   const { frame } = await open();
+  assert.equal(await frame.evaluate(() => new Promise((resolve) => (new WebSocket(`ws://${location.host}/ws`).onerror = () => resolve('failed')))), 'failed');
   const rejected = await frame.evaluate(() => navigator.serviceWorker.register('/sw.js').then(() => 'registered', (e) => e.name));
   assert.equal(rejected, 'TypeError');
   assert.deepEqual(t.misses.splice(0), ['GET /sw.js']);

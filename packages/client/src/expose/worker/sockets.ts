@@ -1,6 +1,6 @@
 /** Sends the port of a WebSocket on to the tab that has the link, with the fields that a browser would send. */
 import { PeerageError } from '../../error.js';
-import { originForm, requestFields } from '../headers.js';
+import { originForm, requestFields } from '../../fetch/request-fields.js';
 import { type SocketAsked, type SocketSays, type ToShell, VERSION } from '../messages.js';
 import { isOwnPath } from '../route.js';
 import type { Holders } from './holders.js';
@@ -25,23 +25,21 @@ function toHolder({ version, path, protocols, page }: SocketAsked): ToShell {
   if (version !== VERSION) throw new PeerageError('unsupported', 'the page is of another release');
   const url = new URL(path, self.location.origin);
   if (url.origin !== self.location.origin || isOwnPath(url.pathname)) throw new PeerageError('refused', 'this address is none of the app');
-  const fields = new Map(
-    requestFields(
-      {
-        url,
-        method: 'GET',
-        mode: 'websocket',
-        destination: 'websocket',
-        cache: 'default',
-        referrer: '',
-        fields: protocols.length === 0 ? [] : [['sec-websocket-protocol', protocols.join(', ')]],
-        languages: self.navigator.languages,
-        userAgent: self.navigator.userAgent,
-      },
-      null,
-    ),
+  const fields = requestFields(
+    {
+      url,
+      method: 'GET',
+      mode: 'websocket',
+      destination: 'websocket',
+      cache: 'default',
+      credentials: 'include',
+      reload: false,
+      referrer: '',
+      fields: protocols.length === 0 ? [] : [['sec-websocket-protocol', protocols.join(', ')]],
+      languages: self.navigator.languages,
+      userAgent: self.navigator.userAgent,
+    },
+    null,
   );
-  // As browsers send them with every WebSocket of the same origin.
-  fields.set('peerage-cookies', 'jar');
-  return { type: 'socket', version: VERSION, path: originForm(url), fields: [...fields], page };
+  return { type: 'socket', version: VERSION, path: originForm(url), fields, page };
 }
