@@ -101,7 +101,7 @@ export class Holder {
    * a new one is made if it does not answer. An attempt that was begun on another network is begun anew.
    */
   woke(moved: boolean): void {
-    this.retry();
+    if (this.#status.is === 'waiting') this.retry();
     if (this.#link !== null) void this.#check(this.#link);
     else if (moved && this.#attempting !== null && performance.now() - this.#attempting.since > CHECK_MS) this.#attempting.end.abort();
   }

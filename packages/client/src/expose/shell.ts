@@ -127,9 +127,11 @@ function listen(): void {
   };
   const link = (): Promise<HttpLink> => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now'));
   const exchanges = new Exchanges(link, () => tellWorker({ type: 'ping', version: VERSION }));
+  let leaving = false;
   const sockets = new Sockets(link, new Deaths(navigator.locks));
   navigator.serviceWorker.addEventListener('message', ({ data, ports }: MessageEvent<ToShell>) => {
-    if (data.version !== VERSION) return;
+    // What a tab takes that is being closed is lost; what it leaves is another's at once.
+    if (data.version !== VERSION || leaving) return;
     if (data.type === 'who') announce();
     else if (data.type === 'exchange' && ports[0]) exchanges.begin(data, ports[0], ports[1]);
     else if (data.type === 'socket' && ports[0]) sockets.begin(data, ports[0]);
@@ -148,7 +150,10 @@ function listen(): void {
     cleanAddress();
     void prove(link).catch(fault);
   });
-  addEventListener('pagehide', () => holder?.close());
+  addEventListener('pagehide', () => {
+    leaving = true;
+    holder?.close();
+  });
   addEventListener('pageshow', (event) => event.persisted && location.reload());
 }
 

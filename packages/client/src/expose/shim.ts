@@ -3,8 +3,10 @@
  * dependence on the shell: it must not fail where the app's page is framed once more, or sandboxed.
  */
 import { keepCookies } from './shim/cookies.js';
-import { carrySockets } from './shim/sockets.js';
 import { divertDownloads } from './shim/downloads.js';
+import { frameObjects } from './shim/objects.js';
+import { nameSendersByTheirTab } from './shim/senders.js';
+import { carrySockets } from './shim/sockets.js';
 import { beTheTab } from './shim/tab.js';
 import { pageWay, workerWay } from './shim/way.js';
 import { helpWorkers } from './shim/workers.js';
@@ -19,6 +21,8 @@ if (!(HERE in globalThis)) {
     keepCookies();
     beTheTab();
     divertDownloads();
+    nameSendersByTheirTab();
+    frameObjects();
   }
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);

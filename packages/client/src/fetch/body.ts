@@ -44,7 +44,8 @@ export function endingWhereItBreaks(source: Puller): Puller {
 /** The body of a request, and its length where that could be found out. */
 export async function requestBody(request: Request): Promise<{ body: Puller | null; length: number | null }> {
   if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
-  if ('body' in Request.prototype) {
+  // What is sent while its page goes must be had before the page is gone; browsers bound it at 64 KiB.
+  if ('body' in Request.prototype && !request.keepalive) {
     // No body at all has a length too: without one, many targets answer a POST with 411.
     if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
     return measured(fromStream(request.body as ReadableStream<Bytes>));

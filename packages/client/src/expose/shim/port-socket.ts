@@ -4,11 +4,14 @@ import { type LinkSocket, type SocketMessage, SocketClose, type SocketRequest } 
 import type { Field } from '../../protocol/http/field.js';
 import { Queue } from '../../protocol/queue.js';
 import { Deaths } from '../deaths.js';
-import { costOf, holderLock, pageLock, type SocketAsks, type SocketSays, VERSION } from '../messages.js';
+import { costOf, holderLock, pageLock, type SocketAsked, type SocketAsks, type SocketSays, VERSION } from '../messages.js';
 import type { Way } from './way.js';
 
 /** For the worker to find a holder, and for the holder to react: each says within 20 s if there is none. */
 const TAKEN_MS = 40_000;
+
+/** Openings after the first one, at most. */
+const TRIES = 2;
 
 export class PortSockets {
   readonly #way: Way;
@@ -21,12 +24,13 @@ export class PortSockets {
 
   /** Rejects with `PeerageError`. */
   async open(request: SocketRequest): Promise<LinkSocket> {
-    try {
-      return await this.#try(request);
-    } catch (error) {
-      // The tab that had the link went before the target had answered: another one takes over.
-      if (PeerageError.codeOf(error) !== 'gone' || request.signal?.aborted === true) throw error;
-      return this.#try(request);
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#try(request);
+      } catch (error) {
+        // The link, or the tab that had it, went before the target had answered. A tab that closes is known to be gone a moment later.
+        if (PeerageError.codeOf(error) !== 'gone' || tries === TRIES || request.signal?.aborted === true) throw error;
+      }
     }
   }
 
@@ -37,14 +41,16 @@ export class PortSockets {
     signal?.addEventListener('abort', abort);
     if (signal?.aborted === true) abort();
     const protocols = fields.filter(([name]) => name.toLowerCase() === 'sec-websocket-protocol').map(([, value]) => value);
-    try {
-      this.#page ??= living();
-      await this.#way({ type: 'socket', version: VERSION, path, protocols, page: await this.#page }, port2);
-    } catch (error) {
-      socket.fail('unsupported');
+    this.#send({ path, protocols }, port2).catch((error: unknown) => {
       console.warn('peerage:', error);
-    }
+      socket.fail('unsupported');
+    });
     return socket.opened.finally(() => signal?.removeEventListener('abort', abort));
+  }
+
+  async #send(asked: Pick<SocketAsked, 'path' | 'protocols'>, port: MessagePort): Promise<void> {
+    this.#page ??= living();
+    await this.#way({ type: 'socket', version: VERSION, ...asked, page: await this.#page }, port);
   }
 }
 

@@ -19,6 +19,8 @@ async function bodyOf(request) {
 export function makeApp() {
   const asked = [];
   const slow = new Set();
+  /** Answers of single tests, by path. */
+  const own = new Map();
   const pages = {
     '/': '<h1>Start</h1><a id=two href="/two">two</a> <a id=top target=_top href="/two">top</a> <a id=blank target=_blank href="/two">blank</a> ' +
       '<a id=file href="/file">file</a> <a id=named href="/plain.txt" download="wanted ü.txt">named</a>' +
@@ -37,6 +39,7 @@ export function makeApp() {
   const app = async (request, response) => {
     const url = new URL(request.url, 'http://x');
     asked.push(`${request.method} ${request.url}`);
+    if (own.has(url.pathname)) return own.get(url.pathname)(request, response, url);
     const page = pages[url.pathname];
     if (page !== undefined && request.method === 'GET') return html(response, page);
     switch (url.pathname) {
@@ -95,5 +98,5 @@ export function makeApp() {
     }
   };
   const sockets = appSockets();
-  return Object.assign(app, { asked, slow, sockets, upgrade: sockets.upgrade, posted: null });
+  return Object.assign(app, { asked, slow, own, sockets, upgrade: sockets.upgrade, posted: null });
 }

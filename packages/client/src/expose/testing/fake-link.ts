@@ -38,7 +38,43 @@ export async function openLink({ device, iceServers, proof, onState, signal }: O
   };
 }
 
-async function exchange(base: string, device: string, { method, path, fields, body, signal }: ExchangeRequest, end: AbortSignal): Promise<ExchangeResponse> {
+/** As many as a true link runs at once; a browser gives up beyond some thousand requests of one page. */
+const AT_ONCE = 256;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+async function exchange(base: string, device: string, request: ExchangeRequest, end: AbortSignal): Promise<ExchangeResponse> {
+  if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+  running++;
+  const done = (): void => {
+    running--;
+    waiting.shift()?.();
+  };
+  try {
+    const response = await begun(base, device, request, end);
+    let over = false;
+    const finish = (): void => {
+      if (!over) done();
+      over = true;
+    };
+    return {
+      ...response,
+      body: {
+        async pull() {
+          const piece = await response.body.pull().catch((error: unknown) => (finish(), Promise.reject(error as Error)));
+          if (piece === null) finish();
+          return piece;
+        },
+        cancel: () => (finish(), response.body.cancel()),
+      },
+    };
+  } catch (error) {
+    done();
+    throw error;
+  }
+}
+
+async function begun(base: string, device: string, { method, path, fields, body, signal }: ExchangeRequest, end: AbortSignal): Promise<ExchangeResponse> {
   try {
     const init: RequestInit = {
       method: 'POST',

@@ -84,6 +84,8 @@ async function linkServer(appPort, jarOf) {
     own: [],
     hold: null,
     alive: new Set(),
+    /** Whether nothing comes over the links that are open now. */
+    silent: false,
     /** WebSockets under way. */
     sockets: new Set(),
     drop(code) {
@@ -97,10 +99,14 @@ async function linkServer(appPort, jarOf) {
     response.setHeader('access-control-allow-origin', '*');
     response.setHeader('access-control-allow-headers', '*');
     response.setHeader('access-control-expose-headers', '*');
+    response.setHeader('access-control-max-age', '600');
+    // A browser sends a request once more whose connection, used before, breaks: what is tested is who else does.
+    response.setHeader('connection', 'close');
     if (request.method === 'OPTIONS') return response.end();
     const url = new URL(request.url, 'http://x');
     if (url.pathname === '/link/alive') {
       link.opened++;
+      link.silent = false;
       link.alive.add(response);
       response.on('close', () => link.alive.delete(response));
       response.flushHeaders();
@@ -110,6 +116,7 @@ async function linkServer(appPort, jarOf) {
     } else {
       exchanges.add(request.socket);
       response.on('close', () => exchanges.delete(request.socket));
+      if (link.silent) return;
       const { method, path, fields } = JSON.parse(decodeURIComponent(request.headers['x-exchange']));
       const jar = jarOf(request.headers['x-device']);
       if (path.startsWith('/__peerage')) {

@@ -6,7 +6,7 @@ import { start } from './harness.mjs';
 
 export function visits() {
   const app = makeApp();
-  const visit = { app, t: null, open, inApp, shows, until };
+  const visit = { app, t: null, open, serve, inApp, shows, until };
   before(async () => void (visit.t = await start(app)));
   after(() => visit.t.stop());
   afterEach(async () => {
@@ -14,7 +14,9 @@ export function visits() {
     for (const page of t.browser.pages().slice(1)) await page.close();
     t.link.steps = {};
     t.control.frozen = false;
+    t.link.silent = false;
     app.sockets.held = null;
+    app.own.clear();
     // Whatever reaches the server reaches someone who should not see it.
     assert.deepEqual(t.misses.splice(0), []);
   });
@@ -24,6 +26,10 @@ export function visits() {
     const page = await visit.t.browser.newPage();
     await page.goto(device.url(path));
     return { page, device, frame: await inApp(page) };
+  }
+  /** What the app has at `path` during this test. */
+  function serve(path, type, body, headers = {}) {
+    app.own.set(path, (_, response) => response.writeHead(200, { 'content-type': type, ...headers }).end(body));
   }
   return visit;
 }

@@ -20,22 +20,29 @@ export interface Answer {
   readonly body: Puller;
 }
 
+/** A tab that closes takes nothing any more, and is known to be gone a moment later. Each of these is another tab's turn. */
+const TURNS = 3;
+
+/** The tab that had the link went, as it seems without having seen the exchange. */
+class NotTaken extends PeerageError {}
+
 /**
  * Waits for the head of the answer. Asks once more where that can do no harm: over the new link, or by the tab that has it now. Rejects with `PeerageError`.
  */
 export async function ask(holders: Holders, message: ExchangeMessage, body: Puller | null, signal: AbortSignal): Promise<Answer> {
   const upload = body && new Upload(body);
-  const once = () => askOnce(holders, message, upload, signal);
-  try {
-    return await once().catch(async (error: unknown) => {
+  for (let tries = 0, turns = 0; ; ) {
+    try {
+      return await askOnce(holders, message, upload, signal);
+    } catch (error) {
       const pause = repeatIn(PeerageError.codeOf(error), message.method, upload === null ? 'none' : upload.begun ? 'begun' : 'untouched');
-      if (pause === null || signal.aborted) throw error;
+      const again = error instanceof NotTaken ? turns++ < TURNS : tries++ === 0;
+      if (pause === null || !again || signal.aborted) {
+        body?.cancel();
+        throw error;
+      }
       if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
-      return once();
-    });
-  } catch (error) {
-    body?.cancel();
-    throw error;
+    }
   }
 }
 
@@ -88,19 +95,21 @@ async function askOnce(holders: Holders, message: ExchangeMessage, body: Upload 
       forget();
       signal.removeEventListener('abort', aborted);
     };
-    const fail = (code: Code, why: string): void => {
+    let taken = false;
+    const fail = (code: Code, why: string, kind = PeerageError): void => {
       settle();
       port.postMessage({ type: 'cancel' } satisfies ReaderSays);
       port.close();
-      reject(new PeerageError(code, why));
+      reject(new kind(code, why));
     };
     const aborted = (): void => fail('cancelled', 'the page gave up');
     const untaken = setTimeout(() => fail('timeout', 'the tab that has the link does not react'), TAKEN_MS);
-    const forget = holder.onDeath(() => queueMicrotask(() => fail('gone', 'the tab that had the link is gone')));
+    const forget = holder.onDeath(() => queueMicrotask(() => fail('gone', 'the tab that had the link is gone', taken ? PeerageError : NotTaken)));
     signal.addEventListener('abort', aborted);
     port.onmessage = ({ data }: MessageEvent<HolderSays>) => {
       switch (data.type) {
         case 'taken':
+          taken = true;
           clearTimeout(untaken);
           return;
         case 'failed':
