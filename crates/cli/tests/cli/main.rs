@@ -5,3 +5,4 @@ mod expose;
 mod fetch;
 mod run;
 mod serve;
+mod websocket;

@@ -209,9 +209,7 @@ fn pass_interims(request: &mut Request<RequestBody>, informer: Informer) {
     hyper::ext::on_informational(request, move |interim| {
         let mut fields = interim.headers().clone();
         strip(&mut fields);
-        if interim.status().as_u16() > 101
-            && let Err(error) = informer.send(interim.status(), &fields)
-        {
+        if let Err(error) = informer.send(interim.status(), &fields) {
             tracing::debug!(%error, "interim response not passed on");
         }
     });

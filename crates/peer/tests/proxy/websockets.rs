@@ -111,14 +111,14 @@ async fn echo(mut socket: Socket) {
     }
 }
 
-fn through(proxy: Proxy) -> Client {
+pub(crate) fn through(proxy: Proxy) -> Client {
     let (caller, callee) = Channel::pair("peerage-http");
     let features = proxy.features();
     tokio::spawn(serve_with(callee, proxy, features, std::future::pending()));
     Client::new(caller)
 }
 
-fn asked(path: &str, fields: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn asked(path: &str, fields: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::get(path);
     for (name, value) in fields {
         request = request.header(*name, *value);
@@ -126,11 +126,11 @@ fn asked(path: &str, fields: &[(&str, &str)]) -> Request<()> {
     request.body(()).unwrap()
 }
 
-async fn soon<F: Future>(future: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.unwrap()
 }
 
-async fn opened(client: &Client) -> WebSocket {
+pub(crate) async fn opened(client: &Client) -> WebSocket {
     soon(client.open_websocket(asked("/live", &[("origin", ORIGIN)])))
         .await
         .unwrap()
@@ -138,7 +138,7 @@ async fn opened(client: &Client) -> WebSocket {
 }
 
 /// The answer of a proxy that opened no socket, and its body.
-async fn refused(client: &Client, request: Request<()>) -> (u16, HeaderMap, String) {
+pub(crate) async fn refused(client: &Client, request: Request<()>) -> (u16, HeaderMap, String) {
     match soon(client.open_websocket(request)).await {
         Err(WebSocketError::Refused(response)) => {
             let (parts, body) = response.into_parts();
