@@ -16,7 +16,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, header::LOCATION, request::Parts};
+use http::{
+    Request, Response, StatusCode, Version,
+    header::{LOCATION, SET_COOKIE},
+    request::Parts,
+};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -209,6 +213,8 @@ fn pass_interims(request: &mut Request<RequestBody>, informer: Informer) {
     hyper::ext::on_informational(request, move |interim| {
         let mut fields = interim.headers().clone();
         strip(&mut fields);
+        // Cookies are taken from the answer, and from nowhere else.
+        fields.remove(SET_COOKIE);
         if let Err(error) = informer.send(interim.status(), &fields) {
             tracing::debug!(%error, "interim response not passed on");
         }

@@ -53,7 +53,7 @@ pub(super) fn has_two_lengths(fields: &HeaderMap) -> bool {
     fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH)
 }
 
-/// Makes the stated length what the body says, or drops it. hyper would send whatever stands there, and a target that
+/// Makes the stated length what the body says, or drops it where neither tells. hyper would send whatever stands there, and a target that
 /// waits for octets which do not come would take them from the next request on the connection.
 pub(super) fn restate_length(fields: &mut HeaderMap, body: &impl http_body::Body) {
     let mut stated = fields.get_all(CONTENT_LENGTH).iter();
@@ -64,8 +64,16 @@ pub(super) fn restate_length(fields: &mut HeaderMap, body: &impl http_body::Body
     fields.remove(CONTENT_LENGTH);
     let ended = body.is_end_stream().then_some(0);
     let measured = ended.or_else(|| body.size_hint().exact());
-    if let Some(length) = stated.map(|stated| measured.unwrap_or(stated)) {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    match (stated, measured) {
+        (Some(stated), measured) => {
+            let length = measured.unwrap_or(stated);
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        // Of these hyper would drop the body, if it is that of a GET.
+        (None, None) => {
+            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        (None, Some(_)) => {}
     }
 }
 
