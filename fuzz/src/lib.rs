@@ -2,15 +2,19 @@
 //!
 //! Each target below `targets/` is the function of its name; its seeds stand below `seeds/`.
 
+mod cookies;
 mod http;
 mod identity;
+mod legacy;
 mod link;
 mod script;
 mod signal;
 mod texts;
 
+pub use cookies::{cookies, cookies_file};
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
+pub use legacy::{legacy_ask, legacy_session};
 pub use link::link_inputs;
 pub use signal::{router, signal_frame};
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};

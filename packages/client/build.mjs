@@ -20,16 +20,18 @@ const common = {
 await mkdir(path('dist'), { recursive: true });
 
 // What the server embeds: small, classic scripts, so that a service worker and a page without modules can take them.
-const script = (name, define = {}) =>
-  build({ ...common, entryPoints: [`src/expose/${name}.ts`], format: 'iife', minify: true, outfile: `dist/${name}.js`, define });
+const script = (name, more = {}) => build({ ...common, entryPoints: [`src/expose/${name}.ts`], format: 'iife', minify: true, outfile: `dist/${name}.js`, ...more });
 await Promise.all([
   script('shell'),
-  script('shim'),
+  // A function that knows itself: the shim puts itself into the app's workers.
+  script('shim', { banner: { js: '(function peerageShim(){' }, footer: { js: '})();' } }),
   build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: 'dist/index.js' }),
+  // For pages without a bundler: `<script src="peerage.global.js">` defines `Peerage`.
+  build({ ...common, entryPoints: ['src/index.ts'], format: 'iife', globalName: 'Peerage', minify: true, outfile: 'dist/peerage.global.js' }),
   ...(await readdir(path('pages'))).map((file) => copyFile(path(`pages/${file}`), path(`dist/${file}`))),
 ]);
 
 // The worker keeps the files of the page. A browser fetches them anew only when the worker itself differs, so it carries their digests.
 const digests = {};
 for (const file of ['shell.html', 'shell.css', 'shell.js', 'shim.js']) digests[file] = createHash('sha256').update(await readFile(path(`dist/${file}`))).digest('hex');
-await script('worker', { PEERAGE_FILES: JSON.stringify(digests) });
+await script('worker', { define: { PEERAGE_FILES: JSON.stringify(digests) } });

@@ -1,8 +1,8 @@
 //! The native parts of the link bench; `bench/link.mjs` starts and reads them.
 //!
-//! - `bench-link target` is a plain web server: `/small` and `/bytes?n=OCTETS`.
+//! - `bench-link target` is a plain web server: `/bytes?n=OCTETS`.
 //! - `bench-link source SERVER` is a peer that sends as many octets as it is asked for over a bare data channel.
-//! - `bench-link measure TARGET LINK SERVER SOURCE` measures one round for every line on its stdin, and prints it as JSON.
+//! - `bench-link measure TARGET LINK SERVER SOURCE` measures what each line on its stdin asks for, and prints the figures as JSON.
 
 mod measure;
 mod source;

@@ -1,4 +1,4 @@
-//! One round of figures from each way to the same octets.
+//! Asks for octets as often, as large and as many at once as each line on stdin says, by each way to them.
 
 use std::time::{Duration, Instant};
 
@@ -16,41 +16,54 @@ use peerage_proto::wire::link_url::Link;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
 use crate::Outcome;
 
-const OCTETS: usize = 128 << 20;
-const SEQUENTIAL: usize = 300;
-const WORKERS: usize = 32;
-const EACH: usize = 100;
-
+/// A line on stdin is `{"way", "octets", "times", "atOnce"}`: `times` requests in all, shared by `atOnce` who ask one after the other. The answer is
+/// `{"firstByteMs": median, "seconds"}`.
 pub async fn run(target: &str, link: &str, server: &str, source: &str) -> Outcome<()> {
     let link = Link::parse(link)?;
     let peer = Peer::builder().server(server).build().await?;
     let proof = link.secret.as_ref().map(|secret| secret.proof(&link.device));
     let options = ConnectOptions { label: Some("peerage-http".into()), proof, ..ConnectOptions::default() };
     let client = Client::new(peer.connect(&link.device.clone().into(), options).await?.into_channel());
-    let mut bare = peer.connect(&PeerId::parse(source)?, ConnectOptions::default()).await?;
-    let address = target.strip_prefix("http://").ok_or("the target is a plain http address")?.to_owned();
+    let bare = Bare(Mutex::new(peer.connect(&PeerId::parse(source)?, ConnectOptions::default()).await?));
+    let direct = target.strip_prefix("http://").ok_or("the target is a plain http address")?.to_owned();
 
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while lines.next_line().await?.is_some() {
-        let direct = round(&address).await?;
-        let bare = bare_round(&mut bare).await?;
-        let linked = round(&client).await?;
-        println!("{}", json!({ "direct": direct, "bare": bare, "link": linked }));
+    while let Some(line) = lines.next_line().await? {
+        let asked: Value = serde_json::from_str(&line)?;
+        let way: &dyn Way = match asked["way"].as_str() {
+            Some("direct") => &direct,
+            Some("bare") => &bare,
+            Some("link") => &client,
+            _ => return Err("the ways are direct, bare and link".into()),
+        };
+        let number = |name: &str| asked[name].as_u64().and_then(|n| usize::try_from(n).ok()).ok_or("a number is missing");
+        println!("{}", measure(way, number("octets")?, number("times")?, number("atOnce")?).await?);
     }
     Ok(())
 }
 
-/// A way to make requests: gives the time to the first octet of the body, and reads it to the end.
+async fn measure(way: &dyn Way, octets: usize, times: usize, at_once: usize) -> Outcome<Value> {
+    let begun = Instant::now();
+    let firsts = try_join_all((0..at_once).map(|_| way.ask(octets, times / at_once))).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut firsts: Vec<_> = firsts.into_iter().flatten().collect();
+    firsts.sort();
+    let median = firsts.get(firsts.len() / 2).ok_or("nothing was asked")?;
+    Ok(json!({ "firstByteMs": median.as_secs_f64() * 1e3, "seconds": seconds }))
+}
+
+/// A way to get octets.
 trait Way: Sync {
-    /// Asks `paths` one after the other, over one connection where the way has connections.
-    fn ask<'a>(&'a self, path: &'a str, times: usize) -> BoxFuture<'a, Outcome<Vec<Duration>>>;
+    /// Asks one time after the other, over one connection where the way has connections, reads to the end, and gives the times to the first octets.
+    fn ask(&self, octets: usize, times: usize) -> BoxFuture<'_, Outcome<Vec<Duration>>>;
 }
 
 impl Way for String {
-    fn ask<'a>(&'a self, path: &'a str, times: usize) -> BoxFuture<'a, Outcome<Vec<Duration>>> {
+    fn ask(&self, octets: usize, times: usize) -> BoxFuture<'_, Outcome<Vec<Duration>>> {
         Box::pin(async move {
             let socket = TcpStream::connect(self).await?;
             socket.set_nodelay(true)?;
@@ -58,16 +71,10 @@ impl Way for String {
             let driver = tokio::spawn(connection);
             let mut firsts = Vec::with_capacity(times);
             for _ in 0..times {
-                let request = Request::get(path).header(HOST, self).body(Empty::<Bytes>::new())?;
+                let request = Request::get(path(octets)).header(HOST, self).body(Empty::<Bytes>::new())?;
                 sender.ready().await?;
                 let begun = Instant::now();
-                let mut body = sender.send_request(request).await?.into_body();
-                let mut first = None;
-                while let Some(frame) = body.frame().await {
-                    frame?;
-                    first.get_or_insert_with(|| begun.elapsed());
-                }
-                firsts.extend(first);
+                firsts.push(read(begun, octets, sender.send_request(request).await?.into_body()).await?);
             }
             driver.abort();
             Ok(firsts)
@@ -76,59 +83,62 @@ impl Way for String {
 }
 
 impl Way for Client {
-    fn ask<'a>(&'a self, path: &'a str, times: usize) -> BoxFuture<'a, Outcome<Vec<Duration>>> {
+    fn ask(&self, octets: usize, times: usize) -> BoxFuture<'_, Outcome<Vec<Duration>>> {
         Box::pin(async move {
             let mut firsts = Vec::with_capacity(times);
             for _ in 0..times {
-                let request = Request::get(path).body(Empty::<Bytes>::new())?;
+                let request = Request::get(path(octets)).body(Empty::<Bytes>::new())?;
                 let begun = Instant::now();
-                let mut body = self.request(request).await?.into_body();
-                let mut first = None;
-                while let Some(frame) = body.frame().await {
-                    frame?;
-                    first.get_or_insert_with(|| begun.elapsed());
-                }
-                firsts.extend(first);
+                firsts.push(read(begun, octets, self.request(request).await?.into_body()).await?);
             }
             Ok(firsts)
         })
     }
 }
 
-async fn round(way: &impl Way) -> Outcome<Value> {
-    way.ask("/small", 20).await?;
-    let mut firsts = way.ask("/small", SEQUENTIAL).await?;
-    firsts.sort();
-    let begun = Instant::now();
-    try_join_all((0..WORKERS).map(|_| way.ask("/small", EACH))).await?;
-    let requests = (WORKERS * EACH) as f64 / begun.elapsed().as_secs_f64();
-    let path = format!("/bytes?n={OCTETS}");
-    let begun = Instant::now();
-    way.ask(&path, 1).await?;
-    let rate = OCTETS as f64 / 1e6 / begun.elapsed().as_secs_f64();
-    Ok(json!({ "firstByteMs": firsts[firsts.len() / 2].as_secs_f64() * 1e3, "requests": requests, "rate": rate }))
-}
+/// The bare data channel has no requests: who asks has it alone.
+struct Bare(Mutex<Connection>);
 
-async fn bare_round(connection: &mut Connection) -> Outcome<Value> {
-    let mut firsts = Vec::with_capacity(SEQUENTIAL);
-    for _ in 0..SEQUENTIAL {
-        firsts.push(bare_ask(connection, 1_000).await?);
+impl Way for Bare {
+    fn ask(&self, octets: usize, times: usize) -> BoxFuture<'_, Outcome<Vec<Duration>>> {
+        Box::pin(async move {
+            let mut firsts = Vec::with_capacity(times);
+            for _ in 0..times {
+                let mut connection = self.0.lock().await;
+                let begun = Instant::now();
+                connection.send(Message::Text(octets.to_string())).await?;
+                let (mut left, mut first) = (octets, None);
+                while left > 0 {
+                    let message = connection.recv().await.ok_or("the bare channel closed")?;
+                    first.get_or_insert_with(|| begun.elapsed());
+                    left -= message.len();
+                }
+                firsts.push(first.ok_or("nothing came")?);
+            }
+            Ok(firsts)
+        })
     }
-    firsts.sort();
-    let begun = Instant::now();
-    bare_ask(connection, OCTETS).await?;
-    let rate = OCTETS as f64 / 1e6 / begun.elapsed().as_secs_f64();
-    Ok(json!({ "firstByteMs": firsts[firsts.len() / 2].as_secs_f64() * 1e3, "rate": rate }))
 }
 
-async fn bare_ask(connection: &mut Connection, octets: usize) -> Outcome<Duration> {
-    let begun = Instant::now();
-    connection.send(Message::Text(octets.to_string())).await?;
-    let (mut left, mut first) = (octets, None);
-    while left > 0 {
-        let message = connection.recv().await.ok_or("the bare channel closed")?;
-        first.get_or_insert_with(|| begun.elapsed());
-        left -= message.len();
+fn path(octets: usize) -> String {
+    format!("/bytes?n={octets}")
+}
+
+/// Reads a body of so many octets to its end; the time of the first.
+async fn read<B>(begun: Instant, octets: usize, mut body: B) -> Outcome<Duration>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (mut read, mut first) = (0, None);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(Into::into)?.into_data() {
+            first.get_or_insert_with(|| begun.elapsed());
+            read += data.len();
+        }
+    }
+    if read != octets {
+        return Err(format!("{read} octets came, not {octets}").into());
     }
     first.ok_or_else(|| "nothing came".into())
 }

@@ -7,7 +7,7 @@ use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -33,15 +33,18 @@ pub async fn run() -> Outcome<()> {
 async fn answer<B>(request: Request<B>) -> Outcome<Response<BoxBody<Bytes, Infallible>>> {
     let response = Response::builder();
     if request.uri().path() != "/bytes" {
-        let body = if request.uri().path() == "/" { Bytes::from_static(PAGE.as_bytes()) } else { Bytes::from_static(&[0x5a; 1_000]) };
-        return Ok(response.header(CONTENT_TYPE, "text/html").body(Full::new(body).boxed())?);
+        return Ok(response.header(CONTENT_TYPE, "text/html").body(Full::new(Bytes::from_static(PAGE.as_bytes())).boxed())?);
     }
-    let octets: usize = request.uri().query().and_then(|query| query.strip_prefix("n=")).ok_or("no ?n=")?.parse()?;
     static PIECES: [u8; PIECE] = [0x5a; PIECE];
+    let octets: usize = request.uri().query().and_then(|query| query.strip_prefix("n=")).ok_or("no ?n=")?.parse()?;
+    let response = response.header(CONTENT_LENGTH, octets).header(CACHE_CONTROL, "no-store");
+    if octets <= PIECE {
+        return Ok(response.body(Full::new(Bytes::from_static(&PIECES[..octets])).boxed())?);
+    }
     // A stream by position, so that it needs no pin and no box of its own.
     let pieces = stream::iter((0..octets.div_ceil(PIECE)).map(move |n| {
         let size = PIECE.min(octets - n * PIECE);
         Ok(Frame::data(Bytes::from_static(&PIECES[..size])))
     }));
-    Ok(response.header(CONTENT_LENGTH, octets).body(BodyExt::boxed(StreamBody::new(pieces)))?)
+    Ok(response.body(BodyExt::boxed(StreamBody::new(pieces)))?)
 }

@@ -9,11 +9,11 @@ use crate::args::Global;
 /// Whose words `-v` and `-vv` ask for; the libraries beneath speak up at `-vvv`.
 const OURS: [&str; 4] = ["peerage", "peerage_peer", "peerage_proto", "peerage_server"];
 
-/// Starts logging. `PEERAGE_LOG` (`peerage_peer=debug,…`) goes before `-v` and `-q`.
-pub(crate) fn start(global: &Global) {
+/// Starts logging. `PEERAGE_LOG` (`peerage_peer=debug,…`) goes before `-v` and `-q`, and these before `default`.
+pub(crate) fn start(global: &Global, default: Option<LevelFilter>) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
+        (false, 0) => default.unwrap_or(LevelFilter::WARN),
         (false, 1) => LevelFilter::INFO,
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,

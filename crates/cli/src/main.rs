@@ -4,10 +4,12 @@ mod access;
 mod args;
 mod call;
 mod cmd;
+mod cookies;
 mod exit;
 mod keys;
 mod log;
 mod output;
+mod peerjs_files;
 mod signals;
 mod state;
 
@@ -22,9 +24,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log::start(&cli.global);
-    match run(cli) {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure);
@@ -33,7 +33,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(mut cli: Cli) -> Result<(), Failure> {
+    let log_level = match &mut cli.command {
+        Some(Command::Expose(expose)) => expose.settle()?,
+        _ => None,
+    };
+    log::start(&cli.global, log_level);
     let Some(command) = cli.command else {
         return cmd::first_steps();
     };

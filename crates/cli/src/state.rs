@@ -1,4 +1,4 @@
-//! The state folder: keys, links and grants, each in a file that its owner alone can read.
+//! The state folder: keys, links and grants, cookies, each in a file that its owner alone can read.
 //!
 //! A file is replaced as a whole: written beside the old one, flushed to the disk, renamed over it. So a crash leaves
 //! the old state or the new one, never half of one.
@@ -15,10 +15,10 @@ use tempfile::NamedTempFile;
 use crate::{exit::Exit, exit::Failure, output};
 
 /// No file of the state is larger: what is, was not written by this program.
-const FILE_MAX: u64 = 16 * 1024 * 1024;
+const FILE_MAX: u64 = 32 * 1024 * 1024;
 
 /// The state folder of this run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     dir: PathBuf,
 }

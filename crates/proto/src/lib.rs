@@ -4,6 +4,8 @@
 
 pub mod http;
 pub mod identity;
+pub mod jar;
+pub mod legacy;
 pub mod link;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]

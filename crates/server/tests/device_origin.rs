@@ -4,7 +4,7 @@ mod common;
 
 use common::{Answer, Client, ask};
 use peerage_server::testing::{TestServer, config};
-use peerage_server::{Config, IceServer};
+use peerage_server::{Config, Cors, IceServer};
 use tokio_tungstenite::tungstenite;
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -204,14 +204,29 @@ async fn a_domain_has_device_origins_of_its_own_and_other_names_have_none() {
 }
 
 #[tokio::test]
-async fn no_page_of_another_origin_may_read_what_a_device_origin_serves() {
+async fn pages_of_other_origins_may_read_the_settings_as_far_as_cors_allows() {
+    let server = TestServer::with(Config {
+        cors: Cors::Origins(vec!["https://app.example".into()]),
+        ..config()
+    })
+    .await
+    .unwrap();
+    for (origin, allowed) in [
+        ("https://app.example", "https://app.example"),
+        ("https://evil.example", ""),
+    ] {
+        let settings = get_with(&server, "/__peerage/config.json", &[("origin", origin)]).await;
+        assert_eq!(settings.header("access-control-allow-origin"), allowed);
+        assert_eq!(settings.header("vary"), "Origin");
+    }
+}
+
+#[tokio::test]
+async fn no_page_of_another_origin_may_read_anything_else_of_a_device_origin() {
     let server = TestServer::start().await.unwrap();
-    let page = get_with(
-        &server,
-        "/__peerage/config.json",
-        &[("origin", "https://evil.example")],
-    )
-    .await;
-    assert_eq!(page.header("access-control-allow-origin"), "");
-    assert_eq!(page.header("cross-origin-resource-policy"), "same-origin");
+    for path in ["/", "/__peerage/shell.js", "/__peerage/worker.js", "/app"] {
+        let page = get_with(&server, path, &[("origin", "https://evil.example")]).await;
+        assert_eq!(page.header("access-control-allow-origin"), "", "{path}");
+        assert_eq!(page.header("cross-origin-resource-policy"), "same-origin");
+    }
 }

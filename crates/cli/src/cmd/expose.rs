@@ -1,25 +1,34 @@
 //! `peerage expose`: makes a web app or a folder of this device reachable by a link.
 
 mod announce;
+mod legacy;
 mod local_server;
+mod reach;
 mod visit;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
-    Peer, ServerState,
+    Builder, Peer, ServerState,
     proxy::{NamedCertificates, Proxy, Settings, Target},
 };
-use peerage_proto::{identity::gate, wire::link_url::Link};
+use peerage_proto::{
+    identity::gate,
+    wire::{id::PeerId, link_url::Link},
+};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
-use self::{announce::Announcer, local_server::LocalServer, visit::Visit};
+use self::{
+    announce::Announcer, legacy::Legacy, local_server::LocalServer, reach::Reach, visit::Visit,
+};
 use crate::{
     access,
     call::{self, ServerTrust},
+    cookies,
     exit::{Exit, Failure},
     keys, output, signals,
     state::State,
@@ -74,9 +83,25 @@ pub(crate) struct Expose {
     json: bool,
     #[command(flatten)]
     trust: ServerTrust,
+    #[command(flatten)]
+    legacy: Legacy,
 }
 
 impl Expose {
+    /// Reads what an old proxy's settings file says, where one is named; the command line goes before it.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn settle(&mut self) -> Result<Option<LevelFilter>, Failure> {
+        let Some(old) = self.legacy.config()? else {
+            return Ok(None);
+        };
+        if self.server.is_none() && self.port.is_none() {
+            self.server = old.server;
+        }
+        Ok(old.log_level)
+    }
+
     /// Exposes until the process is told to end.
     pub(crate) async fn run(self, state: State) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
@@ -85,6 +110,7 @@ impl Expose {
         let _lock = state.lock()?;
         let key = keys::load_or_make(&state, keys::DEVICE)?;
         let remembered = access::load(&state)?;
+        let old_id = self.legacy.id(&key.device_id())?;
 
         let local = match &self.server {
             Some(_) => None,
@@ -110,6 +136,7 @@ impl Expose {
         })?;
         let settings = Settings {
             head_timeout: Duration::from_secs(self.target_timeout),
+            cookies: cookies::load(&state),
             ..Settings::default()
         };
         let named = target.to_string();
@@ -118,13 +145,32 @@ impl Expose {
             .map_err(|error| Failure::new(Exit::Usage, error))?;
 
         let peer = self.peer(key, remembered, &server).await?;
-        link.secret = Some(access::first_link(peer.access(), &state)?);
+        let alias = match old_id {
+            Some(id) => Some(self.alias(id, &server, &state).await?),
+            None => None,
+        };
+        let reach = Reach {
+            peer,
+            alias,
+            old_clients: self.legacy.is_allowed(),
+        };
+        link.secret = Some(access::first_link(reach.peer.access(), &state)?);
         let announcer = Announcer::new(self.json);
-        announcer.ready(&link, &named, &server)?;
+        announcer.ready(&link, &named, &server, &reach.old_ids())?;
+        self.legacy.warn(&named, &reach.old_ids());
         warn_if_down(probed);
 
-        run(&peer, &proxy, &state, &announcer, end).await;
-        let _ = timeout(GOODBYE, peer.close()).await;
+        let written = CancellationToken::new();
+        let keeping = proxy.cookies().map(|cookies| {
+            let keeping = cookies::keep(cookies.clone(), state.clone(), written.clone());
+            tokio::spawn(keeping)
+        });
+        run(&reach, &proxy, &state, &announcer, end).await;
+        let _ = timeout(GOODBYE, reach.close()).await;
+        written.cancel();
+        if let Some(keeping) = keeping {
+            let _ = timeout(GOODBYE, keeping).await;
+        }
         if let Some(local) = local {
             local.stop().await;
         }
@@ -147,10 +193,20 @@ impl Expose {
         remembered: gate::State,
         server: &Url,
     ) -> Result<Peer, Failure> {
-        let mut builder = Peer::builder()
-            .server(server.as_str())
+        let builder = Peer::builder()
             .device(key, remembered)
             .udp_port(self.udp_port);
+        self.build(self.legacy.admit(builder), server).await
+    }
+
+    /// A peer beside the device's, for the id by which old clients know it.
+    async fn alias(&self, id: PeerId, server: &Url, state: &State) -> Result<Peer, Failure> {
+        let builder = Peer::builder().id(id).token(legacy::token(state)?);
+        self.build(self.legacy.admit(builder), server).await
+    }
+
+    async fn build(&self, builder: Builder, server: &Url) -> Result<Peer, Failure> {
+        let mut builder = builder.server(server.as_str());
         if self.allow_loopback {
             builder = builder.loopback(true);
         }
@@ -164,7 +220,7 @@ impl Expose {
 
 /// Lets visitors in until the end.
 async fn run(
-    peer: &Peer,
+    reach: &Reach,
     proxy: &Proxy,
     state: &State,
     announcer: &Announcer,
@@ -172,16 +228,17 @@ async fn run(
 ) {
     let closing = CancellationToken::new();
     let mut visits = JoinSet::new();
-    let mut changes = peer.access().changes();
-    let mut standing = peer.server();
+    let mut changes = reach.peer.access().changes();
+    let mut standing = reach.peer.server();
     let mut end = std::pin::pin!(end);
+    let mut alias_lost = std::pin::pin!(reach.alias_lost());
     let (mut count, mut up) = (0, true);
     loop {
         tokio::select! {
             biased;
             () = &mut end => break,
             Ok(()) = changes.changed() => {
-                if let Err(failure) = access::store(peer.access(), state) {
+                if let Err(failure) = access::store(reach.peer.access(), state) {
                     // Who came in stays in; after a restart they need the whole link again.
                     output::warn(failure);
                 }
@@ -193,10 +250,14 @@ async fn run(
                     announcer.server(&now);
                 }
             }
-            Some(connection) = peer.incoming() => {
+            error = &mut alias_lost => {
+                output::warn(format_args!("the id in --peerjsrc: {error}; trying again"));
+                alias_lost.set(reach.alias_lost());
+            }
+            Some(connection) = reach.incoming() => {
                 count += 1;
                 let visit = Visit::new(count, connection, announcer.clone());
-                visits.spawn(visit.serve(proxy.clone(), closing.clone()));
+                visits.spawn(visit.serve(proxy.clone(), reach.old_clients, closing.clone()));
             }
             Some(_) = visits.join_next() => {}
         }

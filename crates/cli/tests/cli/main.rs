@@ -1,8 +1,10 @@
 //! The command as its users run it: the real binary, real sockets, a browser aside.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod cookies;
 mod expose;
 mod fetch;
+mod legacy;
 mod run;
 mod serve;
 mod websocket;

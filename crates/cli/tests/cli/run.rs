@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A command on an environment without settings of the person who runs the tests.
 pub(crate) fn peerage(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PEERAGE_")) {
+    let ours = |name: &str| name.starts_with("PEERAGE_") || name.starts_with("PEERJS_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command.args(args);

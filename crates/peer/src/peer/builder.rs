@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use peerage_proto::identity::SigningKey;
-use peerage_proto::identity::gate::{self, Gate};
+use peerage_proto::identity::gate::{self, Gate, Unverified};
 use peerage_proto::link;
 use peerage_proto::wire::id::{PeerId, Token};
 use rustls_pki_types::CertificateDer;
@@ -27,6 +27,7 @@ pub struct Builder {
     server: String,
     key: Option<String>,
     id: Option<PeerId>,
+    token: Option<Token>,
     identity: Option<Identity>,
     gate: gate::Config,
     port: u16,
@@ -63,6 +64,14 @@ impl Builder {
         self
     }
 
+    /// What proves at the server that the id is this peer's, for as long as the server knows it. Default: a new one. A peer that keeps its token is
+    /// not locked out by its own earlier connection.
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     /// The key by which devices know this peer. Default: one that lives as long as the peer.
     #[must_use]
     pub fn identity(mut self, key: SigningKey) -> Self {
@@ -80,7 +89,21 @@ impl Builder {
     /// Lets stock PeerJS clients in, which prove nothing; never to the label `peerage-http`. Default no.
     #[must_use]
     pub fn allow_unverified(mut self, allow: bool) -> Self {
-        self.gate.unverified = allow;
+        self.gate.unverified = if allow {
+            Unverified::Any
+        } else {
+            Unverified::Refused
+        };
+        self
+    }
+
+    /// Lets stock PeerJS clients in to channels with this label alone (never `peerage-http`), and at most so many at once.
+    #[must_use]
+    pub fn allow_unverified_label(mut self, label: impl Into<String>, connections: usize) -> Self {
+        self.gate.unverified = Unverified::Label {
+            label: label.into(),
+            connections,
+        };
         self
     }
 
@@ -148,7 +171,10 @@ impl Builder {
             server,
             key: self.key.unwrap_or_else(|| "peerjs".into()),
             id: id.clone(),
-            token: Token::parse(&random::name()).map_err(|_| bad())?,
+            token: match self.token {
+                Some(token) => token,
+                None => Token::parse(&random::name()).map_err(|_| bad())?,
+            },
             signing_key: device.then(|| Arc::new(key.clone())),
         };
         let tasks = TaskTracker::new();

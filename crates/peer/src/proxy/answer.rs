@@ -11,6 +11,10 @@ use crate::http::ResetCode;
 /// Names the reason of an answer that the device made itself, in the words of the RESET codes.
 pub(super) const PEERAGE_ERROR: HeaderName = HeaderName::from_static("peerage-error");
 
+/// Marks an answer whose `Location` is a path of the exposed target, and was made one by this proxy: it may be followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WithinTarget;
+
 /// An answer that the device made itself, instead of the target.
 pub(super) fn refusal(
     status: StatusCode,

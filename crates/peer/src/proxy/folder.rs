@@ -20,7 +20,10 @@ use http::{
 use percent_encoding::percent_decode_str;
 use tokio::io::AsyncSeekExt;
 
-use super::{Body, answer::plain};
+use super::{
+    Body,
+    answer::{WithinTarget, plain},
+};
 
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
@@ -314,6 +317,7 @@ fn redirect(uri: &Uri) -> Response<Body> {
     let mut response = plain(StatusCode::MOVED_PERMANENTLY, "This is a folder.");
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
+        response.extensions_mut().insert(WithinTarget);
     }
     response
 }

@@ -3,11 +3,15 @@
 //! The owner names the target once. Scheme, host, port and base path are fixed by that; nothing in a request changes
 //! them. Refused here, whatever the target would have made of it: paths that climb above the target's root under any
 //! reading of them, CONNECT and TRACE, and requests that another site's page caused, except links that somebody
-//! followed.
+//! followed. Answered here, and never passed on: paths of the device's own. Cookies of a web app are kept here for
+//! callers that ask for it, apart for each.
 
 mod answer;
 mod body;
+mod cookies;
 mod folder;
+mod legacy;
+mod own;
 mod path;
 mod site;
 mod socket;
@@ -19,12 +23,17 @@ use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Du
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts};
+use peerage_proto::{identity::PublicKey, jar};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use self::{answer::refusal, folder::Folder, site::Sites, upstream::Upstream};
+use self::{
+    answer::refusal, cookies::CallersCookies, folder::Folder, site::Sites, upstream::Upstream,
+};
 pub use self::{
     body::Body,
+    cookies::Cookies,
+    legacy::serve_legacy,
     target::{HttpTarget, Target, TargetError},
     tls::{CertificateError, NamedCertificates},
 };
@@ -32,12 +41,14 @@ use crate::http::{Features, ResetCode, Upgrade};
 
 /// Passes requests to one target. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
-pub struct Proxy(Arc<Inner>);
+pub struct Proxy(Arc<Inner>, Option<CallersCookies>);
 
 #[derive(Debug)]
 struct Inner {
     sites: Sites,
     places: Arc<Semaphore>,
+    /// A web app has a jar; files set no cookies.
+    cookies: Option<Cookies>,
     kind: Kind,
 }
 
@@ -57,6 +68,8 @@ pub struct Settings {
     /// it lives. Each holds a descriptor: default
     /// 512, half of what Linux allows a process unless told otherwise.
     pub requests: usize,
+    /// The cookies of a web app's callers, as they were remembered. Default none.
+    pub cookies: jar::State,
 }
 
 impl Default for Settings {
@@ -64,6 +77,7 @@ impl Default for Settings {
         Self {
             head_timeout: Duration::from_secs(60),
             requests: 512,
+            cookies: jar::State::default(),
         }
     }
 }
@@ -87,26 +101,50 @@ impl Proxy {
     /// # Errors
     /// The folder cannot be opened, or TLS cannot be set up. A web app that is down is no error.
     pub fn new(target: Target, origin: &Url, settings: &Settings) -> Result<Self, ProxyError> {
-        let (sites, kind) = match target {
+        let (sites, cookies, kind) = match target {
             Target::Http(target) => (
                 Sites::new(origin, Some((target.origin(), target.base.clone()))),
+                Some(Cookies::new(
+                    target.cookie_site(origin),
+                    settings.cookies.clone(),
+                )),
                 Kind::Http(Box::new(
                     Upstream::new(target, settings.head_timeout)
                         .map_err(|e| ProxyError::Tls(e.into()))?,
                 )),
             ),
-            Target::Folder(path) => (Sites::new(origin, None), Kind::Folder(Folder::open(&path)?)),
+            Target::Folder(path) => (
+                Sites::new(origin, None),
+                None,
+                Kind::Folder(Folder::open(&path)?),
+            ),
         };
         let places = Arc::new(Semaphore::new(settings.requests));
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             sites,
             places,
+            cookies,
             kind,
-        })))
+        };
+        Ok(Self(Arc::new(inner), None))
+    }
+
+    /// The same for one connection of a caller, who is known by this key: with its cookies. Its session counts as going
+    /// on for as long as this, or a clone of it, lives.
+    #[must_use]
+    pub fn for_caller(&self, key: &PublicKey) -> Self {
+        let cookies = self.0.cookies.clone();
+        let callers = cookies.map(|cookies| CallersCookies::new(cookies, key));
+        Self(self.0.clone(), callers)
+    }
+
+    /// The cookies of all callers, if the target is one that sets any.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        self.0.cookies.as_ref()
     }
 
     /// Answers one request. Never fails: what goes wrong becomes an answer with the field `peerage-error`.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -121,6 +159,22 @@ impl Proxy {
                 "The device answers as many requests as it can: try again.",
             );
         };
+        if path::may_be_own(request.uri().path()) {
+            let mut response = own::answer(request, self.1.as_ref()).await;
+            response.body_mut().keep(place);
+            return response;
+        }
+        let exchange = cookies::before(self.1.as_ref(), &mut request);
+        let mut response = self.pass_on(request, place).await;
+        exchange.after(response.headers_mut());
+        response
+    }
+
+    async fn pass_on<B>(&self, request: Request<B>, place: OwnedSemaphorePermit) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         if Upgrade::of(&request).is_some() {
             return self.open_socket(request.into_parts().0, place).await;
         }

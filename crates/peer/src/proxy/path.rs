@@ -1,7 +1,8 @@
 //! Does a request path stay inside what the owner exposed, whoever decodes it, and however?
 //!
 //! Servers differ in what they decode: `%2e%2e`, `..%2f`, `%252e`, `..\`, `..;x`, overlong UTF-8. The question here is
-//! not what a path means but whether it climbs above its root under *any* of these readings.
+//! not what a path means but whether it climbs above its root under *any* of these readings; and whether it leads to
+//! what is the device's own.
 
 /// How often an escape may hide another one (`%25252e`) before the path is refused for it.
 const ROUNDS: usize = 4;
@@ -27,6 +28,44 @@ pub(super) fn climbs(path: &str) -> bool {
         }
     }
     false
+}
+
+/// The first segment of the paths that are the device's own.
+const OWN: &[u8] = b"__peerage";
+
+/// Whether a path (that does not climb) may lead to `/__peerage` or below it under some reading of it: the device
+/// answers it, and does not pass it on.
+pub(super) fn may_be_own(path: &str) -> bool {
+    // Counts as `climbs` does, so the depth is the least of all readings.
+    let mut depth: usize = 0;
+    for segment in path.split('/') {
+        let Some(decoded) = decode_all(segment.as_bytes()) else {
+            return true;
+        };
+        let ups = parts(&decoded).filter(|part| is_parent(part)).count();
+        depth = depth.saturating_sub(ups);
+        let mut names = parts(&decoded)
+            .map(without_parameters)
+            .filter(|name| !matches!(*name, b"" | b"." | b".."));
+        let found = match (depth, ups) {
+            (0, 0) => names.next().is_some_and(is_own),
+            (0, _) => names.any(is_own),
+            _ => false,
+        };
+        if found {
+            return true;
+        }
+        if ups == 0 && goes_down(&decoded) {
+            depth += 1;
+        }
+    }
+    false
+}
+
+/// Servers on some file systems know no case, and drop dots and spaces at the end.
+fn is_own(name: &[u8]) -> bool {
+    let kept = name.iter().rposition(|octet| !matches!(octet, b'.' | b' '));
+    kept.is_some_and(|last| name[..=last].eq_ignore_ascii_case(OWN))
 }
 
 /// Whether a path holds octets that no honest path has: encoded control characters.

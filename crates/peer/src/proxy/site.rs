@@ -34,18 +34,14 @@ impl Sites {
         if self.has_foreign_origin(fields) {
             return true;
         }
-        let followed_link = matches!(*method, Method::GET | Method::HEAD)
-            && fields
-                .get_all(SEC_FETCH_MODE)
-                .iter()
-                .all(|mode| mode == "navigate");
-        is_of_another_site(fields) && !followed_link
+        let followed_link = matches!(*method, Method::GET | Method::HEAD) && is_navigation(fields);
+        is_cross_site(fields) && !followed_link
     }
 
     /// As [`Self::is_forged`], for a WebSocket: nobody follows a link to one, and the browser's own checks of what may be
     /// read across origins do not hold for it.
     pub(super) fn is_forged_socket(&self, fields: &HeaderMap) -> bool {
-        self.has_foreign_origin(fields) || is_of_another_site(fields)
+        self.has_foreign_origin(fields) || is_cross_site(fields)
     }
 
     fn has_foreign_origin(&self, fields: &HeaderMap) -> bool {
@@ -108,9 +104,20 @@ impl Sites {
     }
 }
 
-fn is_of_another_site(fields: &HeaderMap) -> bool {
-    let mut sites = fields.get_all(SEC_FETCH_SITE).iter();
-    sites.any(|site| site != "same-origin" && site != "none")
+/// Whether another site's page caused a request: another device's too, although both are of one domain.
+pub(super) fn is_cross_site(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_SITE)
+        .iter()
+        .any(|site| site != "same-origin" && site != "none")
+}
+
+/// Whether a request is for what the person looks at next, as far as it says so.
+pub(super) fn is_navigation(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(SEC_FETCH_MODE)
+        .iter()
+        .all(|mode| mode == "navigate")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{io, net::ToSocketAddrs, path::PathBuf, time::Duration};
 
 use http::{Uri, uri::Authority};
+use peerage_proto::jar::Site;
 use url::Url;
 
 use super::tls::NamedCertificates;
@@ -184,6 +185,12 @@ impl HttpTarget {
     /// `scheme://host[:port]` as browsers write it in `Origin`.
     pub(super) fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
+    }
+
+    /// Whose cookies are kept, and what they may name: this host, and the device's own.
+    pub(super) fn cookie_site(&self, device: &Url) -> Site {
+        let hosts = [&self.url, device].into_iter().filter_map(Url::host_str);
+        Site::new(self.url.as_str(), hosts, &self.base)
     }
 
     pub(super) fn is_tls(&self) -> bool {

@@ -36,7 +36,11 @@ use self::{
     failure::{Failure, is_closed},
     fields::{has_two_lengths, restate_length, strip},
 };
-use super::{Body, HttpTarget, answer::refusal, site::Sites};
+use super::{
+    Body, HttpTarget,
+    answer::{WithinTarget, refusal},
+    site::Sites,
+};
 use crate::http::{Informer, ResetCode};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -204,6 +208,7 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
         .and_then(|value| sites.location(value, asked))
     {
         response.headers_mut().insert(LOCATION, location);
+        response.extensions_mut().insert(WithinTarget);
     }
     response
 }

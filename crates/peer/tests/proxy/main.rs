@@ -2,9 +2,12 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod attacks;
+mod cookies;
 mod folder;
 mod https;
+mod legacy;
 mod over_a_link;
+mod own_paths;
 mod target;
 mod trouble;
 mod web_app;

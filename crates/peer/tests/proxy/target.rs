@@ -33,10 +33,27 @@ impl WebApp {
         .await
     }
 
+    /// Answers each request with what is made of its head, then closes the connection.
+    pub(crate) async fn replying(reply: fn(&str) -> String) -> Self {
+        Self::with_heads(move |mut socket, head| async move {
+            let octets = reply(&head);
+            socket.write_all(octets.as_bytes()).await.unwrap();
+        })
+        .await
+    }
+
     /// Hands each connection to `serve`, once the head of its request was read.
     pub(crate) async fn running<F, R>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> R + Clone + Send + 'static,
+        R: Future<Output = ()> + Send,
+    {
+        Self::with_heads(move |socket, _| serve(socket)).await
+    }
+
+    async fn with_heads<F, R>(serve: F) -> Self
+    where
+        F: Fn(TcpStream, String) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -48,10 +65,9 @@ impl WebApp {
                 let (serve, log) = (serve.clone(), log.clone());
                 tokio::spawn(async move {
                     let head = read_head(&mut socket).await;
-                    log.lock()
-                        .unwrap()
-                        .push(String::from_utf8_lossy(&head).into_owned());
-                    serve(socket).await;
+                    let head = String::from_utf8_lossy(&head).into_owned();
+                    log.lock().unwrap().push(head.clone());
+                    serve(socket, head).await;
                 });
             }
         });

@@ -2,9 +2,11 @@
 
 pub mod base32;
 pub mod candidate;
+pub mod cookie;
 pub mod evidence;
 pub mod http;
 pub mod id;
+pub mod legacy;
 pub mod link_url;
 pub mod sdp;
 pub mod signal;

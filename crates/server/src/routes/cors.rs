@@ -13,22 +13,23 @@ use crate::config::Cors;
 use crate::state::State;
 
 pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    let origin = request
-        .headers()
-        .get(ORIGIN)
-        .filter(|origin| is_allowed(&state.config().cors, origin))
-        .cloned();
+    let origin = request.headers().get(ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
         preflight(&request)
     } else {
         next.run(request).await
     };
+    permit(&state, origin, &mut response);
+    response
+}
+
+/// Lets the page that asked read the response, if its origin is one of those allowed.
+pub(super) fn permit(state: &State, origin: Option<HeaderValue>, response: &mut Response) {
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
+    if let Some(origin) = origin.filter(|origin| is_allowed(&state.config().cors, origin)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
-    response
 }
 
 fn is_allowed(cors: &Cors, origin: &HeaderValue) -> bool {

@@ -4,7 +4,7 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, ORIGIN,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -32,7 +32,12 @@ pub(super) async fn answer(state: State, request: Request) -> Response {
         {
             miss(&state)
         }
-        "/__peerage/config.json" => settings(&state),
+        "/__peerage/config.json" => {
+            // Pages of other sites call the device too, and need this for it: it is public, and the same for every device.
+            let mut response = settings(&state);
+            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            response
+        }
         path => match bundle::at(path) {
             Some(file) => serve(file, &parts.headers),
             None => miss(&state),

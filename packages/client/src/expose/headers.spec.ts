@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { UnknownCoding } from '../fetch/coding.js';
 import type { Field } from '../fetch/exchange.js';
-import { planResponse, type RequestFacts, requestFields, UnknownCoding } from './headers.js';
+import { type RequestFacts, requestFields } from '../fetch/request-fields.js';
+import { planResponse } from './headers.js';
 
 const FACTS: RequestFacts = {
   url: new URL('http://device.localhost:9000/a?b'),
@@ -8,6 +10,8 @@ const FACTS: RequestFacts = {
   mode: 'cors',
   destination: '',
   cache: 'default',
+  credentials: 'same-origin',
+  reload: false,
   referrer: '',
   fields: [],
   languages: ['en-GB', 'en'],
@@ -59,11 +63,21 @@ describe('requestFields', () => {
     expect(sent({ referrer: 'http://device.localhost:9000/a?b', mode: 'navigate' })['referer']).toBeUndefined();
   });
 
-  it('says_when_another_site_led_a_frame_here', () => {
+  it('says_when_it_is_not_known_that_the_app_led_a_frame_here', () => {
     const site = (facts: Partial<RequestFacts>): string | undefined => sent({ mode: 'navigate', destination: 'iframe', ...facts })['sec-fetch-site'];
     expect(site({ referrer: 'https://elsewhere.example/p' })).toBe('cross-site');
     expect(site({ referrer: 'http://device.localhost:9000/p' })).toBe('same-origin');
-    expect(site({ referrer: '' })).toBe('same-origin');
+    expect(site({ referrer: '' })).toBe('cross-site');
+    expect(site({ referrer: '', reload: true })).toBe('same-origin');
+    expect(site({ mode: 'cors', referrer: '' })).toBe('same-origin');
+  });
+
+  it('opts_in_to_cookies_where_there_are_credentials_and_lets_no_app_speak_for_it', () => {
+    expect(sent({})['peerage-cookies']).toBe('jar');
+    expect(sent({ credentials: 'omit' })['peerage-cookies']).toBeUndefined();
+    expect(sent({ credentials: 'omit', mode: 'navigate' })['peerage-cookies']).toBe('jar');
+    expect(sent({ credentials: 'omit', fields: [['peerage-cookies', 'jar'], ['peerage-login', 'none']] })).not.toHaveProperty('peerage-cookies');
+    expect(sent({ fields: [['peerage-login', 'none']] })).not.toHaveProperty('peerage-login');
   });
 
   it('states_the_length_exactly_when_it_is_known', () => {
@@ -122,7 +136,8 @@ describe('planResponse', () => {
     expect(returned([['referrer-policy', 'no-referrer-when-downgrade']]).headers['referrer-policy']).toBe('no-referrer-when-downgrade');
   });
 
-  it('withholds_what_would_touch_the_whole_origin', () => {
+  it('withholds_what_would_touch_the_whole_origin_and_what_is_between_the_ends', () => {
+    expect(returned([['peerage-cookie', '*'], ['peerage-login', 'refused']]).headers).toEqual({});
     expect(returned([['clear-site-data', '"*"'], ['set-cookie', 'a=b'], ['service-worker-allowed', '/']]).headers).toEqual({});
   });
 

@@ -34,6 +34,8 @@ export class AppHistory implements Hooks {
   #ours = false;
   /** The tab is on its way to another site. */
   #leaving = false;
+  /** The document under way, or in the frame, is the tab's first. */
+  #first = false;
 
   constructor(frame: HTMLIFrameElement, onDocument: (document: Document) => void) {
     this.#frame = frame;
@@ -44,9 +46,19 @@ export class AppHistory implements Hooks {
     (globalThis.navigation as Navigation | undefined)?.addEventListener('navigate', (event) => this.#onShellNavigate(event));
   }
 
-  /** Shows `address` in the frame, which replaces what it shows. */
-  show(address: string): void {
-    this.#own(() => this.#frame.contentWindow?.location.replace(address));
+  /** Shows the tab's first page. `foreign`: it is not known that the app itself led here. */
+  begin(address: string, foreign: boolean): void {
+    this.#first = true;
+    this.show(address, foreign);
+  }
+
+  /**
+   * Shows `address` in the frame, which replaces what it shows. Where the cause is, or may be, foreign, the worker is to see no referrer, as it would for a
+   * link in another site's page: the device gives the two different cookies (`headers.ts`).
+   */
+  show(address: string, foreign = false): void {
+    const show = (): void => this.#frame.contentWindow?.location.replace(address);
+    this.#own(() => (foreign ? withoutReferrer(show) : show()));
   }
 
   /** A document is in the frame: called by the shim before anything else runs, and where there is no shim as soon as it shows. */
@@ -60,6 +72,7 @@ export class AppHistory implements Hooks {
       this.#copy();
       return;
     }
+    if (this.#document !== '') this.#first = false;
     this.#known.add(document);
     this.#pushing = false;
     this.#document = crypto.randomUUID();
@@ -73,6 +86,10 @@ export class AppHistory implements Hooks {
   push(change: () => void): void {
     this.#own(change);
     this.#copy(true);
+  }
+
+  referrer(): string | null {
+    return this.#first ? document.referrer : null;
   }
 
   /** Gives a document that was gone and came back what the browser would have given it. */
@@ -92,7 +109,8 @@ export class AppHistory implements Hooks {
     // After a reload of the tab the document has another name and is the same to its app.
     const same = to !== null && (to.document === this.#document || withoutFragment(from) === withoutFragment(location.href));
     if (!same) {
-      if (from !== location.href) this.show(location.href);
+      // An entry that is not ours: a link was opened in this tab, by whomever has it.
+      if (from !== location.href) this.show(location.href, to === null);
       return;
     }
     // The app is told, as by the browser.
@@ -192,6 +210,17 @@ export class AppHistory implements Hooks {
 function entry(): Entry | null {
   const state = history.state as Partial<Entry> | null;
   return typeof state?.document === 'string' && Array.isArray(state.scroll) ? (state as Entry) : null;
+}
+
+/** The policy that counts is the one at the moment of the call. */
+function withoutReferrer(navigate: () => void): void {
+  const policy = document.createElement('meta');
+  policy.name = 'referrer';
+  policy.content = 'no-referrer';
+  document.head.append(policy);
+  navigate();
+  policy.content = 'same-origin';
+  policy.remove();
 }
 
 function withoutFragment(address: string): string {

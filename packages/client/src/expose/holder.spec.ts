@@ -2,26 +2,27 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Code, PeerageError } from '../error.js';
 import type { LinkProof } from '../identity/proof.js';
 import type { OpenLink } from '../transport/link.js';
-import { backoff } from './backoff.js';
+import { backoff } from '../transport/backoff.js';
 import { Holder } from './holder.js';
 import type { LinkStatus } from './messages.js';
 
 const PROOF = { kid: new Uint8Array(8), key: {} } as unknown as LinkProof;
 
 /** A holder whose attempts end as they are told, in order; the last end stays. */
-function scene({ ends, pending = PROOF, granted = false }: { ends: ('open' | Code)[]; pending?: LinkProof | null; granted?: boolean }) {
+function scene({ ends, pending = PROOF, granted = false }: { ends: ('open' | 'hangs' | Code)[]; pending?: LinkProof | null; granted?: boolean }) {
   const seen: string[] = [];
   const calls: boolean[] = [];
-  const state = { pending, granted, lose: (_: Code): void => {}, attempts: 0 };
+  const state = { pending, granted, lose: (_: Code): void => {}, attempts: 0, isSilent: false, received: 0 };
   const holder = new Holder({
-    async call(proof, onState) {
+    async call(proof, onState, signal) {
       calls.push(proof !== null);
       const end = ends[Math.min(state.attempts++, ends.length - 1)] ?? 'open';
       onState('calling');
+      if (end === 'hangs') return new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new PeerageError('cancelled', 'aborted'))));
       if (end !== 'open') throw new PeerageError(end, end);
       const closed = new Promise<Code>((resolve) => (state.lose = resolve));
-      return { closed, close: () => state.lose('closed'), route: async () => 'direct', roundTrip: async () => 5, openWebSocket: () => Promise.reject(new Error('unused')),
-      exchange: () => Promise.reject(new Error('unused')) } as OpenLink;
+      return { closed, close: () => state.lose('closed'), route: async () => 'direct', roundTrip: async () => 5, received: async () => state.received, openWebSocket: () => Promise.reject(new Error('unused')),
+      exchange: () => (state.isSilent ? new Promise<never>(() => {}) : Promise.reject(new PeerageError('refused', 'alive'))) } as OpenLink;
     },
     pending: async () => state.pending,
     drop: async () => void (state.pending = null),
@@ -128,6 +129,57 @@ describe('Holder', () => {
     const outcome = expect(holder.link()).rejects.toMatchObject({ code: 'gone' });
     holder.close();
     await outcome;
+  });
+
+  it('replaces_a_link_that_does_not_answer_after_a_sleep_and_leaves_one_that_does', async () => {
+    const { holder, state, seen, settle } = scene({ ends: ['open'] });
+    await settle();
+    holder.woke(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(state.attempts).toBe(1);
+    state.isSilent = true;
+    holder.woke(false);
+    await vi.advanceTimersByTimeAsync(2_900);
+    expect(state.attempts).toBe(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(state.attempts).toBe(2);
+    expect(seen.at(-1)).toBe('open');
+    // Twice in a row is not once too often.
+    holder.woke(false);
+    await vi.advanceTimersByTimeAsync(3_100);
+    expect(state.attempts).toBe(3);
+    holder.close();
+  });
+
+  it('leaves_a_link_that_is_heard_behind_a_long_upload', async () => {
+    const { holder, state, settle } = scene({ ends: ['open'] });
+    await settle();
+    state.isSilent = true;
+    holder.woke(false);
+    await vi.advanceTimersByTimeAsync(1_000);
+    state.received = 100;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(state.attempts).toBe(1);
+    holder.close();
+  });
+
+  it('begins_anew_on_another_network', async () => {
+    const { holder, state, settle } = scene({ ends: ['hangs', 'open'] });
+    await settle();
+    await vi.advanceTimersByTimeAsync(1_000);
+    holder.woke(true);
+    await settle();
+    // That one had just begun.
+    expect(state.attempts).toBe(1);
+    await vi.advanceTimersByTimeAsync(5_000);
+    holder.woke(false);
+    await settle();
+    expect(state.attempts).toBe(1);
+    holder.woke(true);
+    await settle();
+    expect(state.attempts).toBe(2);
+    expect(holder.status.is).toBe('open');
+    holder.close();
   });
 });
 

@@ -3,8 +3,9 @@ import { type Code, PeerageError } from '../error.js';
 import type { HttpLink } from '../fetch/exchange.js';
 import type { LinkProof } from '../identity/proof.js';
 import type { LinkState, OpenLink } from '../transport/link.js';
-import { backoff, SETTLED_MS } from './backoff.js';
+import { backoff, SETTLED_MS } from '../transport/backoff.js';
 import type { LinkStatus } from './messages.js';
+import { OWN_PATH } from './route.js';
 import { explain } from './states.js';
 
 /** What a holder needs of its surroundings. */
@@ -24,13 +25,20 @@ export interface Surroundings {
 const LINK_WAIT_MS = 30_000;
 /** How often the round trip is looked at. */
 const MEASURE_MS = 5_000;
+/** A device answers its own path at once. One that is not heard for so long after a sleep is not there any more. */
+const CHECK_MS = 3_000;
 
 export class Holder {
   readonly #around: Surroundings;
   readonly #end = new AbortController();
   #status: LinkStatus = { is: 'connecting', step: 'starting' };
   #link: OpenLink | null = null;
+  /** The link that did not answer when it was asked. */
+  #foundDead: OpenLink | null = null;
   #wake: () => void = () => {};
+  /** The attempt under way. */
+  #attempting: { readonly since: number; readonly end: AbortController } | null = null;
+  #checking = false;
   readonly #waiting = new Set<{ open: (link: HttpLink) => void; fail: (error: PeerageError) => void }>();
 
   constructor(around: Surroundings) {
@@ -61,9 +69,11 @@ export class Holder {
         const since = performance.now();
         code = await this.#use(outcome);
         if (this.#end.signal.aborted) break;
-        if (performance.now() - since >= SETTLED_MS) failures = 0;
+        if (performance.now() - since >= SETTLED_MS || this.#foundDead === outcome) failures = 0;
         // The loss of a link that worked is answered by an attempt at once.
         if (failures++ === 0) continue;
+      } else if (outcome === 'cancelled') {
+        continue;
       } else {
         code = outcome;
         failures++;
@@ -84,6 +94,16 @@ export class Holder {
   /** The next attempt now, if one is being waited for. */
   retry(): void {
     this.#wake();
+  }
+
+  /**
+   * The machine has slept, the person is back, or, where `moved`, its network is another. A link that is open may be dead without a sign: it is asked, and
+   * a new one is made if it does not answer. An attempt that was begun on another network is begun anew.
+   */
+  woke(moved: boolean): void {
+    this.retry();
+    if (this.#link !== null) void this.#check(this.#link);
+    else if (moved && this.#attempting !== null && performance.now() - this.#attempting.since > CHECK_MS) this.#attempting.end.abort();
   }
 
   close(): void {
@@ -113,6 +133,8 @@ export class Holder {
 
   async #attempt(): Promise<OpenLink | Code | 'no-link'> {
     this.#tell({ is: 'connecting', step: 'starting' });
+    const attempting = { since: performance.now(), end: new AbortController() };
+    this.#attempting = attempting;
     try {
       const proof = await this.#around.pending();
       const granted = await this.#around.granted();
@@ -129,12 +151,16 @@ export class Holder {
     } catch (error) {
       const code = PeerageError.codeOf(error);
       if (code === 'internal') console.error('peerage:', error);
-      return code;
+      return attempting.end.signal.aborted ? 'cancelled' : code;
+    } finally {
+      this.#attempting = null;
     }
   }
 
   async #call(proof: LinkProof | null): Promise<OpenLink> {
-    const link = await this.#around.call(proof, (step) => step !== 'open' && this.#tell({ is: 'connecting', step }), this.#end.signal);
+    const signals = this.#attempting === null ? [] : [this.#attempting.end.signal];
+    const signal = AbortSignal.any([this.#end.signal, ...signals]);
+    const link = await this.#around.call(proof, (step) => step !== 'open' && this.#tell({ is: 'connecting', step }), signal);
     if (proof !== null) {
       await this.#around.saveGrant();
       await this.#around.drop(proof);
@@ -161,6 +187,20 @@ export class Holder {
     }
   }
 
+  async #check(link: OpenLink): Promise<void> {
+    if (this.#checking) return;
+    this.#checking = true;
+    try {
+      // An answer may wait behind a long upload; that its octets are acknowledged is life enough.
+      const before = await link.received().catch(() => 0);
+      if ((await answers(link)) || (await link.received().catch(() => 0)) > before) return;
+      this.#foundDead = link;
+      link.close();
+    } finally {
+      this.#checking = false;
+    }
+  }
+
   #tell(status: LinkStatus): void {
     this.#status = status;
     this.#around.onStatus(status);
@@ -182,6 +222,28 @@ export class Holder {
       if (this.#end.signal.aborted) this.#wake();
     });
   }
+}
+
+/** Whether the device answers in time, with whatever. */
+function answers(link: OpenLink): Promise<boolean> {
+  const given = new AbortController();
+  return new Promise((resolve) => {
+    const limit = setTimeout(() => {
+      resolve(false);
+      given.abort();
+    }, CHECK_MS);
+    link.exchange({ method: 'HEAD', path: OWN_PATH, fields: [], body: null, signal: given.signal }).then(
+      ({ body }) => {
+        clearTimeout(limit);
+        body.cancel();
+        resolve(true);
+      },
+      () => {
+        clearTimeout(limit);
+        resolve(true);
+      },
+    );
+  });
 }
 
 function failure(code: Code): PeerageError {

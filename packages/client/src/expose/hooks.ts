@@ -4,6 +4,8 @@ export interface Hooks {
   arrived(): void;
   /** `change` replaces the frame's entry; the tab gets a new one for it. */
   push(change: () => void): void;
+  /** What the tab's first document has as its referrer; null for those after it, which know it themselves. */
+  referrer(): string | null;
 }
 
 /** The property of the shell's window. */

@@ -6,10 +6,10 @@
  * other messages are of the one version and are dropped when it differs.
  */
 import type { Code } from '../error.js';
-import type { Field } from '../fetch/exchange.js';
+import type { Field, SocketMessage } from '../fetch/exchange.js';
 
 /** Raise it with every change of a message below. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** From a shell to the worker, by `ServiceWorker.postMessage`. */
 export type ToWorker =
@@ -18,7 +18,20 @@ export type ToWorker =
   /** The sender has the link. Its death frees the lock `holderLock(holder)`, which it held before it said this. */
   | { readonly type: 'holder'; readonly version: number; readonly holder: string }
   /** Keeps the worker running while exchanges do: a browser may stop a worker that hears of nothing for 30 s. */
-  | { readonly type: 'ping'; readonly version: number };
+  | { readonly type: 'ping'; readonly version: number }
+  | SocketAsked;
+
+/**
+ * From a page of the app, or from a worker of it through its page: a WebSocket to `path`. `ports[0]` goes on to the tab that has the link, and
+ * then carries `SocketSays` and `SocketAsks` past this worker. `page` is the lock that the asking page or worker holds as long as it lives.
+ */
+export interface SocketAsked {
+  readonly type: 'socket';
+  readonly version: number;
+  readonly path: string;
+  readonly protocols: readonly string[];
+  readonly page: string;
+}
 
 /** From the worker to a shell, by `Client.postMessage`. */
 export type ToShell =
@@ -36,7 +49,17 @@ export type ToShell =
       readonly path: string;
       readonly fields: readonly Field[];
       readonly body: boolean;
-    };
+    }
+  /** Open this WebSocket. `ports[0]` is the asking page's. */
+  | { readonly type: 'socket'; readonly version: number; readonly path: string; readonly fields: readonly Field[]; readonly page: string }
+  /** A person logs in to what asked for `realm` at `path`. */
+  | { readonly type: 'log-in'; readonly version: number; readonly realm: string; readonly path: string; readonly name: string; readonly password: string };
+
+/**
+ * Among the fields of an exchange, between worker and holder and never further: on a request `none` for no password, whatever is known; on a 401 `refused`,
+ * where the password that was given is wrong.
+ */
+export const LOGIN_FIELD = 'peerage-login';
 
 /** On `ports[0]` of an exchange, before the body: `taken` at once, then one of the others. */
 export type HolderSays =
@@ -52,6 +75,37 @@ export type BodySays =
   | { readonly type: 'piece'; readonly data: ArrayBuffer }
   | { readonly type: 'end' }
   | { readonly type: 'broken'; readonly code: Code };
+
+/** On the port of a WebSocket, to the page. */
+export type SocketSays =
+  /** From the worker: the port is on its way to this holder. */
+  | { readonly type: 'passed'; readonly holder: string }
+  /** From the holder, at once. */
+  | { readonly type: 'taken' }
+  | { readonly type: 'open'; readonly fields: readonly Field[] }
+  | { readonly type: 'message'; readonly data: SocketMessage }
+  /** One for each `send`, in order: the link has taken all of it. */
+  | { readonly type: 'sent' }
+  /** The last one, where the target closed. */
+  | { readonly type: 'closed'; readonly code: number; readonly reason: string }
+  /** The last one, in all other cases. */
+  | { readonly type: 'failed'; readonly code: Code };
+
+/** On the port of a WebSocket, from the page. */
+export type SocketAsks =
+  /** So much more may be said by `message`, on top of `SOCKET_WINDOW`: its reader took as much. */
+  | { readonly type: 'read'; readonly cost: number }
+  | { readonly type: 'send'; readonly data: SocketMessage }
+  | { readonly type: 'close'; readonly code: number | undefined; readonly reason: string }
+  | { readonly type: 'cancel' };
+
+/** What a page may leave unread before the holder stops reading the link for it; the message that crosses this still comes. */
+export const SOCKET_WINDOW = 256 * 1024;
+
+/** What a message costs of the window: empty ones are not free. */
+export function costOf(message: SocketMessage): number {
+  return 64 + (typeof message === 'string' ? 2 * message.length : message.byteLength);
+}
 
 /** How the link stands, as the holder tells the other tabs of the origin. */
 export type LinkStatus =
@@ -80,3 +134,11 @@ export const LINK_LOCK = 'peerage/link';
 export function holderLock(holder: string): string {
   return `peerage/holder/${holder}`;
 }
+
+/** Held by a page or worker that has WebSockets, for as long as it lives: its end shows in nothing else. */
+export function pageLock(page: string): string {
+  return `peerage/page/${page}`;
+}
+
+/** The app's HTTP cache in Cache Storage: the worker's, which a shell may empty. */
+export const HTTP_CACHE = 'peerage-http';

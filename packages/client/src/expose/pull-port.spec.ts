@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PeerageError } from '../error.js';
 import type { Puller } from '../fetch/exchange.js';
-import { fromStream, measured, toStream } from './body.js';
+import { fromStream, measured, toStream } from '../fetch/body.js';
 import { PortPuller, serveBody } from './pull-port.js';
 
 function source(pieces: (string | PeerageError)[]): Puller & { pulls: number; cancelled: boolean } {

@@ -107,6 +107,6 @@ function say(port: MessagePort, said: BodySays, transfer: Transferable[] = []): 
 }
 
 /** A piece that is a view into something larger is copied: transferring would take the rest with it. */
-function wholeBuffer(piece: Uint8Array<ArrayBuffer>): ArrayBuffer {
+export function wholeBuffer(piece: Uint8Array<ArrayBuffer>): ArrayBuffer {
   return piece.byteLength === piece.buffer.byteLength ? piece.buffer : piece.slice().buffer;
 }

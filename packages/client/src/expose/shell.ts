@@ -3,35 +3,46 @@
  * link or finds the tab that has it, and then shows the app in a frame.
  */
 import { PeerageError } from '../error.js';
+import type { HttpLink } from '../fetch/exchange.js';
 import { proofFromSecret } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import { isDeviceId } from '../protocol/id.js';
+import { configuredIceServers } from '../transport/ice-servers.js';
 import { openLink } from '../transport/link.js';
 import { type Arrived, arrived, looksDamaged } from './arrival.js';
+import { expireOwnCookies } from './cookies/belt.js';
+import { COOKIE_HOOK, type CookieWindow } from './cookies/hook.js';
+import { SharedCookies } from './cookies/shared.js';
+import { Deaths } from './deaths.js';
 import { Exchanges } from './exchanges.js';
 import { AppHistory } from './history.js';
 import { Holder } from './holder.js';
 import { HOOKS, type ShellWindow } from './hooks.js';
-import { GOSSIP, type Gossip, type LinkStatus, type ToShell, VERSION } from './messages.js';
+import { GOSSIP, type Gossip, HTTP_CACHE, type LinkStatus, type ToShell, VERSION } from './messages.js';
 import { Mirror } from './mirror.js';
 import { addPending, dropPending, lastPending } from './pending.js';
 import { passMessagesOn } from './popups.js';
 import { tellWorker, workerReady } from './registration.js';
 import { awaitLink, takeLink } from './role.js';
 import { OWN_PATH } from './route.js';
+import { Sockets } from './sockets.js';
 import { obstacle, panel } from './states.js';
 import { View } from './view.js';
+import { Visit } from './visit.js';
+import { onWake } from './wake.js';
 
-const CONFIG_MS = 10_000;
 /** A tab that is asked every so often and does not answer twice is not able to have the link. */
 const ASK_MS = 5_000;
 
 const device = location.hostname.split('.')[0] ?? '';
 const gossip = new BroadcastChannel(GOSSIP);
 const view = new View(device, retry);
+const cookies = new SharedCookies(location.hostname);
+const visit = new Visit(cookies);
 let holder: Holder | null = null;
 let status: LinkStatus = { is: 'connecting', step: 'starting' };
 let workerIsReady = false;
+let cookiesKnown = false;
 let app: AppHistory | null = null;
 /** Questions to the tab that has the link since its last answer. */
 let unanswered = 0;
@@ -48,6 +59,8 @@ function start(): void {
     view.show(hindrance);
     return;
   }
+  expireOwnCookies();
+  if (ledByAnother()) history.replaceState(FOREIGN, '');
   listen();
   heard(status);
   const link = arrived(location.href);
@@ -56,10 +69,17 @@ function start(): void {
     return;
   }
   void awaitLink(navigator.locks, hold).catch(fault);
-  void workerReady().then(() => {
+  // A forced reload passes the worker by, although there is one: then nothing stored is wanted.
+  const forced = navigator.serviceWorker.controller === null;
+  void workerReady().then(async () => {
+    if (forced) await caches.delete(HTTP_CACHE);
     workerIsReady = true;
     showApp();
-  }, workerFailed);
+  }).catch(workerFailed);
+  void cookies.ready.then(() => {
+    cookiesKnown = true;
+    showApp();
+  });
 }
 
 /**
@@ -82,7 +102,18 @@ async function prove(link: Arrived | null): Promise<void> {
 
 function cleanAddress(): void {
   const link = arrived(location.href);
-  if (link !== null) history.replaceState(null, '', link.address);
+  if (link !== null) history.replaceState(history.state, '', link.address);
+}
+
+/** The tab's entry, until the app is there: what led here was not the app. It outlives the reloads of the beginning, which say nothing about that. */
+const FOREIGN = { foreign: true };
+
+/** Whether it is unknown, or known to be otherwise, that the app or the person's own wish to see its page again led here. */
+function ledByAnother(): boolean {
+  if ((history.state as { foreign?: boolean } | null)?.foreign === true) return true;
+  const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
+  if (navigation?.type === 'reload' || navigation?.type === 'back_forward') return false;
+  return !URL.canParse(document.referrer) || new URL(document.referrer).origin !== location.origin;
 }
 
 function listen(): void {
@@ -94,24 +125,21 @@ function listen(): void {
       if (holder !== null) tell({ type: 'status', status });
     } else holder?.retry();
   };
-  const exchanges = new Exchanges(
-    () => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now')),
-    () => tellWorker({ type: 'ping', version: VERSION }),
-  );
+  const link = (): Promise<HttpLink> => holder?.link() ?? Promise.reject(new PeerageError('gone', 'another tab has the link now'));
+  const exchanges = new Exchanges(link, () => tellWorker({ type: 'ping', version: VERSION }));
+  const sockets = new Sockets(link, new Deaths(navigator.locks));
   navigator.serviceWorker.addEventListener('message', ({ data, ports }: MessageEvent<ToShell>) => {
     if (data.version !== VERSION) return;
     if (data.type === 'who') announce();
     else if (data.type === 'exchange' && ports[0]) exchanges.begin(data, ports[0], ports[1]);
+    else if (data.type === 'socket' && ports[0]) sockets.begin(data, ports[0]);
+    else if (data.type === 'log-in') visit.logIn(data.realm, data.path, data.name, data.password);
   });
   navigator.serviceWorker.addEventListener('controllerchange', announce);
   navigator.serviceWorker.startMessages();
 
-  addEventListener('online', wake);
-  document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState !== 'visible') return;
-    wake();
-    question();
-  });
+  onWake(wake);
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && question());
   setInterval(question, ASK_MS);
   question();
   // A link opened in this very tab changes no more than the fragment. The app must not follow there: this listener comes before its.
@@ -144,10 +172,9 @@ function announce(): void {
 async function hold(given: string, end: AbortSignal): Promise<void> {
   const own = new Holder({
     async call(proof, onState, signal) {
-      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(signal)]);
       const server = new URL(OWN_PATH, location.href);
-      server.protocol = server.protocol === 'https:' ? 'wss:' : 'ws:';
-      return openLink({ device, server, identity, proof, iceServers, onState, signal });
+      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(server, signal)]);
+      return visit.over(await openLink({ device, server, identity, proof, iceServers, onState, signal }));
     },
     pending: lastPending,
     drop: dropPending,
@@ -164,20 +191,9 @@ async function hold(given: string, end: AbortSignal): Promise<void> {
   announce();
   end.addEventListener('abort', () => own.close());
   await own.run();
-  if (holder === own) holder = null;
-}
-
-/** Fetched for each attempt: what it names for relays may be short-lived. */
-async function configuredIceServers(signal: AbortSignal): Promise<RTCIceServer[]> {
-  try {
-    const response = await fetch(`${OWN_PATH}config.json`, { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(CONFIG_MS)]) });
-    const config: unknown = response.ok ? await response.json() : null;
-    const servers = typeof config === 'object' && config !== null && 'iceServers' in config ? config.iceServers : null;
-    if (Array.isArray(servers)) return servers as RTCIceServer[];
-  } catch (error) {
-    throw new PeerageError(signal.aborted ? 'cancelled' : 'unreachable-server', 'the server gave no configuration', { cause: error });
-  }
-  throw new PeerageError('unreachable-server', 'the server gave no configuration');
+  if (holder !== own) return;
+  holder = null;
+  cookies.lead(null);
 }
 
 function heard(now: LinkStatus): void {
@@ -186,9 +202,9 @@ function heard(now: LinkStatus): void {
   showApp();
 }
 
-/** As soon as there is a link, and a worker that asks for it. */
+/** As soon as there is a link, a worker that asks for it, and what scripts may read of the cookies. */
 function showApp(): void {
-  if (app !== null || !workerIsReady || status.is !== 'open') return;
+  if (app !== null || !workerIsReady || !cookiesKnown || status.is !== 'open') return;
   const frame = document.createElement('iframe');
   // Random: a name that others know could be the target of their links and forms.
   frame.name = crypto.randomUUID();
@@ -197,9 +213,10 @@ function showApp(): void {
   const mirror = new Mirror(document.querySelector<HTMLLinkElement>('link[rel=icon]') ?? document.createElement('link'));
   app = new AppHistory(frame, (document) => mirror.follow(document));
   (globalThis as unknown as ShellWindow)[HOOKS] = app;
+  (globalThis as unknown as CookieWindow)[COOKIE_HOOK] = cookies;
   passMessagesOn(frame);
   document.body.prepend(frame);
-  app.show(location.href);
+  app.begin(location.href, ledByAnother());
   frame.focus();
   view.appShown();
   view.status(status);
@@ -210,9 +227,10 @@ function retry(): void {
   tell({ type: 'retry' });
 }
 
-/** The network, or the person, is back: an attempt that is being waited for need not wait any longer. */
-function wake(): void {
-  if (status.is === 'waiting') retry();
+/** The network, or the person, is back: nothing that was begun before need be waited for. */
+function wake(moved: boolean): void {
+  holder?.woke(moved);
+  if (holder === null && status.is === 'waiting') retry();
 }
 
 function tell(said: Gossip): void {

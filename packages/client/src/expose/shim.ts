@@ -1,9 +1,26 @@
 /**
- * Runs first in every HTML page of the app, and mends what a page in a frame behind a service worker would notice. Plain script, no
+ * Runs first in every HTML page of the app, and in its workers, and mends what they would notice of a frame behind a service worker. Plain script, no
  * dependence on the shell: it must not fail where the app's page is framed once more, or sandboxed.
  */
+import { keepCookies } from './shim/cookies.js';
+import { carrySockets } from './shim/sockets.js';
 import { divertDownloads } from './shim/downloads.js';
 import { beTheTab } from './shim/tab.js';
+import { pageWay, workerWay } from './shim/way.js';
+import { helpWorkers } from './shim/workers.js';
 
-beTheTab();
-divertDownloads();
+/** Once for each page or worker: a script may bring it along again. */
+const HERE = Symbol.for('peerage-shim');
+
+if (!(HERE in globalThis)) {
+  Object.defineProperty(globalThis, HERE, { value: true });
+  const inPage = typeof document !== 'undefined';
+  if (inPage) {
+    keepCookies();
+    beTheTab();
+    divertDownloads();
+  }
+  const way = inPage ? pageWay : workerWay();
+  carrySockets(way);
+  helpWorkers(way);
+}

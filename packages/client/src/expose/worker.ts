@@ -6,15 +6,19 @@ import { PeerageError } from '../error.js';
 import { VERSION, type ToShell, type ToWorker } from './messages.js';
 import { OWN_PATH, route } from './route.js';
 import { shellFile, shellPage, storeShell, dropOldShells } from './worker/assets.js';
+import { HttpCache } from './worker/cache.js';
 import { forward } from './worker/forward.js';
 import { Holders } from './worker/holders.js';
-import { keep, permit, takeKept } from './worker/kept.js';
+import { keep, keepable, permit, takeKept } from './worker/kept.js';
+import { logIn } from './worker/login.js';
 import { failurePage, questionPage, strangerPage } from './worker/pages.js';
+import { passSocket } from './worker/sockets.js';
 
 declare const self: ServiceWorkerGlobalScope;
 
 const ORIGIN = self.location.origin;
 const holders = new Holders(self.clients, self.navigator.locks);
+const cache = new HttpCache();
 
 self.addEventListener('install', (event) => {
   event.waitUntil(storeShell().then(() => self.skipWaiting()));
@@ -37,6 +41,9 @@ self.addEventListener('message', (event) => {
     case 'holder':
       if (said.version === VERSION) holders.announced(from, said.holder);
       return;
+    case 'socket':
+      if (event.ports[0]) event.waitUntil(passSocket(said, event.ports[0], holders));
+      return;
     case 'ping':
   }
 });
@@ -57,10 +64,10 @@ self.addEventListener('fetch', (event) => {
       event.respondWith(fromDevice(request));
       return;
     case 'shell-then-device':
-      event.respondWith(keep(request).then((id) => (permit(id), shellPage())));
+      event.respondWith(keepWhole(request).then((id) => (permit(id), shellPage())));
       return;
     case 'person':
-      event.respondWith(keep(request).then((id) => questionPage(request, `${OWN_PATH}kept/${id}`)));
+      event.respondWith(keepWhole(request).then((id) => questionPage(request, `${OWN_PATH}kept/${id}`)));
       return;
     case 'nobody':
       event.respondWith(strangerPage(request));
@@ -71,7 +78,7 @@ async function fromDevice(request: Request): Promise<Response> {
   const navigation = request.mode === 'navigate';
   try {
     const kept = navigation && request.method === 'GET' ? await takeKept(request.url) : null;
-    return await forward(request, kept, holders);
+    return await forward(request, kept, holders, cache);
   } catch (error) {
     const code = PeerageError.codeOf(error);
     if (code === 'internal') console.error('peerage:', error);
@@ -80,13 +87,18 @@ async function fromDevice(request: Request): Promise<Response> {
   }
 }
 
+async function keepWhole(request: Request): Promise<string> {
+  return keep(keepable(request, await request.blob()));
+}
+
 /** What belongs to the page itself. A permission for a kept request is a link that only the person's own page knows. */
 async function own(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
   const id = /^kept\/([0-9a-f-]{36})$/.exec(pathname.slice(OWN_PATH.length))?.[1];
   if (id !== undefined && request.mode === 'navigate') {
-    const url = await permit(id);
-    return url === null ? Response.redirect('/', 303) : Response.redirect(url, 303);
+    return Response.redirect((await permit(id))?.url ?? '/', 303);
   }
+  // Not by a navigation, which another site could cause.
+  if (pathname.startsWith(`${OWN_PATH}login/`) && request.method === 'POST' && request.mode !== 'navigate') return logIn(request, pathname.slice(`${OWN_PATH}login/`.length), holders);
   return shellFile(request);
 }

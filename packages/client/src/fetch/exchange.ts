@@ -58,7 +58,7 @@ export interface LinkSocket {
   readonly fields: readonly Field[];
   /**
    * The next message, or the close, and then the same close for ever. Rejects with `PeerageError` when the exchange breaks. One at a time. While nobody
-   * receives, the other side may send no more than its window.
+   * receives, the other side may send no more than its window. A close is answered by the link itself.
    */
   receive(): Promise<SocketMessage | SocketClose>;
   /** Queues a message; resolves when all of it has been taken by the link, so that a sender who waits never queues more than one. In order. */

@@ -1,10 +1,13 @@
 /** Drives an HTTP session over a channel: moves its messages, keeps its time, and turns its events into promises and pullers. */
 import { PeerageError, type Code } from '../error.js';
-import { PLAIN, type CloseReason, type Event } from '../protocol/http/event.js';
+import type { CloseReason, Event } from '../protocol/http/event.js';
 import { travels, type Field } from '../protocol/http/field.js';
-import { STREAM } from '../protocol/http/outbound.js';
+import type { Request } from '../protocol/http/head.js';
 import { Session } from '../protocol/http/session.js';
-import type { ExchangeRequest, ExchangeResponse, HttpLink, LinkSocket, Puller, SocketRequest } from './exchange.js';
+import type { ExchangeRequest, ExchangeResponse, HttpLink, LinkSocket, SocketRequest } from './exchange.js';
+import { LinkRequest } from './link-request.js';
+import { ChannelSocket } from './link-socket.js';
+import { cancelled, type Running } from './running.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
@@ -23,10 +26,10 @@ export interface Channel {
 /** Octets that the channel is given ahead: enough to keep it busy, little enough that credit and small requests do not wait long behind them. */
 const BUFFERED_MAX = 256 * 1024;
 const BUFFERED_LOW = 128 * 1024;
-/** Octets of one pulled piece at most: what has arrived is joined up to this, so that whoever passes pieces on does so seldom. */
-const PIECE_MAX = 256 * 1024;
 /** Requests that wait for a free place among the exchanges at most. */
 const WAITING_MAX = 4096;
+/** How long the peer's hello is waited for, in milliseconds. It is the first thing that a peer sends. */
+const HELLO_WAIT = 30_000;
 
 export class ChannelHttpLink implements HttpLink {
   readonly closed: Promise<Code>;
@@ -35,6 +38,7 @@ export class ChannelHttpLink implements HttpLink {
   readonly #running = new Map<number, Running>();
   readonly #waiting = new Set<() => void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #helloTimer: ReturnType<typeof setTimeout> | undefined;
   #reason: Code | null = null;
   #resolveClosed!: (code: Code) => void;
 
@@ -51,30 +55,29 @@ export class ChannelHttpLink implements HttpLink {
     this.#drive();
   }
 
-  async exchange(request: ExchangeRequest): Promise<ExchangeResponse> {
-    const { body, signal } = request;
-    let running: Running;
+  async exchange({ method, path, fields, body, signal }: ExchangeRequest): Promise<ExchangeResponse> {
+    let running: LinkRequest;
     try {
       while (!this.#hasPlace(signal)) await this.#turn(signal);
-      running = this.#begin(request);
+      const id = this.#open({ kind: 'http', method, path, fields: fit(fields) }, body === null);
+      running = new LinkRequest(id, this.#session, body, () => this.#drive());
     } catch (error) {
       body?.cancel();
       throw error;
     }
-    const abort = () => running.abort();
-    signal?.addEventListener('abort', abort, { once: true });
-    void running.over.then(() => {
-      signal?.removeEventListener('abort', abort);
-      this.#running.delete(running.id);
-      this.#wakeWaiting();
-    });
-    this.#drive();
+    const unwatch = this.#begin(running, signal);
+    void running.over.then(unwatch);
     if (body !== null) void running.upload(body);
     return running.response;
   }
 
-  openWebSocket(_: SocketRequest): Promise<LinkSocket> {
-    return Promise.reject(new PeerageError('unsupported', 'not yet'));
+  async openWebSocket({ path, fields, signal }: SocketRequest): Promise<LinkSocket> {
+    // Whether the peer answers WebSockets is known from its hello only.
+    while (!this.#hasPlace(signal) || !this.#isGreeted()) await this.#turn(signal);
+    const id = this.#open({ kind: 'websocket', path, fields: fit(fields) }, false);
+    const running = new ChannelSocket(id, this.#session, () => this.#drive());
+    const unwatch = this.#begin(running, signal);
+    return running.opened.finally(unwatch);
   }
 
   close(code: Code = 'closed'): void {
@@ -104,12 +107,29 @@ export class ChannelHttpLink implements HttpLink {
     });
   }
 
-  #begin({ method, path, fields, body }: ExchangeRequest): Running {
-    const sent = fields.map(([name, value]): Field => [name.toLowerCase(), value]).filter(([name]) => travels(name));
-    const id = this.#session.open({ kind: 'http', method, path, fields: sent }, body === null, performance.now());
-    const running = new Running(id, this.#session, body, () => this.#drive());
-    this.#running.set(id, running);
-    return running;
+  #isGreeted(): boolean {
+    if (this.#session.peer !== null) return true;
+    this.#helloTimer ??= setTimeout(() => {
+      if (this.#session.peer === null) this.close('lost');
+    }, HELLO_WAIT);
+    return false;
+  }
+
+  #open(request: Request, end: boolean): number {
+    return this.#session.open(request, end, performance.now());
+  }
+
+  /** Gives what is under way its events until it is over. The signal breaks it off until the returned function is called. */
+  #begin(running: Running, signal: AbortSignal | undefined): () => void {
+    const abort = () => running.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#running.set(running.id, running);
+    void running.over.then(() => {
+      this.#running.delete(running.id);
+      this.#wakeWaiting();
+    });
+    this.#drive();
+    return () => signal?.removeEventListener('abort', abort);
   }
 
   #receive(data: unknown): void {
@@ -159,6 +179,8 @@ export class ChannelHttpLink implements HttpLink {
         // The callee may begin exchanges; nothing here answers them yet.
         return this.#session.reset(event.id, 'unsupported');
       case 'hello':
+        clearTimeout(this.#helloTimer);
+        return this.#wakeWaiting();
       case 'draining':
         return this.#wakeWaiting();
       case 'interim':
@@ -178,6 +200,7 @@ export class ChannelHttpLink implements HttpLink {
 
   #end(reason: CloseReason): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#helloTimer);
     this.#wakeWaiting();
     this.#resolveClosed(this.#reason ?? closeCode(reason));
     this.#channel.close();
@@ -198,148 +221,8 @@ export class ChannelHttpLink implements HttpLink {
   }
 }
 
-/** One exchange under way: its response, the response's body, and the request's upload. */
-class Running implements Puller {
-  readonly id: number;
-  readonly response: Promise<ExchangeResponse>;
-  /** Resolves when the exchange is over. */
-  readonly over: Promise<void>;
-  readonly #session: Session;
-  readonly #body: Puller | null;
-  readonly #drive: () => void;
-  #resolve!: (response: ExchangeResponse) => void;
-  #reject!: (error: PeerageError) => void;
-  #resolveOver!: () => void;
-  #error: PeerageError | null = null;
-  #isUploading = false;
-  /** The reader has had everything. */
-  #isRead = false;
-  #wakeReader: (() => void) | null = null;
-  #wakeWriter: (() => void) | null = null;
-
-  constructor(id: number, session: Session, body: Puller | null, drive: () => void) {
-    this.id = id;
-    this.#session = session;
-    this.#body = body;
-    this.#drive = drive;
-    this.response = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.over = new Promise((resolve) => (this.#resolveOver = resolve));
-  }
-
-  async pull(): Promise<Octets | null> {
-    for (;;) {
-      if (this.#error !== null) throw this.#error;
-      if (this.#isRead) return null;
-      const piece = this.#take();
-      if (piece !== null) return piece;
-      if (!this.#isRead) await new Promise<void>((resolve) => (this.#wakeReader = resolve));
-    }
-  }
-
-  cancel(): void {
-    if (!this.#isRead) this.abort();
-  }
-
-  abort(): void {
-    if (this.#error !== null) return;
-    this.#session.discard(this.id);
-    // Where the response had come whole, that was not the end of an upload.
-    this.#session.reset(this.id, 'cancelled');
-    this.broke(cancelled());
-    this.#drive();
-  }
-
-  /** Sends the request's body, as fast as credit and channel allow. */
-  async upload(body: Puller): Promise<void> {
-    this.#isUploading = true;
-    try {
-      for (let piece = await body.pull(); this.#isUploading && piece !== null; piece = await body.pull()) await this.#write(piece);
-      if (!this.#isUploading) return;
-      this.#session.finish(this.id, PLAIN);
-    } catch (error) {
-      if (!this.#isUploading) return;
-      this.#session.reset(this.id, 'cancelled');
-      this.broke(error instanceof PeerageError ? error : new PeerageError('cancelled', "the request's body broke off", { cause: error }));
-    }
-    this.#drive();
-  }
-
-  responded(status: number, fields: readonly Field[], end: boolean): void {
-    this.#isRead = end;
-    this.#resolve({ status, fields, body: this });
-  }
-
-  readable(): void {
-    const wake = this.#wakeReader;
-    this.#wakeReader = null;
-    wake?.();
-  }
-
-  writable(): void {
-    const wake = this.#wakeWriter;
-    this.#wakeWriter = null;
-    wake?.();
-  }
-
-  /** The peer does not need the rest of the upload. */
-  stopped(): void {
-    this.#isUploading = false;
-    this.#body?.cancel();
-    this.writable();
-  }
-
-  /** All went well, and everything was read. */
-  ended(): void {
-    this.#resolveOver();
-  }
-
-  broke(error: PeerageError): void {
-    this.#error ??= error;
-    this.#reject(error);
-    this.stopped();
-    this.readable();
-    this.#resolveOver();
-  }
-
-  async #write(piece: Octets): Promise<void> {
-    for (let left: Octets | null = piece; this.#isUploading && left !== null; ) {
-      left = this.#session.write(this.id, left, STREAM);
-      // Before the channel is given anything, which may make room at once.
-      const room = left === null ? null : new Promise<void>((resolve) => (this.#wakeWriter = resolve));
-      this.#drive();
-      await room;
-    }
-  }
-
-  /** What has arrived, as one piece; `null` when that is nothing. A piece that came alone is not copied. */
-  #take(): Octets | null {
-    const pieces: Octets[] = [];
-    let length = 0;
-    while (length < PIECE_MAX) {
-      const incoming = this.#session.read(this.id, PIECE_MAX);
-      if (incoming?.type === 'end') this.#isRead = true;
-      if (incoming?.type !== 'data') break;
-      pieces.push(incoming.bytes);
-      length += incoming.bytes.length;
-    }
-    this.#drive();
-    const [first] = pieces;
-    if (first === undefined || pieces.length === 1) return first ?? null;
-    const joined = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
-    return joined;
-  }
-}
-
-function cancelled(): PeerageError {
-  return new PeerageError('cancelled', 'the request was cancelled');
+function fit(fields: readonly Field[]): readonly Field[] {
+  return fields.map(([name, value]): Field => [name.toLowerCase(), value]).filter(([name]) => travels(name));
 }
 
 function resetError(code: Code, byPeer: boolean): PeerageError {

@@ -65,7 +65,7 @@ export class FakeDevice {
 
   /** The exchange that was begun under this path. */
   opened(path: string): number {
-    const event = this.events.find((event) => event.type === 'opened' && event.request.kind === 'http' && event.request.path === path);
+    const event = this.events.find((event) => event.type === 'opened' && event.request.kind !== 'tcp' && event.request.path === path);
     if (event?.type !== 'opened') throw new Error(`nobody asked for ${path}`);
     return event.id;
   }

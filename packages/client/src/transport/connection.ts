@@ -112,6 +112,12 @@ export class Connection {
     return typeof seconds === 'number' ? seconds * 1000 : null;
   }
 
+  /** Octets that came on the path in use so far. */
+  async received(): Promise<number> {
+    const octets = selectedPair(await this.#stats())?.['bytesReceived'];
+    return typeof octets === 'number' ? octets : 0;
+  }
+
   close(): void {
     clearTimeout(this.#disconnected);
     this.#pc.close();

@@ -35,6 +35,8 @@ export interface OpenLink extends HttpLink {
   route(): Promise<'direct' | 'relayed'>;
   /** Milliseconds, as measured by ICE; `null` when the browser has no figure. */
   roundTrip(): Promise<number | null>;
+  /** Octets that came so far, as counted below HTTP: whether the other side is heard at all. */
+  received(): Promise<number>;
 }
 
 const LABEL = 'peerage-http';
@@ -243,6 +245,10 @@ class VerifiedLink implements OpenLink {
 
   roundTrip(): Promise<number | null> {
     return this.#connection.roundTrip();
+  }
+
+  received(): Promise<number> {
+    return this.#connection.received();
   }
 
   close(): void {

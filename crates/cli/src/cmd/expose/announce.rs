@@ -6,7 +6,7 @@ use std::{
 };
 
 use peerage_peer::{About, CloseReason, Route, ServerState};
-use peerage_proto::wire::link_url::Link;
+use peerage_proto::wire::{id::PeerId, link_url::Link};
 use qrcode::{QrCode, render::unicode::Dense1x2};
 use serde_json::json;
 use url::Url;
@@ -25,7 +25,13 @@ impl Announcer {
     }
 
     /// The device can be reached from now on.
-    pub(super) fn ready(&self, link: &Link, target: &str, server: &Url) -> io::Result<()> {
+    pub(super) fn ready(
+        &self,
+        link: &Link,
+        target: &str,
+        server: &Url,
+        old_ids: &[&PeerId],
+    ) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {
             return output::json(
@@ -36,12 +42,16 @@ impl Announcer {
                     "target": target,
                     "server": server.as_str(),
                     "link": link.to_string(),
+                    "legacy_ids": old_ids,
                 }),
             );
         }
         writeln!(out, "Device  {}", link.device)?;
         writeln!(out, "Target  {target}")?;
         writeln!(out, "Link    {link}")?;
+        for id in old_ids {
+            writeln!(out, "Old id  {id}")?;
+        }
         writeln!(out)?;
         if works_elsewhere(link) {
             if let Some(code) = qr(&link.to_string(), io::stdout().is_terminal()) {
@@ -150,11 +160,11 @@ fn route(route: Route) -> &'static str {
     }
 }
 
-/// A caller's key, in the form of an id.
+/// A caller's key, in the form of an id; old clients have none.
 fn caller(about: &About) -> String {
     about
         .key()
-        .map_or_else(|| "unknown".to_owned(), |key| key.device_id().to_string())
+        .map_or_else(|| "unproven".to_owned(), |key| key.device_id().to_string())
 }
 
 /// Enough of it for a person to tell callers apart.

@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use peerage_peer::{About, Connection, http::serve_with, proxy::Proxy};
-use peerage_proto::identity::gate::HTTP_LABEL;
+use peerage_peer::{
+    About, Connection, Serialization,
+    http::serve_with,
+    proxy::{Proxy, serve_legacy},
+};
+use peerage_proto::{identity::gate::HTTP_LABEL, wire::legacy::LABEL};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -32,33 +36,49 @@ impl Visit {
         }
     }
 
-    /// Answers the visitor's requests until it goes, or `closing` says that all must.
-    pub(super) async fn serve(self, proxy: Proxy, closing: CancellationToken) {
+    /// Answers the visitor's requests until it goes, or `closing` says that all must. `old_clients`: on their framing too.
+    pub(super) async fn serve(self, proxy: Proxy, old_clients: bool, closing: CancellationToken) {
         let Self {
             number,
             connection,
             announcer,
         } = self;
         let about = connection.about().clone();
-        if about.label() != HTTP_LABEL {
+        let served = match about.label() {
+            HTTP_LABEL => about.is_verified(),
+            LABEL => old_clients && about.serialization() == Serialization::Raw,
+            _ => false,
+        };
+        if !served {
             tracing::debug!(label = about.label(), "a channel that nothing here answers");
             return;
         }
+        let proxy = match about.key() {
+            Some(key) => proxy.for_caller(key),
+            None => proxy,
+        };
         let begun = Instant::now();
-        let features = proxy.features();
-        let closing = closing.cancelled_owned();
-        let serving = serve_with(connection.into_channel(), proxy, features, closing);
+        let (channel, closing) = (connection.into_channel(), closing.cancelled_owned());
+        let serving = async {
+            match about.label() {
+                HTTP_LABEL => {
+                    let reason =
+                        serve_with(channel, proxy.clone(), proxy.features(), closing).await;
+                    tracing::debug!(number, %reason, "link ended");
+                }
+                // Reached only where the gate lets such callers in.
+                _ => serve_legacy(channel, proxy, closing).await,
+            }
+        };
         let mut serving = std::pin::pin!(serving);
-        let early = tokio::select! {
-            reason = &mut serving => Some(reason),
-            () = measured(&about) => None,
+        let ended = tokio::select! {
+            () = &mut serving => true,
+            () = measured(&about) => false,
         };
         announcer.connected(number, &about);
-        let reason = match early {
-            Some(reason) => reason,
-            None => serving.await,
-        };
-        tracing::debug!(number, %reason, "link ended");
+        if !ended {
+            serving.await;
+        }
         let reason = timeout(CLOSED, about.closed())
             .await
             .unwrap_or(peerage_peer::CloseReason::Local);

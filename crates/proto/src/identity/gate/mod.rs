@@ -37,8 +37,8 @@ pub const HTTP_LABEL: &str = "peerage-http";
 /// What an owner may set.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Whether stock clients, which bring no statement, are let in; never to [`HTTP_LABEL`]. Default: no.
-    pub unverified: bool,
+    /// Which stock clients, which bring no statement, are let in; never to [`HTTP_LABEL`]. Default: none.
+    pub unverified: Unverified,
     /// Most connections at once; further proven callers get `busy`. Default 256.
     pub connections: usize,
 }
@@ -46,10 +46,27 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            unverified: false,
+            unverified: Unverified::Refused,
             connections: 256,
         }
     }
+}
+
+/// Which callers without a statement are let in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Unverified {
+    /// None.
+    #[default]
+    Refused,
+    /// Those who ask for a channel with this label, and no more than so many at once: the rest is kept for proven callers.
+    Label {
+        /// The label.
+        label: String,
+        /// Most connections.
+        connections: usize,
+    },
+    /// All.
+    Any,
 }
 
 /// A device's access machine.
@@ -519,9 +536,16 @@ impl Gate {
     }
 
     fn admit_unverified(&self, incoming: &IncomingOffer<'_>) -> Result<DataDescription, Reason> {
-        if !self.config.unverified || incoming.payload.label.as_deref() == Some(HTTP_LABEL) {
-            return Err(Reason::Unverified);
-        }
+        let label = incoming.payload.label.as_deref();
+        let room = match &self.config.unverified {
+            _ if label == Some(HTTP_LABEL) => return Err(Reason::Unverified),
+            Unverified::Label {
+                label: allowed,
+                connections,
+            } if label == Some(allowed) => self.unverified_live() < *connections,
+            Unverified::Any => true,
+            Unverified::Refused | Unverified::Label { .. } => return Err(Reason::Unverified),
+        };
         if incoming.payload.connection_type != ConnectionType::Data {
             return Err(Reason::Mismatch("type"));
         }
@@ -529,10 +553,16 @@ impl Gate {
         // An unproven offer must not push out a proven connection of the same name.
         if self.live.contains_key(&connection_key(incoming))
             || self.live.len() >= self.config.connections
+            || !room
         {
             return Err(Reason::Busy);
         }
         Ok(description)
+    }
+
+    fn unverified_live(&self) -> usize {
+        let unverified = |caller: &&Caller| **caller == Caller::Unverified;
+        self.live.values().filter(unverified).count()
     }
 
     /// Ends the connections of verified callers who have no live grant left.

@@ -669,7 +669,7 @@ fn a_closed_connection_makes_room_and_is_not_ended_again() {
 #[test]
 fn stock_callers_come_in_where_the_owner_says_so_but_never_to_http() {
     let config = Config {
-        unverified: true,
+        unverified: Unverified::Any,
         ..Config::default()
     };
     let (mut device, mut visitor) = (Device::with(State::default(), config, NOW), Visitor::new(1));
@@ -696,9 +696,56 @@ fn stock_callers_come_in_where_the_owner_says_so_but_never_to_http() {
 }
 
 #[test]
+fn stock_callers_that_may_use_one_label_get_no_other_and_leave_room_for_proven_ones() {
+    let with = |label: &str| Config {
+        unverified: Unverified::Label {
+            label: label.into(),
+            connections: 2,
+        },
+        ..Config::default()
+    };
+    let (mut device, mut visitor) = (
+        Device::with(State::default(), with("http-proxy"), NOW),
+        Visitor::new(1),
+    );
+    let mut call = |device: &mut Device, label: Option<&str>| {
+        let (_, mut offer) = visitor.call(device, None, NOW);
+        offer.peerage = None;
+        offer.label = label.map(Into::into);
+        device.receive(&visitor.id, &offer, NOW)
+    };
+    for label in [
+        None,
+        Some(""),
+        Some("chat"),
+        Some("HTTP-PROXY"),
+        Some(HTTP_LABEL),
+    ] {
+        let refused = call(&mut device, label).unwrap_err();
+        assert_eq!(refused.reason, Reason::Unverified, "{label:?}");
+    }
+    for _ in 0..2 {
+        assert_eq!(
+            call(&mut device, Some("http-proxy")).unwrap().caller,
+            Caller::Unverified
+        );
+    }
+    let refused = call(&mut device, Some("http-proxy")).unwrap_err();
+    assert_eq!(refused.reason, Reason::Busy);
+
+    let mut open = Device::with(State::default(), with(HTTP_LABEL), NOW);
+    let refused = call(&mut open, Some(HTTP_LABEL)).unwrap_err();
+    assert_eq!(
+        refused.reason,
+        Reason::Unverified,
+        "not even if it is named"
+    );
+}
+
+#[test]
 fn an_unproven_offer_cannot_push_out_a_proven_connection() {
     let config = Config {
-        unverified: true,
+        unverified: Unverified::Any,
         ..Config::default()
     };
     let (mut device, mut visitor) = (Device::with(State::default(), config, NOW), Visitor::new(1));

@@ -17,4 +17,7 @@ export function beTheTab(): void {
     else pushState.apply(this, change);
   };
   hooks?.arrived();
+  // The frame's first page was asked for by the shell; what led here led to the tab.
+  const referrer = hooks?.referrer() ?? null;
+  if (referrer !== null) Object.defineProperty(document, 'referrer', { configurable: true, enumerable: true, get: () => referrer });
 }

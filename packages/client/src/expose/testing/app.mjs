@@ -1,5 +1,6 @@
 // The app of the tests: one of each thing that real apps do.
 import { gzipSync, deflateSync } from 'node:zlib';
+import { appSockets } from './app-sockets.mjs';
 
 export const DOWNLOAD = Buffer.alloc(3_000_000, 'peerage ');
 
@@ -93,5 +94,6 @@ export function makeApp() {
         return response.writeHead(404, { 'content-type': 'text/plain' }).end('not here');
     }
   };
-  return Object.assign(app, { asked, slow, posted: null });
+  const sockets = appSockets();
+  return Object.assign(app, { asked, slow, sockets, upgrade: sockets.upgrade, posted: null });
 }

@@ -5,11 +5,12 @@
 import { type Code, PeerageError } from '../../error.js';
 import type { ExchangeRequest, ExchangeResponse } from '../../fetch/exchange.js';
 import type { OpenLink, OpenLinkOptions } from '../../transport/link.js';
-import { fromStream, toStream } from '../body.js';
+import { fromStream, toStream } from '../../fetch/body.js';
+import { openFakeSocket } from './fake-socket.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-export async function openLink({ iceServers, proof, onState, signal }: OpenLinkOptions): Promise<OpenLink> {
+export async function openLink({ device, iceServers, proof, onState, signal }: OpenLinkOptions): Promise<OpenLink> {
   // A browser opens six connections to one address; stalled exchanges would use them up.
   const base = (): string => String(iceServers[0]?.urls).replace('127.0.0.1', `127.0.0.${1 + Math.floor(Math.random() * 60)}`);
   const ask = async (step: string): Promise<void> => {
@@ -27,20 +28,21 @@ export async function openLink({ iceServers, proof, onState, signal }: OpenLinkO
   const closed = alive.then((response) => response.text()).then((code) => code as Code, () => 'lost' as Code);
   void closed.then(() => end.abort());
   return {
-    exchange: (request) => exchange(base(), request, end.signal),
-    openWebSocket: () => Promise.reject(new PeerageError('unsupported', 'the fake link has none')),
+    exchange: (request) => exchange(base(), device, request, end.signal),
+    openWebSocket: (request) => openFakeSocket(base(), request, end.signal),
     closed: Promise.race([closed, new Promise<Code>((resolve) => end.signal.addEventListener('abort', () => resolve('closed')))]),
     close: () => end.abort(),
     route: () => Promise.resolve('direct'),
     roundTrip: () => Promise.resolve(12.3),
+    received: () => Promise.resolve(0),
   };
 }
 
-async function exchange(base: string, { method, path, fields, body, signal }: ExchangeRequest, end: AbortSignal): Promise<ExchangeResponse> {
+async function exchange(base: string, device: string, { method, path, fields, body, signal }: ExchangeRequest, end: AbortSignal): Promise<ExchangeResponse> {
   try {
     const init: RequestInit = {
       method: 'POST',
-      headers: { 'x-exchange': encodeURIComponent(JSON.stringify({ method, path, fields })) },
+      headers: { 'x-device': device, 'x-exchange': encodeURIComponent(JSON.stringify({ method, path, fields })) },
       signal: signal ? AbortSignal.any([signal, end]) : end,
     };
     if (body !== null) init.body = await new Response(toStream(body)).blob();

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { fakeSockets } from './fake-socket-server.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 export const DEVICE = 'a'.repeat(52);
@@ -19,19 +20,20 @@ async function bundle() {
     name: 'fake-link',
     setup: (b) => b.onResolve({ filter: /transport\/link\.js$/ }, () => ({ path: join(root, 'src/expose/testing/fake-link.ts') })),
   };
-  const one = async (name, define = {}) => {
+  const one = async (name, more = {}) => {
     const result = await build({
-      absWorkingDir: root, bundle: true, write: false, target: 'es2022', format: 'iife', entryPoints: [`src/expose/${name}.ts`], plugins: [fake], define,
+      absWorkingDir: root, bundle: true, write: false, target: 'es2022', format: 'iife', entryPoints: [`src/expose/${name}.ts`], plugins: [fake], ...more,
     });
     return result.outputFiles[0].text;
   };
   const files = new Map();
   for (const name of ['shell.html', 'shell.css']) files.set(name, await readFile(join(root, 'pages', name), 'utf8'));
   // The fake link is plain HTTP to another port, which the page's own policy forbids.
-  files.set('shell.html', files.get('shell.html').replace("connect-src 'self'", "connect-src http:"));
-  for (const name of ['shell', 'shim']) files.set(`${name}.js`, await one(name));
+  files.set('shell.html', files.get('shell.html').replace("connect-src 'self'", "connect-src http: ws:"));
+  files.set('shell.js', await one('shell'));
+  files.set('shim.js', await one('shim', { banner: { js: '(function peerageShim(){' }, footer: { js: '})();' } }));
   const digests = Object.fromEntries([...files].map(([name, text]) => [name, createHash('sha256').update(text).digest('hex')]));
-  files.set('worker.js', await one('worker', { PEERAGE_FILES: JSON.stringify(digests) }));
+  files.set('worker.js', await one('worker', { define: { PEERAGE_FILES: JSON.stringify(digests) } }));
   return files;
 }
 
@@ -44,8 +46,10 @@ async function pageServer(files, linkPort) {
   const misses = [];
   /** Answers that are given once, then the usual ones again. */
   const once = new Map();
-  const control = { frozen: false, ignored: [] };
+  /** `cookies`: those of the browser's own that came along. */
+  const control = { frozen: false, ignored: [], cookies: [] };
   const server = createServer((request, response) => {
+    if (request.headers.cookie !== undefined) control.cookies.push(`${request.headers.cookie} for ${request.url}`);
     if (control.frozen) return void control.ignored.push(request.url);
     const path = new URL(request.url, 'http://x').pathname;
     const name = path === '/' ? 'shell.html' : path.startsWith('/__peerage/') ? path.slice('/__peerage/'.length) : '';
@@ -69,16 +73,22 @@ async function pageServer(files, linkPort) {
 }
 
 /** The far end of the fake link: does what the test says with attempts, and passes exchanges to the app. */
-async function linkServer(appPort) {
+async function linkServer(appPort, jarOf) {
   const link = {
     /** step -> code to fail with, '' to go on, or a promise of one. */
     steps: {},
     /** How many links were opened, and how many of them with a proof. */
     opened: 0,
     proven: 0,
+    /** Requests to the device itself, and what their answers wait for. */
+    own: [],
+    hold: null,
     alive: new Set(),
+    /** WebSockets under way. */
+    sockets: new Set(),
     drop(code) {
       for (const response of this.alive) response.end(code);
+      for (const socket of this.sockets) socket.terminate();
       for (const socket of exchanges) socket.destroy();
     },
   };
@@ -101,11 +111,20 @@ async function linkServer(appPort) {
       exchanges.add(request.socket);
       response.on('close', () => exchanges.delete(request.socket));
       const { method, path, fields } = JSON.parse(decodeURIComponent(request.headers['x-exchange']));
-      const target = httpRequest({ port: appPort, method, path, headers: Object.fromEntries(fields) }, (answer) => {
+      const jar = jarOf(request.headers['x-device']);
+      if (path.startsWith('/__peerage')) {
+        link.own.push(`${method} ${path}`);
+        const own = jar?.own(method, path, String(Buffer.concat(await request.toArray()))) ?? { status: 404, body: '' };
+        await link.hold;
+        response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify({ status: own.status, fields: [] })) });
+        return response.end(own.body);
+      }
+      const target = httpRequest({ port: appPort, method, path, headers: Object.fromEntries(jar?.sent(method, path, fields) ?? fields) }, (answer) => {
         const raw = [];
         for (let at = 0; at < answer.rawHeaders.length; at += 2) raw.push([answer.rawHeaders[at].toLowerCase(), answer.rawHeaders[at + 1]]);
         const hop = ['connection', 'transfer-encoding', 'keep-alive'];
-        const head = { status: answer.statusCode, fields: raw.filter(([name]) => !hop.includes(name)) };
+        const returned = raw.filter(([name]) => !hop.includes(name));
+        const head = { status: answer.statusCode, fields: jar?.returned(path, fields, returned) ?? returned };
         response.writeHead(200, { 'x-head': encodeURIComponent(JSON.stringify(head)) });
         response.flushHeaders();
         answer.pipe(response);
@@ -116,15 +135,17 @@ async function linkServer(appPort) {
       request.pipe(target);
     }
   });
+  server.on('upgrade', fakeSockets(appPort, link.sockets));
   return { server, port: await listen(server, '0.0.0.0'), link };
 }
 
-/** One of everything. `app(request, response)` is the app of the device. */
-export async function start(app) {
+/** One of everything. `app(request, response)` is the app of the device, `jarOf(device)` its jar, if it keeps one (`jar.mjs`). */
+export async function start(app, jarOf = () => null) {
   const files = await bundle();
   const target = createServer(app);
+  if (app.upgrade) target.on('upgrade', app.upgrade);
   const appPort = await listen(target, '127.0.0.1');
-  const { server: far, port: linkPort, link } = await linkServer(appPort);
+  const { server: far, port: linkPort, link } = await linkServer(appPort, jarOf);
   const { server, port, misses, once, control } = await pageServer(files, linkPort);
   const profile = await mkdtemp(join(tmpdir(), 'peerage-page-'));
   const browser = await chromium.launchPersistentContext(profile, {

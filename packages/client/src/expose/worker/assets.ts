@@ -1,4 +1,5 @@
 /** The page's own files, kept at install: once the worker is there, the server is needed for making links and for nothing else. */
+import { PeerageError } from '../../error.js';
 import { OWN_PATH } from '../route.js';
 
 /** SHA-256 of the files below in hexadecimal, set by the build: a new file makes a new worker, which stores the new files. */
@@ -10,11 +11,12 @@ interface File {
 }
 
 const PAGE = '/';
+export const SHIM = `${OWN_PATH}shim.js`;
 const FILES = new Map<string, File>([
   [PAGE, { digest: PEERAGE_FILES['shell.html'], type: 'text/html' }],
   [`${OWN_PATH}shell.css`, { digest: PEERAGE_FILES['shell.css'], type: 'text/css' }],
   [`${OWN_PATH}shell.js`, { digest: PEERAGE_FILES['shell.js'], type: 'text/javascript' }],
-  [`${OWN_PATH}shim.js`, { digest: PEERAGE_FILES['shim.js'], type: 'text/javascript' }],
+  [SHIM, { digest: PEERAGE_FILES['shim.js'], type: 'text/javascript' }],
 ]);
 
 const PREFIX = 'peerage-shell-';
@@ -38,6 +40,13 @@ export async function shellPage(): Promise<Response> {
 /** From the cache, else from the server; a path that neither knows is the server's to refuse. */
 export async function shellFile(request: Request): Promise<Response> {
   return (await stored(new URL(request.url).pathname)) ?? fetch(request);
+}
+
+/** The shim, for scripts that cannot load it by themselves. */
+export async function shimText(): Promise<string> {
+  const found = (await stored(SHIM)) ?? (await fetch(SHIM));
+  if (!found.ok) throw new PeerageError('internal', 'the shim is not there');
+  return found.text();
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Requests with a body that navigate a whole tab (a form into a new tab), or that wait for the person: kept in Cache Storage, where they
- * outlive the worker, until the frame asks for their address.
+ * Requests that cannot be answered yet: those with a body that navigate a whole tab (a form into a new tab), and those that wait for the person. Kept in
+ * Cache Storage, where they outlive the worker, until the frame asks for their address.
  */
 import type { Field } from '../../fetch/exchange.js';
 import { OWN_PATH } from '../route.js';
@@ -11,6 +11,10 @@ export interface Kept {
   readonly referrer: string;
   readonly fields: readonly Field[];
   readonly body: Blob;
+  /** The realm of a person who is asked to log in. */
+  readonly realm?: string;
+  /** The person will not log in: what is known is not to be sent, and nothing is to be asked again. */
+  readonly plain?: boolean;
 }
 
 const CACHE = 'peerage-kept';
@@ -19,32 +23,31 @@ const KEPT_MS = 10 * 60_000;
 /** From the permission to the request of the frame there is one start of the shell, link included. */
 const PERMITTED_MS = 60_000;
 
-interface Note {
-  readonly method: string;
-  readonly url: string;
-  readonly referrer: string;
-  readonly fields: readonly Field[];
+interface Note extends Omit<Kept, 'body'> {
   readonly since: number;
   readonly permitted?: number;
 }
 
 /** Stores a request and returns the name it can be permitted by, which nobody can guess. */
-export async function keep(request: Request): Promise<string> {
+export async function keep({ body, ...request }: Kept): Promise<string> {
   await dropOld();
   const id = crypto.randomUUID();
   const url = new URL(request.url);
   url.hash = '';
-  const note: Note = { method: request.method, url: url.href, referrer: request.referrer, fields: [...request.headers], since: Date.now() };
-  await store(id, note, await request.blob());
+  await store(id, { ...request, url: url.href, since: Date.now() }, body);
   return id;
 }
 
+export function keepable(request: Request, body: Blob): Kept {
+  return { method: request.method, url: request.url, referrer: request.referrer, fields: [...request.headers], body };
+}
+
 /** From now on, the frame's next navigation to the kept request's address is that request. Null if there is none. */
-export async function permit(id: string): Promise<string | null> {
+export async function permit(id: string, plain = false): Promise<Omit<Kept, 'body'> | null> {
   const found = await load(id);
   if (found === null || Date.now() - found.note.since > KEPT_MS) return null;
-  await store(id, { ...found.note, permitted: Date.now() }, await found.response.blob());
-  return found.note.url;
+  await store(id, { ...found.note, plain, permitted: Date.now() }, await found.response.blob());
+  return found.note;
 }
 
 /** The permitted request for this address, which is thereby used up. */
@@ -59,7 +62,8 @@ export async function takeKept(address: string): Promise<Kept | null> {
     if (!response || !note || note.url !== url.href || note.permitted === undefined) continue;
     await cache.delete(key);
     if (Date.now() - note.permitted > PERMITTED_MS) continue;
-    return { ...note, body: await response.blob() };
+    const { since: _, permitted: __, ...taken } = note;
+    return { ...taken, body: await response.blob() };
   }
   return null;
 }

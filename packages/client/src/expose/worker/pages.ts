@@ -31,6 +31,26 @@ export function strangerPage(request: Request): Response {
 }
 
 /**
+ * Asks for a name and a password, in the place of the page that wants them: no script of the app runs in this frame meanwhile, as one would beside a dialog of
+ * the shell, which it could read. `address` is where to tell it; `again` whether the page can be asked for by loading it once more.
+ */
+export function loginPage(realm: string, address: string, refused: boolean, again: boolean): Response {
+  const body =
+    `<p>The app on the device wants a name and a password${realm === '' ? '' : ` for <b>${text(realm)}</b>`}. They go to the device alone, and are forgotten when its tabs are closed.</p>` +
+    `<p id="hint" role="alert">${refused ? 'The app did not accept these.' : ''}</p>` +
+    '<form><label>Name<input name="name" autocomplete="username" autofocus></label><label>Password<input name="password" type="password" autocomplete="current-password"></label>' +
+    '<div class="act"><button class="button">Log in</button><button type="button" id="cancel">Cancel</button></div></form>';
+  const go = again ? 'location.reload()' : "location.replace(location.href.replace(/#.*/,''))";
+  // A frame inside the app's page stands beside the app's scripts: there nobody is asked.
+  const script =
+    `const tell=(to,body)=>fetch(${JSON.stringify(address)}+to,{method:'POST',body}).then(r=>{if(!r.ok)throw 0;${go}}).catch(()=>{hint.textContent='It could not be sent. Try again.'});` +
+    "const form=document.forms[0],hint=document.getElementById('hint');" +
+    "form.onsubmit=e=>{e.preventDefault();tell('',JSON.stringify({name:form.elements.name.value,password:form.elements.password.value}))};" +
+    "document.getElementById('cancel').onclick=()=>tell('/cancel','');if(parent!==top)tell('/cancel','')";
+  return page(401, 'Log in', body, {}, script);
+}
+
+/**
  * Goes on to another site. The app's own frame leaves together with the whole tab, as that site may refuse to be framed; a frame inside the
  * app goes there itself.
  */
@@ -52,7 +72,8 @@ main{width:min(30rem,calc(100vw - 2rem));padding:2.25rem;border:1px solid var(--
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 .4rem;text-wrap:balance}p{margin:.4rem 0;color:var(--soft)}code{overflow-wrap:anywhere}
 ul{margin:1.2rem 0 0;padding:0;list-style:none}li{padding:.3rem 0 .3rem 1.35rem;position:relative}li:before{content:"→" / "";position:absolute;left:0;color:var(--soft)}
 .act{display:flex;gap:1.2rem;align-items:center;margin-top:1.5rem}a{color:inherit}button{padding:.55rem .4rem;border:0;background:none;color:inherit;font:inherit;text-decoration:underline;cursor:pointer}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-.button,button.button{padding:.55rem 1.15rem;border-radius:.65rem;background:var(--accent);color:var(--on);text-decoration:none;font-weight:600}`;
+.button,button.button{padding:.55rem 1.15rem;border-radius:.65rem;background:var(--accent);color:var(--on);text-decoration:none;font-weight:600}
+label{display:block;margin-top:1rem}input{display:block;width:100%;padding:.55rem .7rem;border:1px solid var(--line);border-radius:.65rem;background:var(--ground);color:inherit;font:inherit}#hint{color:inherit;font-weight:600}`;
 
 function page(status: number, title: string, body: string, headers: Record<string, string> = {}, script = ''): Response {
   const nonce = script === '' ? '' : crypto.randomUUID();
@@ -64,7 +85,7 @@ function page(status: number, title: string, body: string, headers: Record<strin
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'no-store',
-      'content-security-policy': `default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'${nonce === '' ? '' : `; script-src 'nonce-${nonce}'`}`,
+      'content-security-policy': `default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'${nonce === '' ? '' : `; connect-src 'self'; form-action 'none'; script-src 'nonce-${nonce}'`}`,
       ...headers,
     },
   });

@@ -1,5 +1,5 @@
 /** Bodies as `Puller` and as the standard's streams. */
-import type { Puller } from '../fetch/exchange.js';
+import type { Puller } from './exchange.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -39,6 +39,18 @@ export function fromStream(stream: ReadableStream<Bytes>): Puller {
 /** A body whose breaking off looks like its end. */
 export function endingWhereItBreaks(source: Puller): Puller {
   return { pull: () => source.pull().catch(() => null), cancel: () => source.cancel() };
+}
+
+/** The body of a request, and its length where that could be found out. */
+export async function requestBody(request: Request): Promise<{ body: Puller | null; length: number | null }> {
+  if (request.method === 'GET' || request.method === 'HEAD') return { body: null, length: null };
+  if ('body' in Request.prototype) {
+    // No body at all has a length too: without one, many targets answer a POST with 411.
+    if (request.body === null) return { body: null, length: request.method === 'OPTIONS' ? null : 0 };
+    return measured(fromStream(request.body as ReadableStream<Bytes>));
+  }
+  const blob = await (request as Request).blob();
+  return { body: blob.size === 0 ? null : fromStream(blob.stream()), length: blob.size };
 }
 
 /** A request body of up to this many octets is read before it is sent, so that its length can be stated. */
