@@ -17,6 +17,8 @@ use peerage_peer::{
     http::{Client, Close, Received, ResetCode, WebSocket, WebSocketError, serve_with},
     proxy::{Proxy, Settings},
 };
+use peerage_proto::identity::SigningKey;
+use rand_core::UnwrapErr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -237,6 +239,24 @@ async fn the_app_sees_its_own_handshake_host_and_origin_and_the_subprotocols_of_
         .await
         .unwrap();
     assert_eq!(soon(socket.recv()).await.unwrap(), text("first"));
+}
+
+#[tokio::test]
+async fn a_handshake_takes_its_cookies_from_the_callers_jar_and_leaves_those_of_its_answer_there() {
+    let app = SocketApp::echo().await;
+    let key = SigningKey::generate(&mut UnwrapErr(getrandom::SysRng));
+    let client = through(proxy(&app.url()).for_caller(key.public_key()));
+    let fields = [("peerage-cookies", "jar"), ("cookie", "forged=1")];
+    for expected in [None, Some("a=1")] {
+        let asked = client.open_websocket(asked("/live", &fields));
+        let (socket, response) = soon(asked).await.unwrap();
+        assert_eq!(field(&response, "set-cookie"), None);
+        let seen = app.seen.lock().unwrap().pop().unwrap().1;
+        let cookie = seen.get("cookie").map(|cookie| cookie.to_str().unwrap());
+        assert_eq!(cookie, expected);
+        assert_eq!(seen.get("peerage-cookies"), None);
+        soon(socket.close(None)).await.unwrap();
+    }
 }
 
 #[tokio::test]
