@@ -74,7 +74,7 @@ pub fn http_session(octets: &[u8]) {
                     Framing::Stream
                 } else {
                     Framing::Message {
-                        text: false,
+                        text: which & 4 != 0,
                         fin: which & 2 == 0,
                     }
                 };
@@ -85,8 +85,9 @@ pub fn http_session(octets: &[u8]) {
                     End::Plain,
                     End::Trailers(Fields::new()),
                     End::Close(Bytes::new()),
+                    End::Close(Bytes::from_static(b"\x0f\xa0bye")),
                 ];
-                let _ = session.finish(id, end[which % 3].clone());
+                let _ = session.finish(id, end[which % 4].clone());
             }
             (11, Some(id)) => {
                 let _ = session.read(id, script.u16().into());

@@ -7,3 +7,4 @@ mod fetch;
 mod legacy;
 mod run;
 mod serve;
+mod websocket;

@@ -64,7 +64,8 @@ pub struct Settings {
     /// How long a target may take until its answer begins, not counting the time that a request body flows.
     /// Default 60 s, as reverse proxies have it.
     pub head_timeout: Duration,
-    /// Requests that are answered at once, over all links; one beyond gets 503 (`busy`). Each holds a descriptor: default
+    /// Requests that are answered at once, over all links; one beyond gets 503 (`busy`). A WebSocket is one for as long as
+    /// it lives. Each holds a descriptor: default
     /// 512, half of what Linux allows a process unless told otherwise.
     pub requests: usize,
     /// The cookies of a web app's callers, as they were remembered. Default none.

@@ -52,13 +52,16 @@ pub(super) async fn relay(socket: WebSocket, target: Upgraded, _place: OwnedSema
     let down = pin!(down(from_target, to_caller));
     // When one direction has ended, the other has something to say yet: its close, or why there is none.
     match select(up, down).await {
-        Either::Left((_, down)) => drop(timeout(CLOSE_TIMEOUT, down).await),
+        Either::Left((patience, down)) => drop(timeout(patience, down).await),
         Either::Right((_, up)) => drop(timeout(CLOSE_TIMEOUT, up).await),
     }
 }
 
-/// From the caller to the target.
-async fn up(mut caller: WebSocketReceiver, mut target: SplitSink<Target, tungstenite::Message>) {
+/// From the caller to the target. Returns how long the target may take to answer what it was told last.
+async fn up(
+    mut caller: WebSocketReceiver,
+    mut target: SplitSink<Target, tungstenite::Message>,
+) -> Duration {
     // A target that takes nothing more says so in the other direction; then only the caller's close is awaited.
     let mut takes = true;
     loop {
@@ -68,7 +71,7 @@ async fn up(mut caller: WebSocketReceiver, mut target: SplitSink<Target, tungste
             Ok(Received::Close(close)) => {
                 let close = tungstenite::Message::Close(close.as_ref().map(close_frame));
                 let _ = timeout(CLOSE_TIMEOUT, target.send(close)).await;
-                return;
+                return CLOSE_TIMEOUT;
             }
             Err(error) => return say_goodbye(target, &error).await,
         };
@@ -116,22 +119,24 @@ async fn finish(mut target: SplitStream<Target>) {
     while let Ok(Some(Ok(_))) = timeout_at(deadline, target.next()).await {}
 }
 
-/// Tells the target that the caller will not.
-async fn say_goodbye(mut target: SplitSink<Target, tungstenite::Message>, error: &Error) {
+/// Tells the target why its caller is gone, if it takes that: nobody waits for its answer any more.
+async fn say_goodbye(
+    mut target: SplitSink<Target, tungstenite::Message>,
+    error: &Error,
+) -> Duration {
     let code = match error.code() {
         ResetCode::TooLarge => Close::TOO_LARGE,
         ResetCode::Malformed => Close::NOT_TEXT,
         _ => Close::AWAY,
     };
-    let close = CloseFrame {
+    let close = tungstenite::Message::Close(Some(CloseFrame {
         code: code.into(),
         reason: "".into(),
-    };
-    let _ = timeout(
-        GOODBYE_TIMEOUT,
-        target.send(tungstenite::Message::Close(Some(close))),
-    )
-    .await;
+    }));
+    match timeout(GOODBYE_TIMEOUT, target.send(close)).await {
+        Ok(Ok(())) => GOODBYE_TIMEOUT,
+        _ => Duration::ZERO,
+    }
 }
 
 fn close_frame(close: &Close) -> CloseFrame {

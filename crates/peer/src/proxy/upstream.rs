@@ -1,9 +1,11 @@
 //! A web app behind a fixed address, reached over HTTP/1.1.
 
+mod failure;
+mod fields;
+mod handshake;
+
 use std::{
     convert::Infallible,
-    error::Error as _,
-    io,
     pin::Pin,
     sync::{
         Arc,
@@ -15,17 +17,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Request, Response, StatusCode, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderValue, LOCATION,
-        SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    Request, Response, StatusCode, Version,
+    header::{LOCATION, SET_COOKIE},
     request::Parts,
 };
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
-use hyper::upgrade::Upgraded;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -35,14 +32,16 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
-
+use self::{
+    failure::{Failure, is_closed},
+    fields::{has_two_lengths, restate_length, strip},
+};
 use super::{
     Body, HttpTarget,
     answer::{WithinTarget, refusal},
     site::Sites,
 };
-use crate::http::{HOP_OF_WEBSOCKET, Informer, ResetCode, is_offered};
+use crate::http::{Informer, ResetCode};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -61,30 +60,6 @@ const SOCKET_BUFFER: usize = 256 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
-
-/// Fields that concern one connection only (RFC 9110 7.6.1), and those by which a client could name another host or path
-/// to an app that believes proxies. All of `x-forwarded-*` are dropped as well.
-const NEVER_FORWARDED: [HeaderName; 18] = [
-    CONNECTION,
-    EXPECT,
-    FORWARDED,
-    HOST,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-rewrite-url"),
-];
-const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// A pool of connections to one web app.
 #[derive(Debug)]
@@ -150,50 +125,6 @@ impl Upstream {
             Ok(response) => accept(response, sites, &asked),
             Err(failure) => failure.into_response(),
         }
-    }
-
-    /// Opens a WebSocket at the target: the head of its response (101) and the connection. An answer that opens none is
-    /// the error.
-    pub(super) async fn open_socket(
-        &self,
-        mut parts: Parts,
-        sites: &Sites,
-    ) -> Result<(HeaderMap, Upgraded), Box<Response<Body>>> {
-        let asked = self.aim(&mut parts, sites)?;
-        let key = generate_key();
-        let fields = &mut parts.headers;
-        for name in HOP_OF_WEBSOCKET.iter().chain(&[CONTENT_LENGTH]) {
-            fields.remove(name);
-        }
-        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        fields.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        if let Ok(key) = HeaderValue::try_from(&key) {
-            fields.insert(SEC_WEBSOCKET_KEY, key);
-        }
-        let offered = fields.clone();
-        let progress = Arc::default();
-        let body = RequestBody::empty(&progress);
-        let request = Request::from_parts(parts, body);
-        let mut response = match self.ask(request, &progress).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => response,
-            Ok(response) => return Err(Box::new(accept(response, sites, &asked))),
-            Err(failure) => return Err(Box::new(failure.into_response())),
-        };
-        let upgraded = hyper::upgrade::on(&mut response);
-        let mut fields = std::mem::take(response.headers_mut());
-        if !is_websocket(&fields, &key) || !is_offered(&offered, &fields) {
-            return Err(Box::new(Failure::Handshake.into_response()));
-        }
-        let upgraded = upgraded.await.map_err(|error| {
-            tracing::debug!(%error, "target broke off as it changed to WebSocket");
-            Box::new(Failure::Handshake.into_response())
-        })?;
-        strip(&mut fields);
-        for name in &HOP_OF_WEBSOCKET {
-            fields.remove(name);
-        }
-        Ok((fields, upgraded))
     }
 
     /// Makes a request of the device's one of the target's; returns its path there.
@@ -282,181 +213,17 @@ fn accept(response: Response<hyper::body::Incoming>, sites: &Sites, asked: &str)
     response
 }
 
-/// Two answers to where an answer ends: RFC 9112 section 6.3 has it that this "ought to be handled as an error".
-fn has_two_lengths(fields: &HeaderMap) -> bool {
-    fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH)
-}
-
-/// Makes the stated length what the body says, or drops it. hyper would send whatever stands there, and a target that
-/// waits for octets which do not come would take them from the next request on the connection.
-fn restate_length(fields: &mut HeaderMap, body: &impl http_body::Body) {
-    let mut stated = fields.get_all(CONTENT_LENGTH).iter();
-    let stated = match (stated.next(), stated.next()) {
-        (Some(length), None) => length.to_str().ok().and_then(digits),
-        _ => None,
-    };
-    fields.remove(CONTENT_LENGTH);
-    let ended = body.is_end_stream().then_some(0);
-    let measured = ended.or_else(|| body.size_hint().exact());
-    if let Some(length) = stated.map(|stated| measured.unwrap_or(stated)) {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-}
-
-fn digits(text: &str) -> Option<u64> {
-    let all = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
-    all.then(|| text.parse().ok())?
-}
-
 /// Passes the target's interim responses on, as many as the link takes; 100 and 101 stay on this hop.
 fn pass_interims(request: &mut Request<RequestBody>, informer: Informer) {
     hyper::ext::on_informational(request, move |interim| {
         let mut fields = interim.headers().clone();
         strip(&mut fields);
-        if interim.status().as_u16() > 101
-            && let Err(error) = informer.send(interim.status(), &fields)
-        {
+        // Cookies are taken from the answer, and from nowhere else.
+        fields.remove(SET_COOKIE);
+        if let Err(error) = informer.send(interim.status(), &fields) {
             tracing::debug!(%error, "interim response not passed on");
         }
     });
-}
-
-/// Whether the target really changed to WebSocket (RFC 6455 section 4.1), without an extension that nobody asked for.
-fn is_websocket(fields: &HeaderMap, key: &str) -> bool {
-    let names = |name: HeaderName, expected: &str| {
-        let values = fields.get_all(name).into_iter();
-        let mut tokens = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        tokens.any(|token| token.trim().eq_ignore_ascii_case(expected))
-    };
-    let accept = fields.get(SEC_WEBSOCKET_ACCEPT);
-    names(UPGRADE, "websocket")
-        && names(CONNECTION, "upgrade")
-        && accept.is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()))
-        && !fields.contains_key(SEC_WEBSOCKET_EXTENSIONS)
-}
-
-/// Removes what must not cross, and what `Connection` names.
-fn strip(fields: &mut HeaderMap) {
-    let mut unwanted: Vec<HeaderName> = fields
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let forwarded = |name: &&HeaderName| name.as_str().starts_with(FORWARDED_PREFIX);
-    unwanted.extend(fields.keys().filter(forwarded).cloned());
-    for name in unwanted.iter().chain(&NEVER_FORWARDED) {
-        fields.remove(name);
-    }
-}
-
-enum Failure {
-    Client(hyper_util::client::legacy::Error),
-    Timeout,
-    Switched,
-    Handshake,
-    TwoLengths,
-}
-
-impl Failure {
-    fn into_response(self) -> Response<Body> {
-        match self {
-            Self::Timeout => refusal(
-                StatusCode::GATEWAY_TIMEOUT,
-                ResetCode::Timeout,
-                "The device is connected, but the app on it did not answer in time.",
-            ),
-            Self::Switched => refusal(
-                StatusCode::BAD_GATEWAY,
-                ResetCode::Broken,
-                "The device is connected, but the app on it changed to a protocol that nobody asked for.",
-            ),
-            Self::Handshake => refusal(
-                StatusCode::BAD_GATEWAY,
-                ResetCode::Broken,
-                "The device is connected, but what the app on it opened is no WebSocket that was asked for.",
-            ),
-            Self::TwoLengths => refusal(
-                StatusCode::BAD_GATEWAY,
-                ResetCode::Broken,
-                "The device is connected, but the app on it stated two lengths for one answer.",
-            ),
-            Self::Client(error) if error.is_connect() => {
-                let cause = root(&error);
-                tracing::debug!(%error, cause, "target unreachable");
-                let text = format!(
-                    "The device is connected, but the app on it cannot be reached: {cause}."
-                );
-                refusal(StatusCode::BAD_GATEWAY, ResetCode::Unreachable, text)
-            }
-            Self::Client(error) => {
-                tracing::debug!(%error, cause = root(&error), "target broke off");
-                let text = format!(
-                    "The device is connected, but the app on it broke off: {}.",
-                    root(&error)
-                );
-                refusal(StatusCode::BAD_GATEWAY, ResetCode::Broken, text)
-            }
-        }
-    }
-}
-
-/// The innermost reason in plain words, without addresses of the device's own network.
-fn root(error: &hyper_util::client::legacy::Error) -> String {
-    let mut cause = error.source();
-    let mut text = "no answer".to_owned();
-    while let Some(error) = cause {
-        text = error.to_string();
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => {
-                    return "connection refused. Is it running?".to_owned();
-                }
-                io::ErrorKind::TimedOut => return "no answer. Is it running?".to_owned(),
-                _ => {}
-            }
-            if let Some(reason) = distrust(error) {
-                return format!(
-                    "its certificate is not trusted ({reason}); the owner can name it with --target-cert"
-                );
-            }
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// Whether a connection ended, in good order or not, before the head of an answer was complete.
-fn is_closed(error: &hyper_util::client::legacy::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
-        {
-            return true;
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-            return matches!(
-                error.kind(),
-                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
-            );
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// What is wrong with a certificate; IO errors carry it, and one another.
-fn distrust(error: &io::Error) -> Option<String> {
-    let inner = error.get_ref()?;
-    match inner.downcast_ref() {
-        Some(rustls::Error::InvalidCertificate(reason)) => Some(reason.to_string()),
-        _ => distrust(inner.downcast_ref()?),
-    }
 }
 
 /// How far a request body got, for the clock of the answer.

@@ -2,8 +2,13 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
-use peerage_peer::proxy::{NamedCertificates, Proxy, Settings, Target, TargetError};
+use peerage_peer::{
+    Message,
+    http::Received,
+    proxy::{NamedCertificates, Proxy, Settings, Target, TargetError},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,7 +19,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::target::{ORIGIN, field, get, text};
+use crate::{
+    target::{ORIGIN, field, get, text},
+    websockets::{asked, opened, refused, soon, through},
+};
 
 /// A certificate, and the key to it.
 struct Own {
@@ -47,15 +55,19 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A TLS server that answers every request with `fine`.
-async fn tls_app(own: Own) -> SocketAddr {
+fn acceptor(own: Own) -> TlsAcceptor {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![own.der], own.key)
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A TLS server that answers every request with `fine`.
+async fn tls_app(own: Own) -> SocketAddr {
+    let acceptor = acceptor(own);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -126,6 +138,49 @@ async fn a_certificate_by_an_authority_that_the_owner_named_has_to_bear_the_targ
         status(&format!("https://{wrong}"), named()).await.0,
         StatusCode::BAD_GATEWAY
     );
+}
+
+#[tokio::test]
+async fn a_websocket_is_opened_over_tls_under_the_same_rules() {
+    let (own, other) = (
+        certificate(&["camera.invalid"], None),
+        certificate(&["x"], None),
+    );
+    let (right, wrong) = (named(&own.pem), named(&other.pem));
+    let acceptor = acceptor(own);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() {
+                    socket.send(message).await.unwrap();
+                }
+            }
+        }
+    });
+    let client = |named| {
+        let target = Target::parse(&url, named).unwrap();
+        let origin = Url::parse(ORIGIN).unwrap();
+        through(Proxy::new(target, &origin, &Settings::default()).unwrap())
+    };
+    let client_of_right = client(right);
+    let mut socket = opened(&client_of_right).await;
+    let hello = Message::Text("over TLS".into());
+    soon(socket.send(hello.clone())).await.unwrap();
+    assert_eq!(soon(socket.recv()).await.unwrap(), Received::Message(hello));
+    // The server takes one connection at a time.
+    soon(socket.close(None)).await.unwrap();
+    let (status, fields, text) = refused(&client(wrong), asked("/", &[])).await;
+    assert_eq!(
+        (status, &fields["peerage-error"]),
+        (502, &"unreachable".parse().unwrap())
+    );
+    assert!(text.contains("--target-cert"), "{text}");
 }
 
 #[test]

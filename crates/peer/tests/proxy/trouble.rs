@@ -434,6 +434,35 @@ fn paths(mut octets: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_body_of_unknown_length_arrives_whatever_the_method() {
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        let app = WebApp::running(|mut socket| async move {
+            let mut chunks = Vec::new();
+            while !chunks.ends_with(b"0\r\n\r\n") {
+                chunks.push(socket.read_u8().await.unwrap());
+            }
+            let echo = format!(
+                "HTTP/1.1 200 OK\r\nx-chunks: {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                chunks.len()
+            );
+            socket.write_all(echo.as_bytes()).await.unwrap();
+        })
+        .await;
+        let pieces =
+            ["search", "this"].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+        let body = StreamBody::new(stream::iter(pieces));
+        let request = Request::builder()
+            .method(method.clone())
+            .uri("/")
+            .body(body)
+            .unwrap();
+        let response = soon(app.proxy().answer(request)).await;
+        // 6 and 4 octets, each with its length and two line ends, and the last chunk.
+        assert_eq!(field(&response, "x-chunks"), Some("25"), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_longer_or_shorter_than_its_stated_length_is_cut_or_fails_and_never_spills() {
     for (stated, status) in [("3", 200), ("9", 502)] {
         let target = Recorder::answering(|_, _| Some(FINE.to_owned())).await;
@@ -464,7 +493,7 @@ async fn a_body_longer_or_shorter_than_its_stated_length_is_cut_or_fails_and_nev
 async fn early_hints_of_the_app_cross_the_link_and_100_and_hop_fields_do_not() {
     let app = WebApp::answering(
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
-         HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nkeep-alive: timeout=5\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nkeep-alive: timeout=5\r\nset-cookie: a=1\r\n\r\n\
          HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine",
     )
     .await;
@@ -478,6 +507,7 @@ async fn early_hints_of_the_app_cross_the_link_and_100_and_hop_fields_do_not() {
         move |interim| {
             let link = field(&interim, "link").map(str::to_owned);
             assert_eq!(field(&interim, "keep-alive"), None);
+            assert_eq!(field(&interim, "set-cookie"), None);
             heard
                 .lock()
                 .unwrap()
