@@ -10,8 +10,8 @@ type Answer = { readonly status: number; readonly fields?: readonly Field[]; rea
 const JAR: Field = ['peerage-cookies', 'jar'];
 const NEWS: Field = ['peerage-cookie', encodeURIComponent(JSON.stringify({ name: 'a', value: '1', path: '/', domain: null, expires: null, created: 1, stamp: 2 }))];
 
-/** A visit to a device that answers by `answer`. */
-function scene(answer: (path: string, authorization: string | null) => Answer = () => ({ status: 200 })) {
+/** A visit to a device that answers by `answer`, and lists its jar after `list`. */
+function scene(answer: (path: string, authorization: string | null) => Answer = () => ({ status: 200 }), list: Promise<void> = Promise.resolve()) {
   const sent: string[] = [];
   const heard: string[] = [];
   let changes: CookieChange[] = [];
@@ -33,6 +33,7 @@ function scene(answer: (path: string, authorization: string | null) => Answer = 
       for (let piece = await body?.pull(); piece != null; piece = await body?.pull()) text += new TextDecoder().decode(piece);
       sent.push([method, path, method === 'POST' && listed === 0 ? 'before the list' : '', ...fields.filter(([name]) => /^(authorization|peerage-)/.test(name)).map((field) => field.join(': ')), text].filter((each) => each !== '').join(' | '));
       const report: Answer | null = path === '/__peerage/cookies' ? { status: 200, text: '{"stamp":1,"now":1,"cookies":[]}' } : null;
+      if (report !== null && method === 'GET') await list;
       const { status, fields: given = [], text: said = '' } = report ?? answer(path, authorization);
       let left: Uint8Array<ArrayBuffer> | null = new TextEncoder().encode(said);
       return { status, fields: given, body: { pull: async () => { const piece = left; left = null; return piece; }, cancel: () => {} } };
@@ -53,10 +54,12 @@ const challenge = (realm: string): Answer => ({ status: 401, fields: [['www-auth
 
 describe('Visit', () => {
   it('lists_the_jar_once_a_link_and_before_it_hands_on_any_answer', async () => {
-    const { get, listed, sent } = scene();
-    expect(listed()).toBe(0);
-    await Promise.all([get('/'), get('/')]);
-    expect(listed()).toBe(1);
+    let list = (): void => {};
+    // The list comes in a later turn than the answers.
+    const { get, listed, sent } = scene(() => (setTimeout(list), { status: 200 }), new Promise((resolve) => (list = resolve)));
+    const lists: number[] = [];
+    await Promise.all([get('/'), get('/')].map((each) => each.then(() => lists.push(listed()))));
+    expect(lists).toEqual([1, 1]);
     expect(sent[0]).toBe('GET | /__peerage/cookies | peerage-cookies: jar');
   });
 
