@@ -7,6 +7,7 @@ import { divertDownloads } from './shim/downloads.js';
 import { frameObjects } from './shim/objects.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
 import { carrySockets } from './shim/sockets.js';
+import { refuseSynchronousRequests } from './shim/sync-requests.js';
 import { beTheTab } from './shim/tab.js';
 import { pageWay, workerWay } from './shim/way.js';
 import { helpWorkers } from './shim/workers.js';
@@ -24,6 +25,7 @@ if (!(HERE in globalThis)) {
     nameSendersByTheirTab();
     frameObjects();
   }
+  refuseSynchronousRequests();
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);
   helpWorkers(way);
