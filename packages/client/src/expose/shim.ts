@@ -5,6 +5,7 @@
 import { keepCookies } from './shim/cookies.js';
 import { divertDownloads } from './shim/downloads.js';
 import { frameObjects } from './shim/objects.js';
+import { helpRequests } from './shim/requests.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
 import { carrySockets } from './shim/sockets.js';
 import { beTheTab } from './shim/tab.js';
@@ -26,5 +27,6 @@ if (!(HERE in globalThis)) {
   }
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);
+  helpRequests();
   helpWorkers(way);
 }
