@@ -473,5 +473,81 @@ suite('attacks', () => {
             // The visit's own tab asks for the app's icon when it gets to it.
             assert.deepEqual(target.requests.slice(asked).filter((request) => request !== 'GET /favicon.ico'), []);
         });
+
+        test('cannot open a WebSocket to the app', async (t) => {
+            await visit(browser, `${device.link}/`);
+            let upgrades = 0;
+            target.server.on('upgrade', (_, socket) => {
+                upgrades++;
+                socket.destroy();
+            });
+            t.after(() => target.server.removeAllListeners('upgrade'));
+            const site = await listen(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>other</title>'));
+            const page = await browser.tab(site.url);
+            const codes = await page.evaluate((origin) => Promise.all(['/', '/socket', '/__peerage/socket'].map((path) => new Promise((resolve) => {
+                const socket = new WebSocket(origin.replace('http', 'ws') + path);
+                socket.onopen = () => resolve('open');
+                socket.onclose = ({ code }) => resolve(code);
+            }))), new URL(device.link).origin);
+            assert.deepEqual(codes, [1006, 1006, 1006]);
+            assert.equal(upgrades, 0);
+        });
+    });
+
+    suite('cookies of an app', () => {
+        /** A target that says what cookies it got, and sets those it is told to, in its page. */
+        const jarTarget = (t) => {
+            const cookies = [];
+            return listen(t, (request, response) => {
+                const { pathname, searchParams } = new URL(request.url, 'http://x');
+                cookies.push([request.method, pathname, request.headers.cookie ?? '']);
+                response.writeHead(200, { 'content-type': 'text/html', 'cache-control': 'no-store', ...(searchParams.has('set') ? { 'set-cookie': searchParams.getAll('set') } : {}) })
+                    .end(`<!doctype html><link rel="icon" href="data:,"><pre>${request.headers.cookie ?? ''}</pre><form method="post" action="/order"><button>order</button></form>`);
+            }).then((site) => ({ ...site, cookies }));
+        };
+        const inApp = async (page, fn, arg) => (await app(page)).evaluate(fn, arg);
+        const got = (page) => inApp(page, async () => (await (await fetch('/cookies')).text()).match(/<pre>(.*)<\/pre>/)[1]);
+
+        test('do not make another site\'s form one of the person\'s', async (t) => {
+            const shop = await jarTarget(t);
+            const { link } = await expose(t, shop.url, { server: server.url });
+            const page = await visit(browser, `${link}/`);
+            await inApp(page, () => fetch('/in?set=session%3Dof-ada%3B%20HttpOnly%3B%20SameSite%3DNone%3B%20Secure'));
+            assert.equal(await got(page), 'session=of-ada', 'the person is logged in');
+            const site = await listen(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(`<!doctype html><form method="post" action="${new URL(link).origin}/order"></form>`));
+            const other = await browser.tab(site.url);
+            await other.evaluate(() => document.forms[0].submit());
+            await until('the page says so', async () => /It was not sent/.test(await words(other)));
+            assert.deepEqual(shop.cookies.filter(([method]) => method === 'POST'), []);
+            // What the app itself posts is sent, with the cookie.
+            await (await app(page)).locator('button').click();
+            await until('the order', () => shop.cookies.some(([method, , cookie]) => method === 'POST' && cookie === 'session=of-ada'));
+        });
+
+        test('are neither read nor set by another device\'s app on the same server', async (t) => {
+            const [mine, theirs] = [await jarTarget(t), await jarTarget(t)];
+            const [first, second] = [await expose(t, mine.url, { server: server.url }), await expose(t, theirs.url, { server: server.url })];
+            const [page, sibling] = [await visit(browser, `${first.link}/`), await visit(browser, `${second.link}/`)];
+            const [own, parent] = [new URL(first.link).hostname, new URL(first.link).hostname.split('.').slice(1).join('.')];
+            await inApp(page, () => fetch('/in?set=mine%3Dsecret'));
+            await inApp(page, () => { document.cookie = 'script=secret'; });
+            assert.equal(await got(page), 'mine=secret; script=secret');
+            // All ways of a hostile app: its target, its scripts, and a document in which no shim runs.
+            await inApp(sibling, async (domains) => {
+                for (const domain of domains) {
+                    await fetch(`/in?${new URLSearchParams({ set: `tossed=by-target; Domain=${domain}` })}`);
+                    document.cookie = `tossed=by-script; domain=${domain}; path=/`;
+                    const bare = document.body.appendChild(document.createElement('iframe'));
+                    bare.contentDocument.cookie = `tossed=by-frame; domain=${domain}; path=/`;
+                }
+            }, [own, parent]);
+            const seenBySibling = await inApp(sibling, () => [document.cookie, document.body.appendChild(document.createElement('iframe')).contentDocument.cookie]);
+            assert.ok(!/secret/.test(String(seenBySibling)), `${seenBySibling}`);
+            assert.ok(!/secret/.test(await got(sibling)));
+            await page.reload();
+            assert.equal(await got(page), 'mine=secret; script=secret');
+            assert.ok(!/tossed/.test(await inApp(page, () => document.cookie)));
+            assert.deepEqual(mine.cookies.filter(([, , cookie]) => /tossed/.test(cookie)), []);
+        });
     });
 });

@@ -31,6 +31,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use peerage_proto::wire::http::FIELDS_MAX;
 
 use self::{
     failure::{Failure, is_closed},
@@ -52,6 +53,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Most octets of an answer held between socket and reader; also the largest head, as on the link.
 const READ_BUFFER: usize = 64 * 1024;
+/// Most fields of an answer: as many as a head has on the link, and some that concern this connection and stay here.
+const MOST_FIELDS: usize = FIELDS_MAX + 16;
 /// The kernel's buffers of a connection to the target: without a bound it would read ahead by megabytes, and take as much
 /// of a caller before a target that does not read is noticed.
 const SOCKET_BUFFER: usize = 256 * 1024;
@@ -90,6 +93,7 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http1_max_buf_size(READ_BUFFER)
+            .http1_max_headers(MOST_FIELDS)
             .build(tls.enable_http1().wrap_connector(tcp));
         Ok(Self {
             target,

@@ -82,6 +82,7 @@ describe('requestFields', () => {
 
   it('states_the_length_exactly_when_it_is_known', () => {
     expect(sent({ method: 'PUT' }, 0)['content-length']).toBe('0');
+    expect(sent({ method: 'DELETE' }, 0)['content-length']).toBeUndefined();
     expect(sent({ method: 'PUT', fields: [['content-length', '7']] })['content-length']).toBeUndefined();
   });
 });

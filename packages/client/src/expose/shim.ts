@@ -5,6 +5,7 @@
 import { keepCookies } from './shim/cookies.js';
 import { divertDownloads } from './shim/downloads.js';
 import { frameObjects } from './shim/objects.js';
+import { helpRequests } from './shim/requests.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
 import { carrySockets } from './shim/sockets.js';
 import { refuseSynchronousRequests } from './shim/sync-requests.js';
@@ -28,5 +29,6 @@ if (!(HERE in globalThis)) {
   refuseSynchronousRequests();
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);
+  helpRequests();
   helpWorkers(way);
 }

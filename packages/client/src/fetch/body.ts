@@ -55,7 +55,7 @@ export async function requestBody(request: Request): Promise<{ body: Puller | nu
 }
 
 /** A request body of up to this many octets is read before it is sent, so that its length can be stated. */
-const MEASURED = 1024 * 1024;
+export const MEASURED = 1024 * 1024;
 /** A body that comes this slowly is being made while it is sent: then its first octets count more than its length. */
 const MEASURED_FOR_MS = 500;
 

@@ -22,7 +22,7 @@ export interface RequestFacts {
 
 /** Never sent: fields of one hop (`http.md` section 4), those decided here, and cookies, of which the browser's own are not the app's. */
 const NOT_SENT = new Set([
-  'accept-encoding', 'connection', 'cookie', 'host', 'http2-settings', 'keep-alive', 'origin', 'proxy-authenticate', 'proxy-authorization',
+  'accept-encoding', 'connection', 'cookie', 'host', 'http2-settings', 'keep-alive', 'origin', 'peerage-length', 'proxy-authenticate', 'proxy-authorization',
   'proxy-connection', 'referer', 'te', 'trailer', 'transfer-encoding', 'upgrade',
 ]);
 
@@ -58,7 +58,9 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   } else if (facts.cache === 'no-cache') missing('cache-control', 'max-age=0');
 
   fields.set('accept-encoding', fields.has('range') ? 'identity' : 'gzip, deflate');
-  if (bodyLength === null) fields.delete('content-length');
+  // Browsers state that there is nothing for POST and PUT alone.
+  const nothing = bodyLength === 0 && facts.method !== 'POST' && facts.method !== 'PUT' && !fields.has('content-type');
+  if (bodyLength === null || nothing) fields.delete('content-length');
   else fields.set('content-length', String(bodyLength));
   if ((facts.method !== 'GET' && facts.method !== 'HEAD') || facts.mode === 'websocket') fields.set('origin', facts.url.origin);
   const referer = ownReferrer(facts.referrer, facts.url.origin);

@@ -7,6 +7,7 @@ import { originForm, requestFields } from '../../fetch/request-fields.js';
 import { planResponse } from '../headers.js';
 import { insertAfterPrologue } from '../html-insert.js';
 import { type Asked, withoutFragment } from '../http-cache.js';
+import { statedLength } from '../length.js';
 import { LOGIN_FIELD, VERSION } from '../messages.js';
 import { permitScript } from '../policy.js';
 import { insertBeforeScript } from '../script-insert.js';
@@ -41,7 +42,7 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
       languages: self.navigator.languages,
       userAgent: self.navigator.userAgent,
     },
-    length,
+    length ?? (body === null ? null : statedLength(request.headers)),
   );
   if (kept?.plain) fields.push([LOGIN_FIELD, 'none']);
   const send = (conditions: readonly Field[]): Promise<Answer> => {
