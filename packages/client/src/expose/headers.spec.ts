@@ -127,8 +127,8 @@ describe('planResponse', () => {
   it('lets_no_other_site_frame_a_document_whatever_the_app_says', () => {
     const policies = (policy: Field[]): string[] =>
       planResponse(200, policy, 'GET', true).headers.filter(([name]) => name === 'content-security-policy').map(([, value]) => value);
-    expect(policies([])).toEqual(["frame-ancestors 'self'"]);
-    expect(policies([['content-security-policy', 'img-src *']])).toEqual(['img-src *', "frame-ancestors 'self'"]);
+    expect(policies([])).toEqual(["frame-ancestors 'self'; object-src data: blob:"]);
+    expect(policies([['content-security-policy', 'img-src *']])).toEqual(['img-src *', "frame-ancestors 'self'; object-src data: blob:"]);
     expect(returned([]).headers).toEqual({});
   });
 

@@ -44,7 +44,8 @@ export function planResponse(status: number, fields: readonly Field[], method: s
     else headers.push([name, value]);
   }
   // No app is meant to be shown by another site here, not even by another device's, which may count as the same site: it could lure clicks into it.
-  if (navigation) headers.push(['content-security-policy', "frame-ancestors 'self'"]);
+  // What `<object>` and `<embed>` ask for goes past the worker, to the server of the page: the browser does not ask, and the shim shows it (`shim/objects.ts`).
+  if (navigation) headers.push(['content-security-policy', "frame-ancestors 'self'; object-src data: blob:"]);
   return { status, headers, decode, body, shim: html ? scriptNonce(csp) : undefined };
 }
 

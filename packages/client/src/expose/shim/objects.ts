@@ -1,16 +1,15 @@
 /**
- * `<object>` and `<embed>` ask the network past the service worker: the server would see the path, and has nothing there. What they show of this origin is
- * shown by a frame instead: inside the object, as what it falls back on, and in the place of the embed.
+ * `<object>` and `<embed>` ask the network past the service worker: the server would see the path, and has nothing there. So a policy forbids them to ask
+ * (`headers.ts`), and what they show is shown by a frame instead: inside the object, as what it falls back on, and in the place of the embed.
  */
 export function frameObjects(): void {
   // Live: whatever changes in the page, these are all there are.
   const objects = document.getElementsByTagName('object');
   const embeds = document.getElementsByTagName('embed');
   const mend = (): void => {
-    for (const object of [...objects]) if (isOwn(object.getAttribute('data'))) frameIn(object);
-    for (const embed of [...embeds]) if (isOwn(embed.getAttribute('src'))) embed.replaceWith(frameFor(embed, embed.getAttribute('src')));
+    for (const object of [...objects]) if (isWeb(object.getAttribute('data'))) frameIn(object);
+    for (const embed of [...embeds]) if (isWeb(embed.getAttribute('src'))) embed.replaceWith(frameFor(embed, embed.getAttribute('src')));
   };
-  // Told before the browser asks, which it does when it lays the page out.
   new MutationObserver(mend).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['data', 'src'] });
 }
 
@@ -37,8 +36,6 @@ function frameFor(element: Element, address: string | null): HTMLIFrameElement {
   return frame;
 }
 
-function isOwn(address: string | null): boolean {
-  if (address === null || !URL.canParse(address, document.baseURI)) return false;
-  const url = new URL(address, document.baseURI);
-  return url.origin === location.origin && /^https?:$/.test(url.protocol);
+function isWeb(address: string | null): boolean {
+  return address !== null && URL.canParse(address, document.baseURI) && /^https?:$/.test(new URL(address, document.baseURI).protocol);
 }

@@ -207,3 +207,32 @@ function wave(length) {
   data.writeUInt32LE(length - 44, 40);
   return data;
 }
+
+test('synchronous_requests_fail_at_once_and_reach_no_server', async () => {
+  serve('/sync-worker.js', 'text/javascript', `onmessage = () => { ${synchronously.toString()}; postMessage(synchronously()); }`);
+  const { frame } = await open();
+  assert.equal(await frame.evaluate(synchronously), 'NetworkError');
+  assert.equal(await frame.evaluate(() => new Promise((resolve) => {
+    const worker = new Worker('/sync-worker.js');
+    worker.onmessage = (e) => resolve(e.data);
+    worker.postMessage('');
+  })), 'NetworkError');
+  assert.deepEqual(visit.t.misses, []);
+  assert.equal(await frame.evaluate(() => new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open('GET', '/plain.txt');
+    request.onload = () => resolve(request.responseText);
+    request.send();
+  })), 'plain');
+});
+
+function synchronously() {
+  const request = new XMLHttpRequest();
+  request.open('GET', '/plain.txt', false);
+  try {
+    request.send();
+    return request.status;
+  } catch (error) {
+    return error.name;
+  }
+}
