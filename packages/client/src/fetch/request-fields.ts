@@ -68,7 +68,10 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   const first = facts.mode === 'navigate' && facts.method === 'GET' && referer === facts.url.origin + originForm(facts.url);
   if (referer !== null && !first) fields.set('referer', referer);
   // Who loads a page once more has seen it.
-  fields.set('sec-fetch-site', facts.mode === 'navigate' && referer === null && !facts.reload ? 'cross-site' : 'same-origin');
+  const unknown = facts.mode === 'navigate' && referer === null && !facts.reload;
+  // Whoever caused it, a person was asked before more than a page is requested (`route.ts`), and the device refuses that to other sites.
+  const followed = facts.method === 'GET' || facts.method === 'HEAD';
+  fields.set('sec-fetch-site', unknown ? (followed ? 'cross-site' : 'none') : 'same-origin');
   fields.set('sec-fetch-mode', facts.mode);
   // The app's page is the whole page as far as the app is concerned, although it is shown in a frame.
   fields.set('sec-fetch-dest', facts.mode === 'navigate' ? 'document' : facts.destination || 'empty');

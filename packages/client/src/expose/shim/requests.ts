@@ -1,10 +1,9 @@
-/** Tells the worker the length of long bodies (`length.ts`), and keeps synchronous requests from going past it. */
+/** Tells the worker the length of long bodies (`length.ts`). */
 import { MEASURED } from '../../fetch/body.js';
 import { knownLength, LENGTH } from '../length.js';
 
 /** Requests of the app that may be changed: open, and to this origin. */
 const own = new WeakSet<XMLHttpRequest>();
-const synchronous = new WeakSet<XMLHttpRequest>();
 
 export function helpRequests(): void {
   const { fetch } = globalThis;
@@ -20,15 +19,10 @@ export function helpRequests(): void {
   const { open, send } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.open = function (this: XMLHttpRequest, ...given: unknown[]): void {
     Reflect.apply(open, this, given);
-    own.delete(this);
-    synchronous.delete(this);
-    if (!isOwn(given[1])) return;
-    own.add(this);
-    if (given.length > 2 && !given[2]) synchronous.add(this);
+    if (isOwn(given[1])) own.add(this);
+    else own.delete(this);
   } as typeof open;
   XMLHttpRequest.prototype.send = function (this: XMLHttpRequest, body?: Document | XMLHttpRequestBodyInit | null): void {
-    // From a page it would go past the worker (Chromium) to the server, and show it a path of the app. So it fails as without a network.
-    if (synchronous.has(this) && typeof document !== 'undefined') throw new DOMException('a synchronous request cannot go through the link', 'NetworkError');
     const long = own.has(this) ? longBody(body) : null;
     if (long !== null) this.setRequestHeader(LENGTH, String(long.length));
     send.call(this, long === null ? body : (long.body as XMLHttpRequestBodyInit));
