@@ -8,7 +8,6 @@ import { frameObjects } from './shim/objects.js';
 import { helpRequests } from './shim/requests.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
 import { carrySockets } from './shim/sockets.js';
-import { refuseSynchronousRequests } from './shim/sync-requests.js';
 import { beTheTab } from './shim/tab.js';
 import { pageWay, workerWay } from './shim/way.js';
 import { helpWorkers } from './shim/workers.js';
@@ -26,7 +25,6 @@ if (!(HERE in globalThis)) {
     nameSendersByTheirTab();
     frameObjects();
   }
-  refuseSynchronousRequests();
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);
   helpRequests();

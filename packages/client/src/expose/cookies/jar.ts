@@ -56,7 +56,7 @@ export class Jar {
       if (state === 'anew') anew = true;
       else if (state !== null) states.push(state);
     }
-    this.#cookies.heard(states);
+    await this.#cookies.heard(states);
     if (anew) {
       this.#listing = null;
       await this.#listed(false);

@@ -1,9 +1,12 @@
-/** Tells the worker the length of long bodies (`length.ts`). */
+/** Tells the worker the length of long bodies (`length.ts`), and lets no request go past it. */
 import { MEASURED } from '../../fetch/body.js';
 import { knownLength, LENGTH } from '../length.js';
 
-/** Requests of the app that may be changed: open, and to this origin. */
-const own = new WeakSet<XMLHttpRequest>();
+/**
+ * Requests that were opened to this origin, and whether synchronously: such a one goes past the worker, so the server of the page would learn the app's path and
+ * answer in the app's place. It fails, as where there is no network. To answer it is impossible: its page waits in the very thread that has the link.
+ */
+const own = new WeakMap<XMLHttpRequest, 'asynchronous' | 'synchronous'>();
 
 export function helpRequests(): void {
   const { fetch } = globalThis;
@@ -19,10 +22,12 @@ export function helpRequests(): void {
   const { open, send } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.open = function (this: XMLHttpRequest, ...given: unknown[]): void {
     Reflect.apply(open, this, given);
-    if (isOwn(given[1])) own.add(this);
+    // Left out means asynchronous; `undefined` does not (XMLHttpRequest standard, section 3.5.1).
+    if (isOwn(given[1])) own.set(this, given.length > 2 && !given[2] ? 'synchronous' : 'asynchronous');
     else own.delete(this);
   } as typeof open;
   XMLHttpRequest.prototype.send = function (this: XMLHttpRequest, body?: Document | XMLHttpRequestBodyInit | null): void {
+    if (own.get(this) === 'synchronous') throw new DOMException('a synchronous request cannot go over the link', 'NetworkError');
     const long = own.has(this) ? longBody(body) : null;
     if (long !== null) this.setRequestHeader(LENGTH, String(long.length));
     send.call(this, long === null ? body : (long.body as XMLHttpRequestBodyInit));

@@ -170,6 +170,22 @@ test('a_second_tab_sees_at_once_what_the_first_set_and_its_changes_come_before_i
   await frame.waitForFunction(() => document.cookie === 'one=1; count=99; two=2');
 });
 
+test('a_tab_without_the_link_reads_what_its_own_request_set_as_soon_as_it_has_the_answer', async () => {
+  const { device } = await open();
+  const second = await t.browser.newPage();
+  await second.goto(`${device.origin}/second`);
+  const other = await inApp(second);
+  const late = await other.evaluate(async () => {
+    const late = [];
+    for (let n = 0; n < 100; n++) {
+      await fetch(`/set?c=${encodeURIComponent(`count=${n}; Path=/`)}`);
+      if (document.cookie !== `count=${n}`) late.push(`${n}: ${document.cookie}`);
+    }
+    return late;
+  });
+  assert.deepEqual(late, []);
+});
+
 test('cookies_outlive_the_tab_that_has_the_link', async () => {
   const { page, frame, device } = await open();
   const second = await t.browser.newPage();
