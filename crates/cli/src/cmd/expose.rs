@@ -326,6 +326,13 @@ impl Place {
 /// Tells of a target that does not answer now; it may later.
 fn warn_if_down(target: Target) {
     tokio::task::spawn_blocking(move || {
+        if let Target::Folder(path) = &target
+            && !path.join("index.html").is_file()
+        {
+            output::warn(format_args!(
+                "{target} has no index.html: nothing is shown at its top, and visitors must know the paths of its files"
+            ));
+        }
         if let Err(error) = target.probe() {
             output::warn(format_args!(
                 "{target} does not answer yet ({error}): visitors see an error page until it does"

@@ -158,7 +158,7 @@ fn a_target_that_is_down_is_a_warning_and_an_answer_of_its_own() {
     let output = place.fetch(&[&exposed.link]);
     assert_eq!(code(&output), 12);
     assert!(
-        stdout(&output).contains("Is it running?"),
+        stdout(&output).contains("is it running?"),
         "{}",
         stdout(&output)
     );

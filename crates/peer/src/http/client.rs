@@ -70,7 +70,8 @@ impl Client {
         let (mut parts, body) = request.into_parts();
         let shared = &self.0.shared;
         let end = body.is_end_stream();
-        if !end {
+        if !end || matches!(parts.method, Method::POST | Method::PUT) {
+            // No body has a length too where one is expected (RFC 9110 8.6): many servers insist.
             head::measure(&mut parts.headers, &body);
         }
         let interim = parts.extensions.remove();

@@ -83,7 +83,7 @@ async function fromDevice(request: Request): Promise<Response> {
     const code = PeerageError.codeOf(error);
     if (code === 'internal') console.error('peerage:', error);
     // To a script it is what a broken connection always is; EventSource comes back after this, and not after a 504.
-    return navigation ? failurePage(code) : Response.error();
+    return navigation ? failurePage(code, request.method) : Response.error();
   }
 }
 

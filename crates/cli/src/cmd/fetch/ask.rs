@@ -58,6 +58,12 @@ impl Fetch {
             (None, None) if self.head => Method::HEAD,
             (None, None) => Method::GET,
         };
+        let is_address = |path: &str| path.starts_with("http://") || path.starts_with("https://");
+        if self.path.as_deref().is_some_and(is_address) {
+            return Err(usage(
+                "PATH is what to get from the device, such as /status: a link reaches no other address",
+            ));
+        }
         let path = origin_form(self.path.as_deref().unwrap_or(&link.path));
         let (length, body) = match &self.data {
             Some(data) => read(data).await?,

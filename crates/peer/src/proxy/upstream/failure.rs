@@ -72,9 +72,9 @@ fn root(error: &hyper_util::client::legacy::Error) -> String {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             match error.kind() {
                 io::ErrorKind::ConnectionRefused => {
-                    return "connection refused. Is it running?".to_owned();
+                    return "connection refused (is it running?)".to_owned();
                 }
-                io::ErrorKind::TimedOut => return "no answer. Is it running?".to_owned(),
+                io::ErrorKind::TimedOut => return "no answer (is it running?)".to_owned(),
                 _ => {}
             }
             if let Some(reason) = distrust(error) {

@@ -128,3 +128,18 @@ test('a_sleep_is_noticed_by_the_clock', async () => {
   });
   await until('there is another link', async () => visit.t.link.opened > links || (await new Promise((resolve) => setTimeout(resolve, 25))));
 });
+
+test('an_app_that_is_down_is_no_answer_to_scripts_and_a_page_that_tries_again_to_people', async () => {
+  const down = (_, response) => response.writeHead(502, { 'content-type': 'text/plain', 'peerage-error': 'unreachable' }).end('down');
+  app.own.set('/down', down);
+  const { page, frame } = await open();
+  assert.equal(await frame.evaluate(() => fetch('/down').then(() => 'answered', (error) => error.name)), 'TypeError');
+  assert.equal(await frame.evaluate(() => new Promise((resolve) => {
+    globalThis.events = new EventSource('/down');
+    events.onerror = () => resolve(events.readyState);
+  })), 0, 'it tries again');
+  await frame.evaluate(() => (location.href = '/down'));
+  await page.frameLocator('iframe').getByRole('heading', { name: 'The app is not running' }).waitFor();
+  app.own.set('/down', (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><h1>Back</h1>'));
+  await shows(page, 'Back');
+});

@@ -53,12 +53,23 @@ export async function forward(request: Request, kept: Kept | null, holders: Hold
   const found = await cache.answer(asked, send);
   if (found === null) throw new PeerageError('refused', 'nothing is stored, and the request forbids to ask');
   const { answer, keep } = found;
+  const failure = ofTheDevice(answer);
+  if (failure !== null) {
+    answer.body.cancel();
+    throw new PeerageError(failure, 'the app on the device did not answer');
+  }
   const again = request.destination === 'iframe' && whole !== null && !kept?.plain ? (kept ?? keepable(request, whole)) : null;
   const logIn = again && askToLogIn(answer, again);
   if (logIn) return logIn;
   const script = request.destination === 'worker' || request.destination === 'sharedworker';
   const response = respond(answer, url, method, navigation, keep);
   return script && response.ok ? withShim(response, url) : response;
+}
+
+/** Why the device answers in the place of its app, where a browser beside the app would have had no answer at all. */
+function ofTheDevice({ status, fields }: Answer): 'unreachable' | 'broken' | 'timeout' | null {
+  const code = status >= 500 ? fields.find(([name]) => name === 'peerage-error')?.[1] : undefined;
+  return code === 'unreachable' || code === 'broken' || code === 'timeout' ? code : null;
 }
 
 /** `whole`: all of the body of a navigation, so that it can be sent again after a log-in; null where it is too long for that. */

@@ -3,11 +3,14 @@ import type { Code } from '../../error.js';
 import { explain, statusOf } from '../states.js';
 import { OWN_PATH } from '../route.js';
 
-/** Why there is no answer, in the place of the answer. */
-export function failurePage(code: Code): Response {
-  const { title, why, remedies } = explain(code);
+/** How often a page that could not be had is asked for again, in seconds. */
+const AGAIN = 5;
+
+/** Why there is no answer, in the place of the answer. Where it may come by itself, it is asked for again by itself. */
+export function failurePage(code: Code, method: string): Response {
+  const { title, why, remedies, again } = explain(code);
   const body = `<p>${text(why)}</p><ul>${remedies.map((remedy) => `<li>${text(remedy)}</li>`).join('')}</ul><p class="act"><a class="button" href="">Try again</a></p>`;
-  return page(statusOf(code), title, body, { 'peerage-error': code });
+  return page(statusOf(code), title, body, { 'peerage-error': code, ...(again && method === 'GET' && { refresh: String(AGAIN) }) });
 }
 
 /** Asks the person about a request whose cause cannot be told. `permit` is the address that lets it go. */
@@ -36,7 +39,7 @@ export function strangerPage(request: Request): Response {
  */
 export function loginPage(realm: string, address: string, refused: boolean, again: boolean): Response {
   const body =
-    `<p>The app on the device wants a name and a password${realm === '' ? '' : ` for <b>${text(realm)}</b>`}. They go to the device alone, and are forgotten when its tabs are closed.</p>` +
+    `<p>The app on the device wants a name and a password${realm === '' ? '' : ` for <b>${text(realm)}</b>`}. They go to the device alone, and are forgotten when the tab that has the connection is closed or loaded anew.</p>` +
     `<p id="hint" role="alert">${refused ? 'The app did not accept these.' : ''}</p>` +
     '<form><label>Name<input name="name" autocomplete="username" autofocus></label><label>Password<input name="password" type="password" autocomplete="current-password"></label>' +
     '<div class="act"><button class="button">Log in</button><button type="button" id="cancel">Cancel</button></div></form>';
