@@ -26,7 +26,11 @@ pub(crate) fn start(global: &Global, default: Option<LevelFilter>) {
     } else {
         level.min(LevelFilter::WARN)
     };
-    let usual = || OURS.map(|name| format!("{name}={level},")).concat() + &libraries.to_string();
+    // These show what WebSockets carry.
+    let usual = || {
+        let ours = OURS.map(|name| format!("{name}={level},")).concat();
+        format!("{ours}{libraries},tungstenite=warn,tokio_tungstenite=warn")
+    };
     let filter = EnvFilter::builder().parse_lossy(chosen.unwrap_or_else(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

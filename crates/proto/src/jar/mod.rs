@@ -190,7 +190,7 @@ impl Jar {
         }
     }
 
-    /// Keeps the number of callers and of octets: what has ended goes first, then who was not heard of for longest.
+    /// Keeps the number of callers and of octets: what has ended goes first, then who is not connected and was not heard of for longest.
     fn make_room(&mut self, newest: Option<&Caller>, now: Time) {
         if !self.is_too_full() {
             return;
@@ -204,7 +204,10 @@ impl Jar {
                 .shelves
                 .iter()
                 .filter(|(caller, _)| newest != Some(*caller));
-            let Some((oldest, _)) = others.min_by_key(|(_, shelf)| shelf.heard()) else {
+            // Who is connected goes last: others cannot log somebody out who is at work.
+            let Some((oldest, _)) = others
+                .min_by_key(|(caller, shelf)| (self.present.contains_key(*caller), shelf.heard()))
+            else {
                 return;
             };
             let oldest = oldest.clone();

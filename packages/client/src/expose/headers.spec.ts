@@ -76,6 +76,7 @@ describe('requestFields', () => {
     expect(sent({})['peerage-cookies']).toBe('jar');
     expect(sent({ credentials: 'omit' })['peerage-cookies']).toBeUndefined();
     expect(sent({ credentials: 'omit', mode: 'navigate' })['peerage-cookies']).toBe('jar');
+    expect(sent({ mode: 'navigate', referrer: 'https://elsewhere.example/p' })['peerage-cookies']).toBeUndefined();
     expect(sent({ credentials: 'omit', fields: [['peerage-cookies', 'jar'], ['peerage-login', 'none']] })).not.toHaveProperty('peerage-cookies');
     expect(sent({ fields: [['peerage-login', 'none']] })).not.toHaveProperty('peerage-login');
   });
@@ -122,6 +123,13 @@ describe('planResponse', () => {
     });
     expect(returned([['content-security-policy', "frame-ancestors 'none', default-src *"]]).headers['content-security-policy'])
       .toBe("frame-ancestors 'self', default-src *");
+  });
+
+  it('lets_a_document_without_an_origin_ask_for_nothing_as_its_requests_would_pass_the_worker_by', () => {
+    const asksForNothing = (policy: string): boolean =>
+      planResponse(200, [['content-security-policy', policy]], 'GET', true).headers.some(([, value]) => value.includes("default-src data: blob:"));
+    for (const policy of ['sandbox', 'sandbox allow-scripts', "img-src *; SANDBOX allow-forms", "img-src *, sandbox allow-scripts"]) expect(asksForNothing(policy)).toBe(true);
+    for (const policy of ['', 'sandbox allow-scripts allow-same-origin', "script-src 'self'; report-uri /sandbox"]) expect(asksForNothing(policy)).toBe(false);
   });
 
   it('lets_no_other_site_frame_a_document_whatever_the_app_says', () => {

@@ -45,8 +45,15 @@ export function planResponse(status: number, fields: readonly Field[], method: s
   }
   // No app is meant to be shown by another site here, not even by another device's, which may count as the same site: it could lure clicks into it.
   // What `<object>` and `<embed>` ask for goes past the worker, to the server of the page: the browser does not ask, and the shim shows it (`shim/objects.ts`).
-  if (navigation) headers.push(['content-security-policy', "frame-ancestors 'self'; object-src data: blob:"]);
+  if (navigation) headers.push(['content-security-policy', "frame-ancestors 'self'; object-src data: blob:" + (csp.some(isSandbox) ? NO_REQUESTS : '')]);
   return { status, headers, decode, body, shim: html ? scriptNonce(csp) : undefined };
+}
+
+/** A document without an origin has no worker: whatever it asked for would reach the server of the page, path and all. */
+const NO_REQUESTS = "; default-src data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'none'";
+
+function isSandbox(policy: string): boolean {
+  return policy.split(/[;,]/).some((directive) => /^\s*sandbox(\s|$)/i.test(directive) && !/\sallow-same-origin(\s|$)/i.test(directive));
 }
 
 /** Forbidding frames means other sites'. Ours is the one frame that the app is meant for. */

@@ -78,6 +78,9 @@ describe('a stored answer', () => {
   it('that_depends_on_who_asks_is_never_used_unasked', () => {
     expect(isFresh(stored([FRESH, ['vary', 'Accept, Cookie']]), asked())).toBe(false);
     expect(isFresh(stored([FRESH], asked({ fields: [['authorization', 'Bearer x']] })), asked())).toBe(false);
+    const withPassword = stored([FRESH, ['peerage-login', 'given']]);
+    expect(isFresh(withPassword, asked())).toBe(false);
+    expect(withPassword.fields).not.toContainEqual(['peerage-login', 'given']);
   });
 
   it('is_for_requests_that_are_alike_in_what_it_varies_by', () => {

@@ -4,6 +4,7 @@
  */
 import CachePolicy from 'http-cache-semantics';
 import type { Field } from '../fetch/exchange.js';
+import { LOGIN_FIELD } from './messages.js';
 
 /** What the cache knows of a request. */
 export interface Asked {
@@ -55,12 +56,12 @@ export function storable(asked: Asked, status: number, fields: readonly Field[])
   const vary = valueOf(fields, 'vary') ?? '';
   if (asked.method !== 'GET' || status !== 200 || vary.includes('*') || type.startsWith('text/event-stream')) return null;
   const coded = valueOf(fields, 'content-encoding') !== null;
-  const kept = fields.filter(([name]) => !(coded && (name === 'content-encoding' || name === 'content-length')));
+  const kept = fields.filter(([name]) => name !== LOGIN_FIELD && !(coded && (name === 'content-encoding' || name === 'content-length')));
   const policy = policyOf(asked, kept);
   // What would be fetched whole in any case only takes up room.
   const useful = policy.timeToLive() > 0 || valueOf(fields, 'etag') !== null || valueOf(fields, 'last-modified') !== null;
   if (!policy.storable() || !useful) return null;
-  const careful = /(^|[\s,])(cookie|authorization)([\s,]|$)/i.test(vary) || valueOf(asked.fields, 'authorization') !== null;
+  const careful = /(^|[\s,])(cookie|authorization)([\s,]|$)/i.test(vary) || valueOf(asked.fields, 'authorization') !== null || valueOf(fields, LOGIN_FIELD) !== null;
   return { policy: policy.toObject(), fields: kept, careful };
 }
 

@@ -56,8 +56,8 @@ export type ToShell =
   | { readonly type: 'log-in'; readonly version: number; readonly realm: string; readonly path: string; readonly name: string; readonly password: string };
 
 /**
- * Among the fields of an exchange, between worker and holder and never further: on a request `none` for no password, whatever is known; on a 401 `refused`,
- * where the password that was given is wrong.
+ * Among the fields of an exchange, between worker and holder and never further: on a request `none` for no password, whatever is known; on an answer `given`
+ * where a password went with the request, and `refused` where it is wrong.
  */
 export const LOGIN_FIELD = 'peerage-login';
 

@@ -101,7 +101,7 @@ describe('Visit', () => {
   it('takes_the_news_out_of_answers_and_touches_nothing_of_requests_without_credentials', async () => {
     const { visit, get, sent, heard } = scene(() => ({ status: 200, fields: [NEWS, ['x-own', '1']] }));
     visit.logIn('r', '/', 'ada', 'x');
-    expect(await get('/')).toBe('200 | x-own: 1');
+    expect(await get('/')).toBe('200 | x-own: 1 | peerage-login: given');
     expect(heard).toEqual(['a=1']);
     expect(await get('/', [])).toContain('peerage-cookie');
     expect(heard).toEqual(['a=1']);
@@ -122,7 +122,7 @@ describe('Visit', () => {
     expect(await get('/b/')).toMatch(/^401/);
     visit.logIn('r', '/a/', 'ada', 'x');
     sent.length = 0;
-    expect([await get('/b/'), await get('/b/')]).toEqual(['200', '200']);
+    expect([await get('/b/'), await get('/b/')]).toEqual(['200 | peerage-login: given', '200 | peerage-login: given']);
     expect(sent.length).toBe(3);
     const body = { pull: async () => null, cancel: () => {} };
     expect(await get('/c/', [JAR], body)).toMatch(/^401/);
@@ -131,8 +131,8 @@ describe('Visit', () => {
   it('forgets_a_wrong_password_and_not_one_of_another_realm', async () => {
     const { visit, get } = scene((path, authorization) => (path.startsWith('/a/b/') ? challenge('other') : authorization === basic('ada') ? { status: 200 } : challenge('r')));
     visit.logIn('r', '/a/', 'ada', 'x');
-    expect(await get('/a/b/')).toBe('401 | www-authenticate: Basic realm="other"');
-    expect(await get('/a/')).toBe('200');
+    expect(await get('/a/b/')).toBe('401 | www-authenticate: Basic realm="other" | peerage-login: given');
+    expect(await get('/a/')).toBe('200 | peerage-login: given');
     visit.logIn('r', '/a/', 'eve', 'x');
     expect(await get('/a/')).toBe('401 | www-authenticate: Basic realm="r" | peerage-login: refused');
     expect(await get('/a/')).toBe('401 | www-authenticate: Basic realm="r"');

@@ -1,6 +1,6 @@
 /** What a browser keeps between requests and a service worker cannot: the cookies, and the passwords that were given. Put around the link, so that every exchange has them. */
 import type { ExchangeRequest, ExchangeResponse, Field, HttpLink, SocketRequest } from '../fetch/exchange.js';
-import { OPT_IN } from '../protocol/cookies/state.js';
+import { OPT_IN, STATE_FIELD } from '../protocol/cookies/state.js';
 import type { OpenLink } from '../transport/link.js';
 import { Jar } from './cookies/jar.js';
 import type { SharedCookies } from './cookies/shared.js';
@@ -63,7 +63,8 @@ export class Visit {
 
   async #send(link: HttpLink, jar: Jar, request: ExchangeRequest, given: Given | null): Promise<ExchangeResponse> {
     const response = await link.exchange({ ...request, fields: withCredentials(request.fields, given) });
-    return { ...response, fields: await jar.taken(response.fields) };
+    const fields = await jar.taken(withoutOwn(response.fields, STATE_FIELD, 'peerage-error'));
+    return { ...response, fields: given === null ? fields : [...fields, [LOGIN_FIELD, 'given']] };
   }
 
   async #openWebSocket(link: HttpLink, jar: Jar, request: SocketRequest): ReturnType<HttpLink['openWebSocket']> {
@@ -85,11 +86,11 @@ function withCredentials(fields: readonly Field[], given: Given | null): Field[]
 }
 
 function refused(response: ExchangeResponse): ExchangeResponse {
-  return { ...response, fields: [...response.fields, [LOGIN_FIELD, 'refused']] };
+  return { ...response, fields: [...response.fields.filter(([name]) => name !== LOGIN_FIELD), [LOGIN_FIELD, 'refused']] };
 }
 
-function withoutOwn(fields: readonly Field[]): Field[] {
-  return fields.filter(([name]) => !name.startsWith('peerage-'));
+function withoutOwn(fields: readonly Field[], ...but: string[]): Field[] {
+  return fields.filter(([name]) => !name.startsWith('peerage-') || but.includes(name));
 }
 
 function optsIn(fields: readonly Field[]): boolean {

@@ -38,7 +38,7 @@ const NOT_SENT = new Set([
  * | `content-length` | where the body's length is known |
  * | `origin` | ours, for every method but GET and HEAD, and for WebSockets; the device puts the target's in its place |
  * | `referer` | the referrer if it is ours; the device puts the target's origin in the place of ours |
- * | `peerage-cookies` | `jar` where the request has credentials, as every navigation has: the cookies are the device's to add (`http.md` section 9) |
+ * | `peerage-cookies` | `jar` where the request has credentials, as every navigation has that no other site is known to have caused: the cookies are the device's to add (`http.md` section 9) |
  * | `sec-fetch-*` | `same-origin`, or `cross-site` for a navigation of which it is not known that the app caused it: `SameSite` cookies depend on it |
  */
 export function requestFields(facts: RequestFacts, bodyLength: number | null): Field[] {
@@ -75,7 +75,9 @@ export function requestFields(facts: RequestFacts, bodyLength: number | null): F
   fields.set('sec-fetch-mode', facts.mode);
   // The app's page is the whole page as far as the app is concerned, although it is shown in a frame.
   fields.set('sec-fetch-dest', facts.mode === 'navigate' ? 'document' : facts.destination || 'empty');
-  if (facts.mode === 'navigate' || facts.credentials !== 'omit') fields.set(...OPT_IN);
+  // A frame that another site led here is none that the person looks at: no `Lax` cookie goes to such.
+  const led = URL.canParse(facts.referrer) && referer === null;
+  if (facts.mode === 'navigate' ? !led : facts.credentials !== 'omit') fields.set(...OPT_IN);
   return [...fields];
 }
 

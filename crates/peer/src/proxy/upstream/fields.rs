@@ -30,7 +30,8 @@ const NEVER_FORWARDED: [HeaderName; 18] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-rewrite-url"),
 ];
-const FORWARDED_PREFIX: &str = "x-forwarded-";
+/// By which a client could name another host, and what is between caller and device and never the target's to say.
+const PREFIXES: [&str; 2] = ["x-forwarded-", "peerage-"];
 
 /// Removes what must not cross, and what `Connection` names.
 pub(super) fn strip(fields: &mut HeaderMap) {
@@ -41,7 +42,7 @@ pub(super) fn strip(fields: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let forwarded = |name: &&HeaderName| name.as_str().starts_with(FORWARDED_PREFIX);
+    let forwarded = |name: &&HeaderName| PREFIXES.iter().any(|p| name.as_str().starts_with(p));
     unwanted.extend(fields.keys().filter(forwarded).cloned());
     for name in unwanted.iter().chain(&NEVER_FORWARDED) {
         fields.remove(name);

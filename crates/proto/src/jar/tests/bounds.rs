@@ -95,6 +95,31 @@ fn one_of_many(number: u16) -> DeviceId {
 }
 
 #[test]
+fn nobody_who_is_connected_is_logged_out_by_the_number_of_others() {
+    let mut table = Table::new();
+    let asked = Asked {
+        path: "/",
+        relation: Relation::Same,
+    };
+    let line = b"a=1".as_slice();
+    table.jar.arrived(&one_of_many(0), table.now);
+    for number in 0..600 {
+        table
+            .jar
+            .receive(&one_of_many(number), &asked, [line], table.now);
+        table.wait(Duration::from_millis(1));
+    }
+    table.check_bounds();
+    let mut has = |number| {
+        table
+            .jar
+            .header(&one_of_many(number), &asked, table.now)
+            .is_some()
+    };
+    assert!(has(0) && !has(1) && has(599));
+}
+
+#[test]
 fn the_257th_caller_takes_the_place_of_who_was_not_heard_of_for_longest() {
     let mut table = Table::new();
     let asked = Asked {

@@ -81,6 +81,8 @@ class Upload implements Puller {
 /** Hands the exchange to the holder and waits for the head of its answer. */
 async function askOnce(holders: Holders, message: ExchangeMessage, body: Upload | null, signal: AbortSignal): Promise<Answer> {
   const holder = await holders.find();
+  // Finding it, or waiting for another try, takes time: the page may have given up, and perhaps asked anew.
+  if (signal.aborted) throw new PeerageError('cancelled', 'the page gave up');
   const answers = new MessageChannel();
   const ports = [answers.port2];
   if (body !== null) {

@@ -44,12 +44,12 @@ export function loginPage(realm: string, address: string, refused: boolean, agai
     '<form><label>Name<input name="name" autocomplete="username" autofocus></label><label>Password<input name="password" type="password" autocomplete="current-password"></label>' +
     '<div class="act"><button class="button">Log in</button><button type="button" id="cancel">Cancel</button></div></form>';
   const go = again ? 'location.reload()' : "location.replace(location.href.replace(/#.*/,''))";
-  // A frame inside the app's page stands beside the app's scripts: there nobody is asked.
+  // A frame inside the app's page, or one that the app left in the shell, stands beside the app's scripts: there nobody is asked.
   const script =
     `const tell=(to,body)=>fetch(${JSON.stringify(address)}+to,{method:'POST',body}).then(r=>{if(!r.ok)throw 0;${go}}).catch(()=>{hint.textContent='It could not be sent. Try again.'});` +
     "const form=document.forms[0],hint=document.getElementById('hint');" +
     "form.onsubmit=e=>{e.preventDefault();tell('',JSON.stringify({name:form.elements.name.value,password:form.elements.password.value}))};" +
-    "document.getElementById('cancel').onclick=()=>tell('/cancel','');if(parent!==top)tell('/cancel','')";
+    "document.getElementById('cancel').onclick=()=>tell('/cancel','');if(parent!==top||top.length!==1)tell('/cancel','')";
   return page(401, 'Log in', body, {}, script);
 }
 

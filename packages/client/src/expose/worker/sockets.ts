@@ -23,7 +23,7 @@ export async function passSocket(asked: SocketAsked, port: MessagePort, holders:
 
 function toHolder({ version, path, protocols, page }: SocketAsked): ToShell {
   if (version !== VERSION) throw new PeerageError('unsupported', 'the page is of another release');
-  const url = new URL(path, self.location.origin);
+  const url = new URL(self.location.origin + path);
   if (url.origin !== self.location.origin || isOwnPath(url.pathname)) throw new PeerageError('refused', 'this address is none of the app');
   const fields = requestFields(
     {
