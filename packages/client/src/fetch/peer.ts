@@ -17,7 +17,7 @@ export interface PeerOptions extends KeptLinkOptions {
 export interface Peer {
   /** The standard's `fetch`; relative URLs are the device's. */
   readonly fetch: typeof fetch;
-  /** As `new WebSocket(url, protocols)`; relative URLs, and `http` ones, are fine. Throws a `SecurityError` (`DOMException`) for what is not the device's. */
+  /** As the constructor `WebSocket(url, protocols)`; relative URLs, and `http` ones, are fine. Throws a `SecurityError` (`DOMException`) for what is not the device's. */
   openWebSocket(url: string | URL, protocols?: string | readonly string[]): PeerWebSocket;
   /** What relative URLs are resolved against. */
   readonly url: string;
