@@ -34,6 +34,7 @@ try {
     for (let round = 0; round < ROUNDS; round++) starts.push(await startOfServer());
     console.log(`server, start to listening: ${ms(starts.map((one) => one.ms))}; idle: ${range(starts.map((one) => one.mb), 1)} MB\n`);
     table(await links());
+    console.log(await oldWay());
 } finally {
     for (const end of ends.reverse()) await end();
 }
@@ -95,6 +96,21 @@ async function links() {
         rows.push({ load, figures });
     }
     return rows;
+}
+
+/** The way that is replaced (`rival/`), beside the same target: a client and a proxy in Python, one request at a time, bodies of up to 256 KiB. */
+async function oldWay() {
+    const target = start(owner, 'target', BENCH, ['target']);
+    const [address] = await target.printed(/http:\S+/);
+    const rival = start(owner, 'rival', join(ROOT, 'bench', 'rival', 'run'), [address], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const lines = () => rival.output.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    for (let round = 1; round <= ROUNDS; round++) {
+        rival.child.stdin.write('\n');
+        await until('a round', () => lines().length === round, { ms: 300_000 });
+    }
+    const rounds = lines().map((line) => JSON.parse(line));
+    const column = (of, digits) => range(rounds.map(of), digits);
+    return `\n| the old way | first byte ms | requests/s, one by one | MB/s | CPU ms/MB, both ends |\n| --- | --- | --- | --- | --- |\n| aiortc at both ends | ${column((r) => r.firstByteMs, 2)} | ${column((r) => r.requests, 0)} | ${column((r) => r.rate, 1)} | ${column((r) => r.cpuMsPerMb.proxy + r.cpuMsPerMb.client, 1)} |`;
 }
 
 /** Runs in the page. */

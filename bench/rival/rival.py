@@ -60,12 +60,12 @@ def own_cpu():
 
 async def measure(client, target, proxy):
     for _ in range(WARM_UP):
-        await client.ask(f"{target}/small")
+        await client.ask(f"{target}/bytes?n=1000")
     times = []
     begun = time.perf_counter()
     for _ in range(SEQUENTIAL):
         asked = time.perf_counter()
-        await client.ask(f"{target}/small")
+        await client.ask(f"{target}/bytes?n=1000")
         times.append(time.perf_counter() - asked)
     requests = SEQUENTIAL / (time.perf_counter() - begun)
     times.sort()
