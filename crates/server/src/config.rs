@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use peerage_proto::signal;
 use serde::Serialize;
 
@@ -17,6 +18,10 @@ pub struct Config {
     pub domain: Option<String>,
     /// Serves https and wss. Default none: browsers treat `*.localhost` as secure without it, any other name needs it.
     pub tls: Option<TlsFiles>,
+    /// Prefix of every route but those of devices' origins, such as `/myapp`. Default `/`, as the stock server.
+    pub path: String,
+    /// Proxies in front of this server: from them alone forwarding headers (`X-Forwarded-For` and its like) are believed. Default none.
+    pub proxies: Vec<IpNet>,
     /// Limits and times of the signalling itself.
     pub signal: signal::Config,
     /// Whether `GET /KEY/peers` lists all ids. Default no, as the stock server: an id is what it takes to call someone.
@@ -27,6 +32,9 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// TCP connections at a time. Default 100,000, an idle WebSocket holds about 8 kB, more with TLS. Further ones are closed at once.
     pub connections: usize,
+    /// TCP connections at a time from one address, an IPv6 /64 counting as one. Default none: behind carriers' NAT and proxies that are not named in
+    /// [`Config::proxies`] thousands of people have one address. Further ones are closed at once, or refused with 429 where a proxy brings them.
+    pub connections_per_address: Option<usize>,
     /// Longest time for a TLS handshake, and again for the head of a request. Default 10 s: enough for a phone at the edge of its network.
     pub handshake: Duration,
     /// Longest life of a connection that is no WebSocket. Default 60 s: it lets no client hold a connection by reading slowly, and a browser that
@@ -42,6 +50,12 @@ pub struct Config {
     /// Octets that may wait for one WebSocket to read them. Default 4 MiB: two messages of the largest size. A slower reader is closed (1013), and
     /// what waited for it is lost.
     pub send_queue: usize,
+    /// Octets held for all WebSockets together: what waits to be read by clients, and messages that have not come whole. Default 256 MiB. Beyond it a socket
+    /// that holds more than 16 KiB and needs more is closed (1013).
+    pub buffered: usize,
+    /// How long a WebSocket may take to send the rest of a message that it began, and to take anything of what waits for it. Default 30 s: a phone in a
+    /// tunnel. Then it is closed.
+    pub stall: Duration,
     /// How long the end may take: connections first get to finish, then are cut. Default 2 s.
     pub drain: Duration,
 }
@@ -52,17 +66,22 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000),
             domain: None,
             tls: None,
+            path: "/".to_owned(),
+            proxies: Vec::new(),
             signal: signal::Config::default(),
             discovery: false,
             cors: Cors::Any,
             ice_servers: Vec::new(),
             connections: 100_000,
+            connections_per_address: None,
             handshake: Duration::from_secs(10),
             http_lifetime: Duration::from_secs(60),
             message_rate: 200,
             message_burst: 2_000,
             octet_rate: 8 * 1024 * 1024,
             send_queue: 4 * 1024 * 1024,
+            buffered: 256 * 1024 * 1024,
+            stall: Duration::from_secs(30),
             drain: Duration::from_secs(2),
         }
     }
@@ -85,6 +104,11 @@ impl Config {
             ("message_burst", self.message_burst as usize),
             ("octet_rate", self.octet_rate as usize),
             ("send_queue", self.send_queue),
+            ("buffered", self.buffered),
+            (
+                "connections_per_address",
+                self.connections_per_address.unwrap_or(1),
+            ),
         ];
         if let Some((key, value)) = numbers.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError {

@@ -219,6 +219,8 @@ pub enum BindError {
 pub(crate) struct Arrival {
     /// Our address as the client used it.
     pub(crate) local: IpAddr,
+    /// The other end of the connection: the client, or a proxy in front.
+    pub(crate) remote: IpAddr,
     /// To be held by what outlives the request.
     pub(crate) place: Place,
 }
@@ -261,11 +263,12 @@ impl Http {
     ) {
         // Frames are small and each is wanted at once; a socket without the option still works.
         let _ = stream.set_nodelay(true);
-        let Ok(local) = stream.local_addr() else {
+        let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
             return;
         };
         let arrival = Arrival {
             local: local.ip().to_canonical(),
+            remote: remote.ip().to_canonical(),
             place,
         };
         match tls {
