@@ -17,6 +17,8 @@
 
 mod bundle;
 mod config;
+#[allow(dead_code, reason = "called by the next change")]
+mod hooks;
 mod host;
 mod outbox;
 mod pace;
@@ -29,7 +31,9 @@ pub mod testing;
 mod tls;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::signal::Config as SignalConfig;
+pub use peerage_proto::wire::signal::Kind;
 pub use routes::router;
 pub use server::{BindError, Server};
 pub use state::State;
