@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! [`router`] gives the same service for an [`axum`] application of your own.
+//! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
 mod bundle;
 mod config;
@@ -34,7 +34,7 @@ pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::signal::Config as SignalConfig;
 pub use peerage_proto::wire::signal::Kind;
-pub use routes::router;
+pub use routes::{device_origins, router};
 pub use server::{BindError, Server};
 pub use state::State;
 pub use tls::TlsError;
