@@ -17,7 +17,6 @@
 
 mod bundle;
 mod config;
-#[allow(dead_code, reason = "called by the next change")]
 mod hooks;
 mod host;
 mod outbox;

@@ -37,6 +37,8 @@ pub(crate) enum Ending {
     Slow,
     /// It sent a message that is too long.
     TooLong,
+    /// A hook of the application panicked over it.
+    Hook,
     /// The server goes down.
     Shutdown,
 }
@@ -134,6 +136,7 @@ impl Ending {
             Self::Router(CloseReason::Replaced) => Some((4001, "replaced by another socket")),
             Self::Slow => Some((1013, "reads too slowly")),
             Self::TooLong => Some((1009, "message too long")),
+            Self::Hook => Some((1011, "internal error")),
             Self::Shutdown => Some((1001, "server is going down")),
         }
     }

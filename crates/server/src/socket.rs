@@ -15,6 +15,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 use tracing::debug;
 
+use crate::hooks::{Panicked, Passage, Visit};
 use crate::outbox::{Ending, Outbox};
 use crate::pace::Pace;
 use crate::state::State;
@@ -30,6 +31,8 @@ pub(crate) struct Parameters {
     pub(crate) hosts: Vec<String>,
     /// Held as long as the socket lives.
     pub(crate) place: Option<Place>,
+    /// What the application allowed, if it has a word in it. Held until the id is free again.
+    pub(crate) visit: Option<Visit>,
 }
 
 /// One of the connections that the server takes at a time.
@@ -55,13 +58,15 @@ pub(crate) fn accept(upgrade: WebSocketUpgrade, state: State, parameters: Parame
 async fn run(mut socket: WebSocket, state: State, mut parameters: Parameters) {
     let (conn, outbox) = open(&state, &parameters);
     let _place = parameters.place.take();
+    let visit = parameters.visit.take();
     // An idle socket, of which there are many, needs none of it.
     drop(parameters);
     if state.is_closing() {
         outbox.end(Ending::Shutdown);
     }
-    let ending = talk(&mut socket, &state, conn, &outbox).await;
+    let ending = talk(&mut socket, &state, conn, &outbox, visit.as_ref()).await;
     state.switchboard().closed(conn);
+    drop(visit);
     debug!(conn = conn.0, ?ending, "socket closed");
     if let Some(ending) = ending {
         close(socket, ending).await;
@@ -98,6 +103,7 @@ async fn talk(
     state: &State,
     conn: ConnId,
     outbox: &Outbox,
+    visit: Option<&Visit>,
 ) -> Option<Ending> {
     let config = state.config();
     let mut pace = Pace::new(
@@ -136,8 +142,15 @@ async fn talk(
             Message::Close(_) => return None,
         };
         resume = pace.spend(octets.len(), Instant::now());
-        match &message {
-            Message::Text(_) | Message::Binary(_) => state.switchboard().received(conn, octets),
+        let passage = match (&message, visit) {
+            (Message::Text(_) | Message::Binary(_), Some(visit)) => visit.message(octets),
+            _ => Ok(Passage::Relay),
+        };
+        match (&message, passage) {
+            (_, Err(Panicked)) => return Some(Ending::Hook),
+            (Message::Text(_) | Message::Binary(_), Ok(Passage::Relay)) => {
+                state.switchboard().received(conn, octets);
+            }
             _ => state.switchboard().beat(conn),
         }
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError};
+use crate::hooks::{Hooked, Hooks};
 use crate::outbox::Ending;
 use crate::switchboard::Switchboard;
 
@@ -16,6 +17,7 @@ pub struct State(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    hooks: Option<Hooked>,
     switchboard: Switchboard,
     misses: AtomicU64,
     sockets: TaskTracker,
@@ -28,10 +30,23 @@ impl State {
     /// # Errors
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::build(config, None)
+    }
+
+    /// The same with an application's word in what happens.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn with_hooks(config: Config, hooks: impl Hooks) -> Result<Self, ConfigError> {
+        Self::build(config, Some(Hooked::new(hooks)))
+    }
+
+    fn build(config: Config, hooks: Option<Hooked>) -> Result<Self, ConfigError> {
         config.check()?;
         let switchboard = Switchboard::new(config.signal.clone(), config.send_queue);
         Ok(Self(Arc::new(Shared {
             config,
+            hooks,
             switchboard,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
@@ -66,6 +81,10 @@ impl State {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&Hooked> {
+        self.0.hooks.as_ref()
     }
 
     pub(crate) fn switchboard(&self) -> &Switchboard {

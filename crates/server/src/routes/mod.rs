@@ -21,16 +21,16 @@ use crate::state::State;
 
 /// All routes. Requests for a device's origin (by `Host`) get the shell page and nothing else; the others get peerjs-server's interface.
 ///
-/// Mounted in another application (`nest("/signal", router(state))`), PeerJS clients reach it below that path; [`Config::path`](crate::Config::path) comes
-/// after it. [`State::run`] must run beside it. Limits of connections and heads are then that application's, and so is what its root shows: for devices'
-/// origins it needs [`device_origins`] around all of it.
+/// Mounted in another application by `nest` or `nest_service`, PeerJS clients reach it below that path; [`Config::path`](crate::Config::path) comes after
+/// it. (`nest` leaves the path with a slash at its end to the application, which only a banner is at.) [`State::run`] must run beside it. Limits of
+/// connections and heads are then that application's, and so is what its root shows: for devices' origins it needs [`device_origins`] around all of it.
 ///
 /// ```
 /// # fn example(state: peerage_server::State) -> axum::Router {
 /// use axum::middleware::from_fn_with_state;
 ///
 /// axum::Router::new()
-///     .nest("/signal", peerage_server::router(state.clone()))
+///     .nest_service("/signal", peerage_server::router(state.clone()))
 ///     .layer(from_fn_with_state(state, peerage_server::device_origins))
 /// # }
 /// ```

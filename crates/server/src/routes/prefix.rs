@@ -17,11 +17,8 @@ use crate::config;
 pub(super) fn mount(path: &str, routes: Router) -> Router {
     let prefix = config::prefix(path).unwrap_or_default();
     let all = any(async move |request: Request| answer(&prefix, routes, request).await);
-    // As routes and not as a fallback alone: mounted in another application, that application's own `/{…}` must not go before them.
-    Router::new()
-        .route("/", all.clone())
-        .route("/{*rest}", all.clone())
-        .fallback_service(all)
+    // Routes and no fallback: mounted in another application, a fallback would come after that application's own `/{…}`.
+    Router::new().route("/", all.clone()).route("/{*rest}", all)
 }
 
 async fn answer(

@@ -1,14 +1,27 @@
 //! The WebSocket: `GET /peerjs?key=K&id=ID&token=T[&proof=P]`.
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Query, Request, State as Shared};
-use axum::response::Response;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::request::Parts;
+use peerage_proto::wire::signal::{Frame, Kind};
+use serde::Serialize;
+use tokio::time::timeout;
 
 use super::not_found;
+use crate::hooks::{self, Admission};
 use crate::server::Arrival;
 use crate::socket::{Parameters, accept};
 use crate::state::State;
+
+/// How long a refused client may take to hear it.
+const CLOSING: Duration = Duration::from_secs(1);
+/// What it may still send, in octets.
+const REFUSED: usize = 64 * 1024;
 
 pub(super) async fn get(Shared(state): Shared<State>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -23,7 +36,87 @@ pub(super) async fn open(state: &State, parts: &mut Parts) -> Option<Response> {
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
         .await
         .ok()?;
-    Some(accept(upgrade, state.clone(), parameters(state, parts)))
+    let parameters = parameters(state, parts);
+    Some(match admit(state, parts, parameters).await {
+        Ok(parameters) => accept(upgrade, state.clone(), parameters),
+        Err(Admission::Error(text)) => refuse(upgrade, state, parts, text),
+        Err(Admission::Status(status)) => status.into_response(),
+        Err(Admission::Allow) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    })
+}
+
+/// Asks the application, if it has a word in it.
+async fn admit(
+    state: &State,
+    parts: &Parts,
+    mut parameters: Parameters,
+) -> Result<Parameters, Admission> {
+    let config = state.config();
+    let Some(hooks) = state.hooks() else {
+        return Ok(parameters);
+    };
+    // Another key gets the server's own answer, whatever the application thinks of it.
+    if parameters.key == config.signal.key {
+        let request = hooks::Request {
+            id: &parameters.id,
+            token: &parameters.token,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+            address: address(parts),
+        };
+        parameters.visit = hooks.admit(request, config.handshake).await?;
+    }
+    Ok(parameters)
+}
+
+/// Where the connection comes from.
+fn address(parts: &Parts) -> Option<IpAddr> {
+    let arrival = parts.extensions.get::<Arrival>();
+    let told = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    arrival
+        .map(|arrival| arrival.remote)
+        .or_else(|| told.map(|ConnectInfo(address)| address.ip().to_canonical()))
+}
+
+/// Lets a client in only to tell it why not.
+fn refuse(upgrade: WebSocketUpgrade, state: &State, parts: &Parts, text: String) -> Response {
+    let place = parts
+        .extensions
+        .get::<Arrival>()
+        .map(|arrival| arrival.place.clone());
+    let state = state.clone();
+    upgrade
+        .max_message_size(REFUSED)
+        .on_upgrade(move |mut socket| {
+            state.own(async move {
+                let _place = place;
+                let talk = async {
+                    let text = Utf8Bytes::from(refused(&text));
+                    socket.send(Message::Text(text)).await?;
+                    socket.send(Message::Close(None)).await?;
+                    while socket.recv().await.transpose()?.is_some() {}
+                    Ok::<_, axum::Error>(())
+                };
+                // Whoever does not read or close in time is cut.
+                let _ = timeout(CLOSING, talk).await;
+            })
+        })
+}
+
+/// As peerjs-server writes it.
+fn refused(text: &str) -> String {
+    #[derive(Serialize)]
+    struct Reason<'a> {
+        msg: &'a str,
+    }
+    let reason = serde_json::value::to_raw_value(&Reason { msg: text }).ok();
+    let frame = Frame {
+        kind: Kind::Error,
+        src: None,
+        dst: None,
+        payload: reason,
+    };
+    frame.to_text()
 }
 
 fn parameters(state: &State, parts: &Parts) -> Parameters {
