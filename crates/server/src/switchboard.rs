@@ -90,15 +90,18 @@ impl Switchboard {
         (conn, outbox)
     }
 
+    /// A socket that is told something and closed, and no router knows of it.
+    pub(crate) fn refuse(&self, text: &str) -> Opened {
+        let outbox = Arc::new(Outbox::new(self.send_queue, self.budget.clone()));
+        let _ = outbox.push(text);
+        outbox.end(Ending::Refused);
+        (ConnId(self.opened.fetch_add(1, Ordering::Relaxed)), outbox)
+    }
+
     /// A message of the socket that was opened for `id`.
-    pub(crate) fn received(&self, id: &str, conn: ConnId, text: &str) {
-        // What cannot be read is ignored, as peerjs-server's clients expect.
-        let input = match FrameRef::from_text(text) {
-            Ok(frame) => Input::Received(conn, frame),
-            Err(_) => Input::Beat(conn),
-        };
+    pub(crate) fn received(&self, id: &str, conn: ConnId, frame: FrameRef<'_>) {
         self.act(self.shard_of(id), |core, now| {
-            core.router.handle_input(input, now);
+            core.router.handle_input(Input::Received(conn, frame), now);
         });
     }
 
@@ -245,7 +248,7 @@ impl Core {
                 Output::Close(conn, reason) => {
                     if let Some(outbox) = self.outboxes.remove(&conn) {
                         outbox.end(match reason {
-                            CloseReason::Refused(refused) => Ending::Refused(refused),
+                            CloseReason::Refused(_) => Ending::Refused,
                             CloseReason::Replaced => Ending::Replaced,
                             CloseReason::Silent => Ending::Silent,
                         });

@@ -37,7 +37,10 @@ thread_local! {
 /// Who takes what a socket says.
 pub(crate) trait Service: Send {
     /// A text message, or a binary one that is UTF-8.
-    fn received(&self, conn: ConnId, text: &str);
+    ///
+    /// # Errors
+    /// The socket is to be closed.
+    fn received(&self, conn: ConnId, text: &str) -> Result<(), Ending>;
     /// Any other sign of life.
     fn beat(&self, conn: ConnId);
     /// The socket is gone.
@@ -293,9 +296,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             let Some(message) = message else { continue };
             self.begun = None;
             match message {
-                Message::Text(text) => self.service.received(self.conn, text),
+                Message::Text(text) => {
+                    let taken = self.service.received(self.conn, text);
+                    taken.map_err(End::Ours)?;
+                }
                 Message::Binary(octets) => match std::str::from_utf8(octets) {
-                    Ok(text) => self.service.received(self.conn, text),
+                    Ok(text) => {
+                        let taken = self.service.received(self.conn, text);
+                        taken.map_err(End::Ours)?;
+                    }
                     Err(_) => self.service.beat(self.conn),
                 },
                 Message::Ping(payload) => {
