@@ -49,8 +49,8 @@ pub trait Hooks: Send + Sync + 'static {
         async { Admission::Allow }
     }
 
-    /// A client sends a message to another id: `OFFER`, `ANSWER`, `CANDIDATE`, `LEAVE` or `EXPIRE`. Whether that id is there is not known yet. Called in
-    /// the order in which the socket's messages came, before each is relayed.
+    /// A client sends a message to another id: `OFFER`, `ANSWER`, `CANDIDATE`, `LEAVE` or `EXPIRE`; or it asks by `SUBSCRIBE` whether that id is
+    /// there. Whether it is is not known yet. Called in the order in which the socket's messages came, before each is relayed.
     fn message(&self, message: &Message<'_>) -> Passage {
         let _ = message;
         Passage::Relay
@@ -267,19 +267,21 @@ pub(crate) struct Visit {
 pub(crate) struct Panicked;
 
 impl Visit {
-    /// To be asked for each text or binary message, before the router gets it and under no lock. What is dropped still counts as a sign of life.
-    pub(crate) fn message(&self, text: &[u8]) -> Result<Passage, Panicked> {
-        match FrameRef::parse(text) {
-            Ok(frame) => self.frame(&frame),
-            // The router ignores it.
-            Err(_) => Ok(Passage::Relay),
-        }
-    }
-
-    /// The same for who has read the message already.
-    pub(crate) fn frame(&self, frame: &FrameRef<'_>) -> Result<Passage, Panicked> {
-        let (Kind::Offer | Kind::Answer | Kind::Candidate | Kind::Leave | Kind::Expire, Some(dst)) =
-            (frame.kind, &frame.dst)
+    /// To be asked for each message before the router gets it, under no lock. What is dropped still counts as a sign of life.
+    pub(crate) fn message(&self, text: &str) -> Result<Passage, Panicked> {
+        // What cannot be read is ignored by the router.
+        let Ok(frame) = FrameRef::from_text(text) else {
+            return Ok(Passage::Relay);
+        };
+        let (
+            Kind::Offer
+            | Kind::Answer
+            | Kind::Candidate
+            | Kind::Leave
+            | Kind::Expire
+            | Kind::Subscribe,
+            Some(dst),
+        ) = (frame.kind, &frame.dst)
         else {
             return Ok(Passage::Relay);
         };

@@ -19,15 +19,13 @@ mod bundle;
 mod config;
 mod hooks;
 mod host;
-mod outbox;
-mod pace;
 mod routes;
 mod server;
-mod socket;
 mod state;
 mod switchboard;
 pub mod testing;
 mod tls;
+mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};

@@ -104,10 +104,14 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             key,
             expire_after,
             alive_for,
+            hold_at_most,
             peers,
             waiting_messages,
             waiting_octets,
+            sender_waiting_octets,
             all_waiting_octets,
+            watched,
+            watchers,
         }
     );
     own.into_iter().chain(signal).collect()
@@ -143,9 +147,13 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("send-queue", "8MiB", "'8MiB'"),
     ("buffered", "8MiB", "'8MiB'"),
     ("stall-timeout", "1234", "1234"),
+    ("hold-timeout", "1234", "1234"),
     ("waiting-messages", "12", "12"),
     ("waiting-octets", "8MiB", "'8MiB'"),
+    ("sender-waiting-octets", "3MiB", "'3MiB'"),
     ("all-waiting-octets", "8MiB", "'8MiB'"),
+    ("watched", "12", "12"),
+    ("watchers", "12", "12"),
     ("drain-timeout", "1234", "1234"),
 ];
 
