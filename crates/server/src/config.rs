@@ -108,6 +108,7 @@ impl Config {
         let times = [
             ("signal.expire_after", self.signal.expire_after),
             ("signal.alive_for", self.signal.alive_for),
+            ("signal.hold_at_most", self.signal.hold_at_most),
             ("handshake", self.handshake),
             ("http_lifetime", self.http_lifetime),
             ("stall", self.stall),

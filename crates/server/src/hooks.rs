@@ -49,8 +49,8 @@ pub trait Hooks: Send + Sync + 'static {
         async { Admission::Allow }
     }
 
-    /// A client sends a message to another id: `OFFER`, `ANSWER`, `CANDIDATE`, `LEAVE` or `EXPIRE`. Whether that id is there is not known yet. Called in
-    /// the order in which the socket's messages came, before each is relayed.
+    /// A client sends a message to another id: `OFFER`, `ANSWER`, `CANDIDATE`, `LEAVE` or `EXPIRE`; or it asks by `SUBSCRIBE` whether that id is
+    /// there. Whether it is is not known yet. Called in the order in which the socket's messages came, before each is relayed.
     fn message(&self, message: &Message<'_>) -> Passage {
         let _ = message;
         Passage::Relay
@@ -269,8 +269,15 @@ pub(crate) struct Panicked;
 impl Visit {
     /// To be asked for each frame, before the router gets it and under no lock. What is dropped still counts as a sign of life.
     pub(crate) fn frame(&self, frame: &FrameRef<'_>) -> Result<Passage, Panicked> {
-        let (Kind::Offer | Kind::Answer | Kind::Candidate | Kind::Leave | Kind::Expire, Some(dst)) =
-            (frame.kind, &frame.dst)
+        let (
+            Kind::Offer
+            | Kind::Answer
+            | Kind::Candidate
+            | Kind::Leave
+            | Kind::Expire
+            | Kind::Subscribe,
+            Some(dst),
+        ) = (frame.kind, &frame.dst)
         else {
             return Ok(Passage::Relay);
         };

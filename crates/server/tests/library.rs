@@ -386,12 +386,14 @@ async fn hooks_hear_who_comes_what_they_say_and_when_they_go() {
         r#"{"type":"HEARTBEAT"}"#,
         "garbage",
         r#"{"type":"OFFER","payload":{"n": 1},"dst":"bob","src":"forged"}"#,
+        r#"{"type":"SUBSCRIBE","dst":"bob"}"#,
         r#"{"type":"LEAVE","dst":"bob"}"#,
         r#"{"type":"LEAVE"}"#,
     ] {
         alice.send(text).await;
     }
     assert_eq!(told(&mut hears).await, r#"alice bob OFFER {"n": 1}"#);
+    assert_eq!(told(&mut hears).await, "alice bob SUBSCRIBE -");
     assert_eq!(told(&mut hears).await, "alice bob LEAVE -");
     alice.0.close(None).await.unwrap();
     assert_eq!(told(&mut hears).await, "disconnect alice");

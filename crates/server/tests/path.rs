@@ -16,7 +16,7 @@ async fn server(path: &str) -> TestServer {
         ..config()
     };
     config.signal.key = "mykey".to_owned();
-    TestServer::with(config).await.unwrap()
+    TestServer::with(config).await.expect("the server starts")
 }
 
 async fn get(server: &TestServer, path: &str) -> Answer {

@@ -123,7 +123,7 @@ const MAX_REFUSED: usize = 64 * 1024;
 struct Peer {
     state: State,
     id: Box<str>,
-    /// What the application allowed. Dropped last, after the id was freed.
+    /// What the application allowed. It hears of the end when this is dropped: after the id was freed.
     visit: Option<Box<Visit>>,
 }
 
@@ -151,7 +151,7 @@ impl Service for Peer {
         self.state.switchboard().beat(&self.id, conn);
     }
 
-    fn closed(&self, conn: ConnId, departure: Departure) {
+    fn closed(self, conn: ConnId, departure: Departure) {
         self.state.switchboard().closed(&self.id, conn, departure);
     }
 }
@@ -166,7 +166,7 @@ impl Service for Nobody {
 
     fn beat(&self, _: ConnId) {}
 
-    fn closed(&self, _: ConnId, _: Departure) {}
+    fn closed(self, _: ConnId, _: Departure) {}
 }
 
 fn wall_time() -> Time {

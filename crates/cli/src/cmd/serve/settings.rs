@@ -315,6 +315,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..LIMIT
     },
     Setting {
+        name: "hold-timeout",
+        field: "signal.hold_at_most",
+        value: "MS",
+        help: "How long an id may stay that of a client that broke off and asked for it",
+        kind: Kind::Millis(0, |draft| &mut draft.config.signal.hold_at_most),
+        ..LIMIT
+    },
+    Setting {
         name: "waiting-messages",
         field: "signal.waiting_messages",
         value: "N",
@@ -331,6 +339,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..LIMIT
     },
     Setting {
+        name: "sender-waiting-octets",
+        field: "signal.sender_waiting_octets",
+        value: "OCTETS",
+        help: "Octets of one sender that wait",
+        kind: Kind::Octets(|draft| &mut draft.config.signal.sender_waiting_octets),
+        ..LIMIT
+    },
+    Setting {
         name: "all-waiting-octets",
         field: "signal.all_waiting_octets",
         value: "OCTETS",
@@ -339,26 +355,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..LIMIT
     },
     Setting {
-        name: "sender-waiting-octets",
-        field: "signal.sender_waiting_octets",
-        value: "OCTETS",
-        help: "Octets of one client that wait, in one of the server's parts",
-        kind: Kind::Octets(|draft| &mut draft.config.signal.sender_waiting_octets),
-        ..LIMIT
-    },
-    Setting {
-        name: "hold-timeout",
-        field: "signal.hold_at_most",
-        value: "MS",
-        help: "Longest time for which an id is kept for a client that asked for it and broke off",
-        kind: Kind::Millis(0, |draft| &mut draft.config.signal.hold_at_most),
-        ..LIMIT
-    },
-    Setting {
         name: "watched",
         field: "signal.watched",
         value: "N",
-        help: "Ids that one client may watch come and go",
+        help: "Ids whose coming and going one client may watch",
         kind: Kind::Count(|draft| &mut draft.config.signal.watched),
         ..LIMIT
     },
