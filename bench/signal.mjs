@@ -6,8 +6,10 @@
 //   --parts NAME,...    of saturation, latency, idle, start
 //   --servers NAME,...  of peerjs-server, peerage, relay, relay-4k
 //   --kinds NAME,...    of offer, candidate, mix
+//   --sockets N,...     of idle sockets, default 1000,10000,19000
 //   --rounds N          default 5, of idle sockets 3
 //   --ways NAME,...     of saturation, default alone,bursts,spread
+//   --first             before all other work of the machine, by the priority of the session: `setsid -w node bench/signal.mjs --first`, as root
 //   --patience SECONDS  how long to wait before each measurement for the machine to be quiet, default 0; one that was disturbed is then repeated twice at most
 //   --product FILE      another binary in place of target/release/peerage
 //
@@ -32,8 +34,10 @@ const { values: options } = parseArgs({
         parts: { type: 'string', default: Object.keys(PARTS).join() },
         servers: { type: 'string', default: 'peerjs-server,peerage,relay,relay-4k' },
         kinds: { type: 'string', default: 'offer,candidate,mix' },
+        sockets: { type: 'string' },
         rounds: { type: 'string' },
         ways: { type: 'string', default: 'alone,bursts,spread' },
+        first: { type: 'boolean', default: false },
         patience: { type: 'string', default: '0' },
         product: { type: 'string', default: join(HERE, '..', 'target', 'release', 'peerage') },
     },
@@ -52,9 +56,9 @@ const WAYS = {
 };
 
 const PAIRS = 500;
-const WARM = options.quick ? 1.5 : 3;
-const SECONDS = options.quick ? 3 : 6;
-const IDLE = options.quick ? [{ sockets: 1_000, seconds: 20 }] : [1_000, 10_000, 19_000].map((sockets) => ({ sockets, seconds: 30 }));
+const WARM = options.quick ? 1.5 : 2;
+const SECONDS = options.quick ? 3 : 4;
+const IDLE = { settle_seconds: 10, seconds: 20 };
 /** Also asked of everyone, whatever it could do: messages a second. */
 const SAME_RATE = 10_000;
 /** Short enough that a heart that was not heard costs the socket within a measurement. */
@@ -62,11 +66,14 @@ const ALIVE_MS = 15_000;
 /** Others that use more cores than this disturb. */
 const DISTURBED = 0.2;
 const rounds = (of) => Number(options.rounds ?? (options.quick ? 1 : of));
+options.sockets ??= options.quick ? '1000' : '1000,10000,19000';
 const kinds = options.kinds.split(',');
 
 const run = promisify(execFile);
 const state = mkdtempSync(join(tmpdir(), 'peerage-bench-'));
 process.on('exit', () => rmSync(state, { recursive: true, force: true }));
+
+if (options.first) writeFileSync('/proc/self/autogroup', '-20');
 
 const known = execFileSync(options.product, ['serve', '--help'], { encoding: 'utf8' });
 /** Those of the options that the product has. */
@@ -103,7 +110,7 @@ async function saturation() {
             }
         }
     }
-    all.saturation = { ...all.saturation, ...rows };
+    keep('saturation', rows);
     print(`Saturation: ${PAIRS} pairs both ways; each client always has some messages on the way to its partner`, ['load', 'of each', 'server', 'messages per CPU second', 'to peerjs-server', 'to the better relay', 'messages/s', 'cores used'], rows, (row, name, of) => {
         const [kind, way] = row.split(' ');
         return [LOADS[kind], WAYS[way].say, name, of('perCpu', 0), of.ratio('perCpu', 'peerjs-server'), of.ratio('perCpu', RELAYS, Math.max), of('rate', 0), of('cores', 2)];
@@ -126,7 +133,7 @@ async function latency() {
             }
         }
     }
-    all.latency = { ...all.latency, ...rows };
+    keep('latency', rows);
     print('Latency: messages at a fixed rate, one after the other, from changing clients', ['load', 'at', 'server', 'CPU us a message', 'messages/s', 'p50 us', 'to the better relay', 'p99 us', 'to the better relay', 'generator late, p99 us'], rows, (row, name, of) => {
         const [kind, which] = row.split(' ');
         return [LOADS[kind], at[which], name, of('perMessage', 1), of('rate', 0), of('p50_us', 0), of.ratio('p50_us', RELAYS, Math.min), of('p99_us', 0), of.ratio('p99_us', RELAYS, Math.min), of('late_p99_us', 0)];
@@ -134,16 +141,16 @@ async function latency() {
 }
 
 async function idle() {
-    const rows = table(IDLE.map(({ sockets }) => String(sockets)));
+    const rows = table(options.sockets.split(','));
     for (let round = 0; round < rounds(3); round++) {
-        for (const { sockets, seconds } of IDLE) {
+        for (const sockets of Object.keys(rows)) {
             for (const name of servers) {
-                const one = await loaded(name, 'idle', { sockets, settle_seconds: 10, seconds });
+                const one = await loaded(name, 'idle', { sockets: Number(sockets), ...IDLE });
                 if (one) rows[sockets][name].push({ ...one, kb: one.octets_per_socket / 1e3, mb: one.resident_after / 1e6 });
             }
         }
     }
-    all.idle = { ...all.idle, ...rows };
+    keep('idle', rows);
     print('Idle sockets, a heartbeat every 5 s each', ['sockets', 'server', 'CPU us per socket and second', 'resident kB a socket', 'to peerjs-server', 'to the better relay', 'resident MB in all', 'CPU ms to open one', 'lost'], rows, (sockets, name, of) => [
         sockets, name, of('cpu_us_per_socket_second', 2), of('kb', 2), of.ratio('kb', 'peerjs-server'), of.ratio('kb', RELAYS, Math.min), of('mb', 1), of('open_cpu_ms', 3), of('lost', 0),
     ]);
@@ -158,7 +165,7 @@ async function starts() {
             rows[''][name].push({ ...one, mb: one.resident / 1e6 });
         }
     }
-    all.start = rows;
+    keep('start', rows);
     print('Start, to the first socket opened; memory a second later', ['server', 'CPU ms', 'ms', 'resident MB'], rows, (_, name, of) => [name, of('cpu_ms', 1), of('ms', 1), of('mb', 1)]);
 }
 
@@ -228,6 +235,15 @@ function accepts(port) {
         const socket = connect(port, '127.0.0.1', () => done(true)).once('error', () => done(false));
         const done = (result) => { socket.destroy(); resolve(result); };
     });
+}
+
+/** Beside what earlier runs found about others. */
+function keep(part, rows) {
+    all[part] ??= {};
+    for (const [row, figures] of Object.entries(rows)) {
+        const found = Object.entries(figures).filter(([, rounds]) => rounds.length > 0);
+        all[part][row] = { ...all[part][row], ...Object.fromEntries(found) };
+    }
 }
 
 /** For each row and server the rounds' figures. */

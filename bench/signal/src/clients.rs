@@ -37,11 +37,23 @@ impl Clients {
     /// Opens `count` of them, one after the other.
     pub fn open(server: SocketAddr, count: usize) -> Outcome<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let sockets: Vec<Socket> = (0..count).map(|n| Socket::open(server, n).map_err(|error| format!("client {n}: {error}").into())).collect::<Outcome<_>>()?;
+        let sockets: Vec<Socket> = (0..count)
+            .map(|n| Socket::open(server, n).map_err(|error| format!("client {n}: {error}").into()))
+            .collect::<Outcome<_>>()?;
         for (n, socket) in sockets.iter().enumerate() {
-            epoll::add(&epoll, &socket.stream, EventData::new_u64(n as u64), EventFlags::IN)?;
+            epoll::add(
+                &epoll,
+                &socket.stream,
+                EventData::new_u64(n as u64),
+                EventFlags::IN,
+            )?;
         }
-        Ok(Self { sockets, epoll, events: Vec::with_capacity(EVENTS), buffer: vec![0; READ] })
+        Ok(Self {
+            sockets,
+            epoll,
+            events: Vec::with_capacity(EVENTS),
+            buffer: vec![0; READ],
+        })
     }
 
     /// Waits for something to happen, at most `timeout`.
@@ -50,7 +62,11 @@ impl Clients {
         turn.writable.clear();
         self.events.clear();
         let timeout = Timespec::try_from(timeout)?;
-        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout))?;
+        epoll::wait(
+            &self.epoll,
+            spare_capacity(&mut self.events),
+            Some(&timeout),
+        )?;
         for event in &self.events {
             let n = usize::try_from(event.data.u64())?;
             let flags = event.flags;
@@ -58,7 +74,9 @@ impl Clients {
                 turn.writable.push(n);
             }
             if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-                let count = self.sockets[n].receive(&mut self.buffer).map_err(|error| format!("client {n}: {error}"))?;
+                let count = self.sockets[n]
+                    .receive(&mut self.buffer)
+                    .map_err(|error| format!("client {n}: {error}"))?;
                 if count > 0 {
                     turn.arrived.push((n, count));
                 }
@@ -69,7 +87,16 @@ impl Clients {
 
     /// Whether client `n` wants to know when its socket takes more.
     pub fn watch_writable(&self, n: usize, watch: bool) -> Outcome<()> {
-        let flags = if watch { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
-        Ok(epoll::modify(&self.epoll, &self.sockets[n].stream, EventData::new_u64(n as u64), flags)?)
+        let flags = if watch {
+            EventFlags::IN | EventFlags::OUT
+        } else {
+            EventFlags::IN
+        };
+        Ok(epoll::modify(
+            &self.epoll,
+            &self.sockets[n].stream,
+            EventData::new_u64(n as u64),
+            flags,
+        )?)
     }
 }

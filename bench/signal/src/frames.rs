@@ -32,7 +32,11 @@ pub struct Frames {
 impl Frames {
     /// For what goes to `dst`.
     pub fn new(kind: Kind, dst: &str) -> Self {
-        Self { offer: frame(&offer(dst)), candidate: frame(&candidate(dst)), kind }
+        Self {
+            offer: frame(&offer(dst)),
+            candidate: frame(&candidate(dst)),
+            kind,
+        }
     }
 
     /// Whether what a client received came out of such a frame: type, payload and destination are whole.
@@ -45,7 +49,9 @@ impl Frames {
         let received: serde_json::Value = serde_json::from_slice(received).unwrap_or_default();
         texts.iter().any(|text| {
             let sent: serde_json::Value = serde_json::from_str(text).expect("JSON");
-            ["type", "payload", "dst"].iter().all(|member| sent[member] == received[member])
+            ["type", "payload", "dst"]
+                .iter()
+                .all(|member| sent[member] == received[member])
         })
     }
 
@@ -77,20 +83,30 @@ pub fn frame(text: &str) -> Vec<u8> {
         short @ 0..126 => frame.push(0x80 | short as u8),
         long => {
             frame.push(0x80 | 126);
-            frame.extend(u16::try_from(long).expect("no text here is longer").to_be_bytes());
+            frame.extend(
+                u16::try_from(long)
+                    .expect("no text here is longer")
+                    .to_be_bytes(),
+            );
         }
     }
     frame.extend(MASK);
-    frame.extend(text.bytes().zip(MASK.into_iter().cycle()).map(|(octet, mask)| octet ^ mask));
+    frame.extend(
+        text.bytes()
+            .zip(MASK.into_iter().cycle())
+            .map(|(octet, mask)| octet ^ mask),
+    );
     frame
 }
 
 /// An offer with sound, picture and a data channel, as a browser makes it, cut to size.
 fn offer(dst: &str) -> String {
-    let mut sdp = String::from("v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS 7f1c\r\n\
+    let mut sdp = String::from(
+        "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS 7f1c\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:Xq2c\r\na=ice-pwd:5QhnNfYcQ0mHqkMDqXx1Fz7u\r\na=ice-options:trickle\r\n\
         a=fingerprint:sha-256 4B:9D:CE:11:54:0A:B8:6C:36:21:5C:0F:77:D1:E0:58:AA:3B:92:40:6D:8E:F3:15:C9:27:BD:60:0C:94:7A:E2\r\na=setup:actpass\r\na=mid:0\r\n\
-        a=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n");
+        a=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n",
+    );
     let open = |sdp: &str| {
         format!(
             r#"{{"type":"OFFER","payload":{{"sdp":{{"type":"offer","sdp":{}}},"type":"media","connectionId":"mc_0zkqq4w4bmzc","metadata":null}},"dst":"{dst}"}}"#,
@@ -99,7 +115,10 @@ fn offer(dst: &str) -> String {
     };
     for payload in 96.. {
         let mut longer = sdp.clone();
-        let _ = write!(longer, "a=rtpmap:{payload} VP8/90000\r\na=rtcp-fb:{payload} goog-remb\r\na=rtcp-fb:{payload} nack pli\r\n");
+        let _ = write!(
+            longer,
+            "a=rtpmap:{payload} VP8/90000\r\na=rtcp-fb:{payload} goog-remb\r\na=rtcp-fb:{payload} nack pli\r\n"
+        );
         if open(&longer).len() + "a=x\r\n".len() > OFFER {
             break;
         }
@@ -121,7 +140,13 @@ fn candidate(dst: &str) -> String {
     };
     let missing = CANDIDATE.saturating_sub(open("").len());
     let rest = " raddr 0.0.0.0 rport 0 generation 0 ufrag Xq2c network-cost 999";
-    open(&rest.chars().chain(std::iter::repeat('0')).take(missing).collect::<String>())
+    open(
+        &rest
+            .chars()
+            .chain(std::iter::repeat('0'))
+            .take(missing)
+            .collect::<String>(),
+    )
 }
 
 #[cfg(test)]

@@ -52,11 +52,18 @@ pub fn run(load: Load) -> Outcome<Figures> {
     let mut clients = Clients::open(load.server, load.sockets)?;
     let cpu_open = cpu(load.pid)?;
 
-    let mut hearts = Hearts { begun: Instant::now(), beat: frame(HEARTBEAT), beats: 0 };
+    let mut hearts = Hearts {
+        begun: Instant::now(),
+        beat: frame(HEARTBEAT),
+        beats: 0,
+    };
     let settled = hearts.begun + Duration::from_secs_f64(load.settle_seconds);
     hearts.until(settled, &mut clients)?;
     let clock = Clock::start(load.pid)?;
-    hearts.until(settled + Duration::from_secs_f64(load.seconds), &mut clients)?;
+    hearts.until(
+        settled + Duration::from_secs_f64(load.seconds),
+        &mut clients,
+    )?;
     let spent = clock.stop()?;
     let resident_after = resident(load.pid)?;
 

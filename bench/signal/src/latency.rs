@@ -48,7 +48,9 @@ const GRACE: Duration = Duration::from_secs(5);
 pub fn run(load: Load) -> Outcome<Figures> {
     let count = load.pairs * 2;
     let mut clients = Clients::open(load.server, count)?;
-    let mut outbound: Vec<Outbound> = (0..count).map(|n| Outbound::new(Frames::new(load.kind, &id(partner(n))), n)).collect();
+    let mut outbound: Vec<Outbound> = (0..count)
+        .map(|n| Outbound::new(Frames::new(load.kind, &id(partner(n))), n))
+        .collect();
     // Messages of one client to another keep their order: the time of each that is on the way is enough.
     let mut on_the_way: Vec<VecDeque<Instant>> = vec![VecDeque::new(); count];
     let mut turn = Turn::default();
@@ -74,7 +76,11 @@ pub fn run(load: Load) -> Outcome<Figures> {
                 break;
             }
             if now > ends + GRACE {
-                return Err(format!("{} messages did not arrive", on_the_way.iter().map(VecDeque::len).sum::<usize>()).into());
+                return Err(format!(
+                    "{} messages did not arrive",
+                    on_the_way.iter().map(VecDeque::len).sum::<usize>()
+                )
+                .into());
             }
         }
         while spent.is_none() && due(sent) <= now {
@@ -89,12 +95,18 @@ pub fn run(load: Load) -> Outcome<Figures> {
             outbound[n].send(&clients.sockets[n].stream)?;
             sent += 1;
         }
-        let wait = if spent.is_none() { due(sent).saturating_duration_since(Instant::now()) } else { Duration::from_millis(10) };
+        let wait = if spent.is_none() {
+            due(sent).saturating_duration_since(Instant::now())
+        } else {
+            Duration::from_millis(10)
+        };
         clients.turn(wait, &mut turn)?;
         let now = Instant::now();
         for &(n, arrived) in &turn.arrived {
             for _ in 0..arrived {
-                let at = on_the_way[partner(n)].pop_front().ok_or_else(|| format!("client {n} received more than was sent"))?;
+                let at = on_the_way[partner(n)]
+                    .pop_front()
+                    .ok_or_else(|| format!("client {n} received more than was sent"))?;
                 if at >= counts {
                     took.push(now - at);
                 }
@@ -116,5 +128,7 @@ pub fn run(load: Load) -> Outcome<Figures> {
 fn quantile(times: &mut [Duration], part: f64) -> f64 {
     times.sort_unstable();
     let at = (times.len().saturating_sub(1) as f64 * part).round() as usize;
-    times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
+    times
+        .get(at)
+        .map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
 }

@@ -27,7 +27,10 @@ type Peers = DashMap<String, UnboundedSender<Message>>;
 pub async fn run(port: u16, config: WebSocketConfig) -> Outcome<()> {
     let peers: &'static Peers = Box::leak(Box::default());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("{{\"event\":\"listening\",\"address\":\"{}\"}}", listener.local_addr()?);
+    println!(
+        "{{\"event\":\"listening\",\"address\":\"{}\"}}",
+        listener.local_addr()?
+    );
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
@@ -43,7 +46,11 @@ async fn relay(stream: TcpStream, peers: &'static Peers, config: WebSocketConfig
     #[expect(clippy::result_large_err, reason = "the library's signature")]
     let read_id = |request: &Request, response: Response| {
         let query = request.uri().query().unwrap_or_default();
-        id = query.split('&').find_map(|pair| pair.strip_prefix("id=")).unwrap_or_default().to_owned();
+        id = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("id="))
+            .unwrap_or_default()
+            .to_owned();
         Ok(response)
     };
     let mut socket = accept_hdr_async_with_config(stream, read_id, Some(config)).await?;

@@ -40,7 +40,9 @@ pub fn run(load: Load) -> Outcome<Figures> {
     let count = load.pairs * 2;
     let mut clients = Clients::open(load.server, count)?;
     // In a mix not everyone is at the same place.
-    let mut outbound: Vec<Outbound> = (0..count).map(|n| Outbound::new(Frames::new(load.kind, &id(partner(n))), n)).collect();
+    let mut outbound: Vec<Outbound> = (0..count)
+        .map(|n| Outbound::new(Frames::new(load.kind, &id(partner(n))), n))
+        .collect();
     let mut blocked = vec![false; count];
     let mut received = vec![0_u64; count];
     let mut turn = Turn::default();
@@ -75,7 +77,12 @@ pub fn run(load: Load) -> Outcome<Figures> {
             Some((ref clock, ref before)) if clock.since().as_secs_f64() >= load.seconds => {
                 let spent = clock.stop()?;
                 check(&clients, load.kind)?;
-                let each = || received.iter().zip(before).map(|(after, before)| after - before);
+                let each = || {
+                    received
+                        .iter()
+                        .zip(before)
+                        .map(|(after, before)| after - before)
+                };
                 return Ok(Figures {
                     messages: each().sum(),
                     spent,
@@ -92,13 +99,22 @@ pub fn run(load: Load) -> Outcome<Figures> {
 fn check(clients: &Clients, kind: Kind) -> Outcome<()> {
     for (n, socket) in clients.sockets.iter().enumerate() {
         if !Frames::are_in(kind, &id(n), &socket.inbound.first) {
-            return Err(format!("client {n} received {}", String::from_utf8_lossy(&socket.inbound.first)).into());
+            return Err(format!(
+                "client {n} received {}",
+                String::from_utf8_lossy(&socket.inbound.first)
+            )
+            .into());
         }
     }
     Ok(())
 }
 
-fn send(clients: &Clients, outbound: &mut [Outbound], blocked: &mut [bool], n: usize) -> Outcome<()> {
+fn send(
+    clients: &Clients,
+    outbound: &mut [Outbound],
+    blocked: &mut [bool],
+    n: usize,
+) -> Outcome<()> {
     let waits = !outbound[n].send(&clients.sockets[n].stream)?;
     if waits != blocked[n] {
         blocked[n] = waits;

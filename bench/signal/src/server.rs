@@ -32,7 +32,13 @@ pub struct Clock {
 
 impl Clock {
     pub fn start(pid: i32) -> Outcome<Self> {
-        Ok(Self { pid, cpu: cpu(pid)?, own: cpu(own())?, machine: machine()?, begun: Instant::now() })
+        Ok(Self {
+            pid,
+            cpu: cpu(pid)?,
+            own: cpu(own())?,
+            machine: machine()?,
+            begun: Instant::now(),
+        })
     }
 
     pub fn since(&self) -> Duration {
@@ -42,8 +48,14 @@ impl Clock {
     pub fn stop(&self) -> Outcome<Spent> {
         let cpu_seconds = (cpu(self.pid)? - self.cpu).as_secs_f64();
         let own_cpu_seconds = (cpu(own())? - self.own).as_secs_f64();
-        let others_cpu_seconds = (machine()? - self.machine - cpu_seconds - own_cpu_seconds).max(0.0);
-        Ok(Spent { seconds: self.since().as_secs_f64(), cpu_seconds, own_cpu_seconds, others_cpu_seconds })
+        let others_cpu_seconds =
+            (machine()? - self.machine - cpu_seconds - own_cpu_seconds).max(0.0);
+        Ok(Spent {
+            seconds: self.since().as_secs_f64(),
+            cpu_seconds,
+            own_cpu_seconds,
+            others_cpu_seconds,
+        })
     }
 }
 
@@ -54,9 +66,20 @@ fn own() -> i32 {
 /// Seconds that all cores were busy.
 fn machine() -> Outcome<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let ticks: Vec<f64> = stat.lines().next().ok_or("/proc/stat")?.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .ok_or("/proc/stat")?
+        .split_whitespace()
+        .skip(1)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     // user, nice, system, (idle, iowait,) irq, softirq, steal
-    Ok([0, 1, 2, 5, 6, 7].into_iter().map(|n| ticks.get(n).copied().unwrap_or_default()).sum::<f64>() / 100.0)
+    Ok([0, 1, 2, 5, 6, 7]
+        .into_iter()
+        .map(|n| ticks.get(n).copied().unwrap_or_default())
+        .sum::<f64>()
+        / 100.0)
 }
 
 /// What all threads have used so far, in user and system mode: the same as `utime + stime` of `/proc/PID/stat`, in nanoseconds instead of 10 ms.
@@ -68,6 +91,12 @@ pub fn cpu(pid: i32) -> Outcome<Duration> {
 pub fn resident(pid: i32) -> Outcome<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = fs::read_to_string(&path)?;
-    let kib = rollup.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let kib = rollup.lines().find_map(|line| {
+        line.strip_prefix("Rss:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<u64>()
+            .ok()
+    });
     Ok(kib.ok_or(path)? * 1024)
 }

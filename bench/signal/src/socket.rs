@@ -52,7 +52,11 @@ impl Socket {
             opened = inbound.take(&buffer[..count])?;
         }
         if inbound.first != br#"{"type":"OPEN"}"# {
-            return Err(format!("instead of OPEN came {}", String::from_utf8_lossy(&inbound.first)).into());
+            return Err(format!(
+                "instead of OPEN came {}",
+                String::from_utf8_lossy(&inbound.first)
+            )
+            .into());
         }
         inbound = Inbound::default();
         stream.set_nonblocking(true)?;
@@ -86,7 +90,9 @@ impl Inbound {
         let mut complete = 0;
         while !octets.is_empty() {
             if self.skip == 0 {
-                let Some(length) = self.length(&mut octets)? else { break };
+                let Some(length) = self.length(&mut octets)? else {
+                    break;
+                };
                 self.skip = length;
             }
             let part = self.skip.min(octets.len());
@@ -115,16 +121,24 @@ impl Inbound {
                 _ => 2,
             };
             if self.header.len() < size {
-                let Some((first, rest)) = octets.split_first() else { return Ok(None) };
+                let Some((first, rest)) = octets.split_first() else {
+                    return Ok(None);
+                };
                 self.header.push(*first);
                 *octets = rest;
                 continue;
             }
             let length = match self.header[..] {
-                [0x81 | 0x82, 127, ref eight @ ..] => eight.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)),
+                [0x81 | 0x82, 127, ref eight @ ..] => eight
+                    .iter()
+                    .fold(0, |sum, octet| sum << 8 | usize::from(*octet)),
                 [0x81 | 0x82, 126, a, b] => usize::from(a) << 8 | usize::from(b),
                 [0x81 | 0x82, short] if short > 0 => usize::from(short),
-                _ => return Err(format!("a frame that no server here sends: {:02x?}", self.header).into()),
+                _ => {
+                    return Err(
+                        format!("a frame that no server here sends: {:02x?}", self.header).into(),
+                    );
+                }
             };
             self.header.clear();
             return Ok(Some(length));
@@ -144,7 +158,12 @@ pub struct Outbound {
 impl Outbound {
     /// Starts with the `first`th frame.
     pub fn new(frames: Frames, first: usize) -> Self {
-        Self { frames, next: first, offset: 0, due: 0 }
+        Self {
+            frames,
+            next: first,
+            offset: 0,
+            due: 0,
+        }
     }
 
     pub fn add(&mut self, count: usize) {

@@ -26,13 +26,18 @@ const REST: Duration = Duration::from_secs(1);
 pub fn run(port: u16, command: &[&str]) -> Outcome<Figures> {
     let (program, args) = command.split_first().ok_or("no command")?;
     let begun = Instant::now();
-    let child = Command::new(program).args(args).stdout(Stdio::null()).spawn()?;
+    let child = Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()?;
     let mut server = Running(child);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let socket = loop {
         match Socket::open(address, 0) {
             Ok(socket) => break socket,
-            Err(error) if begun.elapsed() > PATIENCE || server.0.try_wait()?.is_some() => return Err(error),
+            Err(error) if begun.elapsed() > PATIENCE || server.0.try_wait()?.is_some() => {
+                return Err(error);
+            }
             Err(_) => sleep(Duration::from_micros(200)),
         }
     };
@@ -41,7 +46,11 @@ pub fn run(port: u16, command: &[&str]) -> Outcome<Figures> {
     let cpu_ms = cpu(pid)?.as_secs_f64() * 1e3;
     drop(socket);
     sleep(REST);
-    Ok(Figures { ms, cpu_ms, resident: resident(pid)? })
+    Ok(Figures {
+        ms,
+        cpu_ms,
+        resident: resident(pid)?,
+    })
 }
 
 /// Ends with its owner.
