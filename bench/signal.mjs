@@ -271,7 +271,8 @@ function print(title, head, rows, line) {
 }
 
 function median(values) {
-    return [...values].sort((a, b) => a - b)[values.length >> 1];
+    const sorted = [...values].sort((a, b) => a - b);
+    return (sorted[(values.length - 1) >> 1] + sorted[values.length >> 1]) / 2;
 }
 
 /** Median (least to most). */
