@@ -11,3 +11,4 @@ pub mod link_url;
 pub mod sdp;
 pub mod signal;
 pub mod statement;
+pub mod username;
