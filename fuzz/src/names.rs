@@ -70,11 +70,11 @@ pub fn names(octets: &[u8]) {
                     format!(r#"{{"action":"x","from":{from},"to":{name}}}"#)
                 };
                 let conn = ConnId(script.u8().into());
-                names.handle_input(Input::Received(conn, text.as_bytes()), now);
+                names.handle_input(Input::Received(conn, Message::from_text(&text)), now);
             }
             _ => {
                 let conn = ConnId(script.u8().into());
-                names.handle_input(Input::Received(conn, script.long()), now);
+                names.handle_input(Input::Received(conn, Message::parse(script.long())), now);
             }
         }
         assert!(names.held() <= 4 && names.held() <= 2 * open.len());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use peerage_proto::signal;
+use peerage_proto::{names, signal};
 use serde::Serialize;
 
 /// Everything that can be set. Checked once, by [`Server::bind`](crate::Server::bind) or [`State::new`](crate::State::new).
@@ -24,6 +24,8 @@ pub struct Config {
     pub proxies: Vec<IpNet>,
     /// Limits and times of the signalling itself.
     pub signal: signal::Config,
+    /// Limits and times of those who are logged in by name, at the root path.
+    pub names: names::Config,
     /// Whether `GET /KEY/peers` lists all ids. Default no, as the stock server: an id is what it takes to call someone.
     pub discovery: bool,
     /// Which web pages may use the HTTP interface. Default all, as the stock server: it holds nothing that a page's user would have to protect.
@@ -69,6 +71,7 @@ impl Default for Config {
             path: "/".to_owned(),
             proxies: Vec::new(),
             signal: signal::Config::default(),
+            names: names::Config::default(),
             discovery: false,
             cors: Cors::Any,
             ice_servers: Vec::new(),
@@ -100,6 +103,8 @@ impl Config {
         let numbers = [
             ("connections", self.connections),
             ("signal.peers", self.signal.peers),
+            ("names.names", self.names.names),
+            ("names.names_per_socket", self.names.names_per_socket),
             ("message_rate", self.message_rate as usize),
             ("message_burst", self.message_burst as usize),
             ("octet_rate", self.octet_rate as usize),

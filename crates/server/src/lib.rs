@@ -17,6 +17,7 @@
 
 mod bundle;
 mod config;
+mod directory;
 mod host;
 mod routes;
 mod server;
@@ -27,6 +28,7 @@ mod tls;
 mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use peerage_proto::names::Config as NamesConfig;
 pub use peerage_proto::signal::Config as SignalConfig;
 pub use routes::router;
 pub use server::{BindError, Server};

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config::{Config, ConfigError};
+use crate::directory::Directory;
 use crate::server::Place;
 use crate::switchboard::{Opened, Switchboard};
 use crate::websocket::{Budget, Connection, Ending, Service};
@@ -21,6 +22,7 @@ pub struct State(Arc<Shared>);
 struct Shared {
     config: Config,
     switchboard: Switchboard,
+    directory: Directory,
     misses: AtomicU64,
     sockets: TaskTracker,
     budget: Arc<Budget>,
@@ -35,9 +37,11 @@ impl State {
         config.check()?;
         let budget = Budget::new(config.buffered);
         let switchboard = Switchboard::new(&config.signal, config.send_queue, budget.clone());
+        let directory = Directory::new(config.names.clone(), config.send_queue, budget.clone());
         Ok(Self(Arc::new(Shared {
             config,
             switchboard,
+            directory,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
             budget,
@@ -50,10 +54,11 @@ impl State {
         let cut = Cut(&self.0);
         tokio::select! {
             () = self.0.switchboard.keep_time() => {}
+            () = self.0.directory.keep_time() => {}
             () = shutdown => {}
         }
         self.0.sockets.close();
-        self.0.switchboard.end_all(Ending::Shutdown);
+        self.0.end_all(Ending::Shutdown);
         let _ = timeout(self.0.config.drain, self.0.sockets.wait()).await;
         drop(cut);
         self.0.sockets.wait().await;
@@ -71,6 +76,10 @@ impl State {
 
     pub(crate) fn switchboard(&self) -> &Switchboard {
         &self.0.switchboard
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 
     pub(crate) fn missed(&self) {
@@ -107,11 +116,18 @@ impl State {
     }
 }
 
+impl Shared {
+    fn end_all(&self, ending: Ending) {
+        self.switchboard.end_all(ending);
+        self.directory.end_all(ending);
+    }
+}
+
 /// Ends all sockets at once when it goes.
 struct Cut<'a>(&'a Shared);
 
 impl Drop for Cut<'_> {
     fn drop(&mut self) {
-        self.0.switchboard.end_all(Ending::Cut);
+        self.0.end_all(Ending::Cut);
     }
 }

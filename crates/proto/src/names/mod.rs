@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 pub use crate::signal::ConnId;
-use crate::wire::username::{Fault, Message, Name, Relay};
+use crate::wire::username::{Fault, Message, MessageError, Name, Relay};
 
 /// Limits and times of [`Names`].
 #[derive(Clone, Debug)]
@@ -44,8 +44,8 @@ impl Default for Config {
 pub enum Input<'a> {
     /// A socket opened.
     Opened(ConnId),
-    /// A text or binary message came.
-    Received(ConnId, &'a [u8]),
+    /// A message came, or what was none. Read by the shell: it may be long, and need not keep others waiting.
+    Received(ConnId, Result<Message<'a>, MessageError>),
     /// A ping or pong came.
     Beat(ConnId),
     /// The socket is gone.
@@ -124,7 +124,7 @@ impl Names {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Opened(conn) => self.opened(conn, now),
-            Input::Received(conn, octets) => self.received(conn, octets, now),
+            Input::Received(conn, message) => self.received(conn, message, now),
             Input::Beat(conn) => self.seen(conn, now),
             Input::Closed(conn) => self.forget(conn),
         }
@@ -168,12 +168,10 @@ impl Names {
         self.conns.insert(id, conn);
     }
 
-    fn received(&mut self, conn: ConnId, octets: &[u8], now: Instant) {
+    fn received(&mut self, conn: ConnId, message: Result<Message<'_>, MessageError>, now: Instant) {
         self.seen(conn, now);
-        if !self.conns.contains_key(&conn) {
-            return;
-        }
-        match Message::parse(octets) {
+        match message {
+            _ if !self.conns.contains_key(&conn) => {}
             Ok(Message::Login(name)) => self.log_in(conn, name),
             Ok(Message::Relay(relay)) => self.relay(conn, &relay),
             Err(_) => self.fault(conn, Fault::Malformed),

@@ -64,7 +64,7 @@ impl World {
                 let (conn, json) = (ConnId(conn.into()), NAMES[usize::from(name)]);
                 let expected = self.log_in(conn, &Name::parse(json).unwrap());
                 let text = format!(r#"{{"action":"login","data":{json}}}"#);
-                self.input(Input::Received(conn, text.as_bytes()), &expected);
+                self.input(Input::Received(conn, Message::from_text(&text)), &expected);
             }
             Step::Send { conn, from, to } => {
                 let conn = ConnId(conn.into());
@@ -73,7 +73,7 @@ impl World {
                 let member = from.map_or(String::new(), |from| format!(r#""from":{from},"#));
                 let text = format!(r#"{{{member}"x":[1.50],"to":{to},"action":"x"}}"#);
                 let expected = self.send(conn, from, to, &text);
-                self.input(Input::Received(conn, text.as_bytes()), &expected);
+                self.input(Input::Received(conn, Message::from_text(&text)), &expected);
             }
             Step::Noise { conn, octets } => {
                 let conn = ConnId(conn.into());
@@ -84,7 +84,7 @@ impl World {
                     .then(|| (conn, Fault::Malformed.to_text()))
                     .into_iter()
                     .collect();
-                self.input(Input::Received(conn, &octets), &expected);
+                self.input(Input::Received(conn, Message::parse(&octets)), &expected);
             }
             Step::Beat { conn } => self.input(Input::Beat(ConnId(conn.into())), &[]),
             Step::Wait { millis } => {

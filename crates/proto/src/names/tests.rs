@@ -35,7 +35,7 @@ impl Table {
 
     fn receive(&mut self, conn: ConnId, text: &str) {
         self.names
-            .handle_input(Input::Received(conn, text.as_bytes()), self.now);
+            .handle_input(Input::Received(conn, Message::from_text(text)), self.now);
     }
 
     /// Logs in under a name given as JSON, and takes for granted that nothing is said to it.
@@ -221,7 +221,7 @@ fn what_is_no_message_is_answered_and_disturbs_nobody_its_sender_included() {
         t.expect(&[error(anna, Fault::Malformed)]);
     }
     t.names
-        .handle_input(Input::Received(anna, b"\xff\xfe"), t.now);
+        .handle_input(Input::Received(anna, Message::parse(b"\xff\xfe")), t.now);
     t.expect(&[error(anna, Fault::Malformed)]);
     t.receive(ben, r#"{"action":"x","to":"anna","from":"ben"}"#);
     t.expect(&[send(anna, r#"{"action":"x","to":"anna","from":"ben"}"#)]);

@@ -94,10 +94,17 @@ impl<'a> Message<'a> {
     /// # Errors
     /// See [`MessageError`].
     pub fn parse(octets: &'a [u8]) -> Result<Self, MessageError> {
-        if octets.len() > MAX_MESSAGE {
-            return Err(MessageError::TooLong(octets.len()));
+        Self::from_text(str::from_utf8(octets).map_err(|_| MessageError::NotUtf8)?)
+    }
+
+    /// As [`Message::parse`], for what is known to be text.
+    ///
+    /// # Errors
+    /// As [`Message::parse`].
+    pub fn from_text(text: &'a str) -> Result<Self, MessageError> {
+        if text.len() > MAX_MESSAGE {
+            return Err(MessageError::TooLong(text.len()));
         }
-        let text = str::from_utf8(octets).map_err(|_| MessageError::NotUtf8)?;
         let members: Members<'a> = serde_json::from_str(text).map_err(MessageError::Json)?;
         let action = members.action.ok_or(MessageError::Missing("action"))?;
         if is_login(action) {

@@ -6,6 +6,7 @@ mod device;
 mod id;
 mod peers;
 mod socket;
+mod username;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
@@ -24,14 +25,24 @@ use crate::websocket::is_upgrade;
 /// Mounted in another application, it must see the whole path, and head limits and time-outs are that application's.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/", get(banner::get).fallback(not_found))
+        .route("/", get(root).fallback(not_found))
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
+        .merge(username::routes())
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
         .layer(from_fn_with_state(state.clone(), by_host))
         .with_state(state)
+}
+
+/// A WebSocket here is somebody's who talks by name.
+async fn root(Shared(state): Shared<State>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match username::open(&state, &mut parts) {
+        Some(response) => response,
+        None => banner::get(parts.headers).await,
+    }
 }
 
 async fn by_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {

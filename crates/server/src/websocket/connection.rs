@@ -38,6 +38,10 @@ thread_local! {
 pub(crate) trait Service: Send {
     /// A text message, or a binary one that is UTF-8.
     fn received(&self, conn: ConnId, text: &str);
+    /// A binary message that is not UTF-8.
+    fn unreadable(&self, conn: ConnId) {
+        self.beat(conn);
+    }
     /// Any other sign of life.
     fn beat(&self, conn: ConnId);
     /// The socket is gone.
@@ -296,7 +300,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                 Message::Text(text) => self.service.received(self.conn, text),
                 Message::Binary(octets) => match std::str::from_utf8(octets) {
                     Ok(text) => self.service.received(self.conn, text),
-                    Err(_) => self.service.beat(self.conn),
+                    Err(_) => self.service.unreadable(self.conn),
                 },
                 Message::Ping(payload) => {
                     let answered = self.outbox.push_pong(payload);
