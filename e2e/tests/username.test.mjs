@@ -104,10 +104,12 @@ suite('people who talk by name', () => {
         await anna.locator('#file').setInputFiles(sent.path);
         await ben.locator('.said', { hasText: 'harbour at night.jpg' }).getByText('Offered to you.').waitFor();
         await anna.getByText('Waiting for the other side to accept').waitFor();
+        await ben.setViewportSize({ width: 1080, height: 700 });
         await ben.screenshot({ path: join(PICTURES, 'username-offered.png') });
         await ben.getByRole('button', { name: 'Accept' }).click();
         await anna.getByText('Sent.').waitFor();
         await ben.getByText('Received.').waitFor();
+        await anna.setViewportSize({ width: 1080, height: 700 });
         await anna.screenshot({ path: join(PICTURES, 'username-sent.png') });
         assert.deepEqual(await saved(t, ben), { name: 'harbour at night.jpg', hash: sent.hash });
     });
@@ -294,7 +296,7 @@ suite('people who talk by name', () => {
         await anna.setViewportSize({ width: 360, height: 740 });
         await say(anna, 'a rather long message that does not fit into one line of so small a screen');
         await anna.emulateMedia({ colorScheme: 'dark' });
-        const wide = await anna.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+        const wide = await anna.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
         await anna.screenshot({ path: join(PICTURES, 'username-phone.png'), fullPage: true });
         assert.equal(wide, false);
     });

@@ -131,6 +131,37 @@ async fn a_name_is_free_when_its_client_has_gone_without_a_word() {
     join(&server, "ben").await;
 }
 
+#[tokio::test]
+async fn who_never_reads_is_closed_and_its_senders_go_on() {
+    let server = TestServer::with(Config {
+        send_queue: 512 * 1024,
+        octet_rate: 1024 * 1024 * 1024,
+        ..config()
+    })
+    .await
+    .unwrap();
+    let mut anna = join(&server, "anna").await;
+    let victim = join(&server, "victim").await;
+    let echo = r#"{"from":"anna","to":"anna","action":"echo"}"#;
+    let filler = "x".repeat(256 * 1024);
+    // The system's buffers take some megabytes before the queue does.
+    let flood = async {
+        loop {
+            let text = format!(r#"{{"action":"x","to":"victim","data":"{filler}","from":"anna"}}"#);
+            anna.send(&text).await;
+            anna.send(echo).await;
+            let heard = anna.receive().await;
+            if heard != echo {
+                assert!(heard.contains("unknown-receiver"), "{heard}");
+                break;
+            }
+        }
+    };
+    soon("the end of who does not read", flood).await;
+    join(&server, "victim").await;
+    drop(victim);
+}
+
 fn impatient() -> Config {
     Config {
         names: NamesConfig {

@@ -58,6 +58,11 @@ addEventListener('pagehide', () => {
     server.close();
 });
 
+// What a browser kept of the page while it was away has neither server nor peer any more.
+addEventListener('pageshow', ({ persisted }) => {
+    if (persisted) location.reload();
+});
+
 begin();
 
 async function begin() {
@@ -85,7 +90,7 @@ async function connect() {
         if (me !== null) {
             // Back after the connection was lost: as who we were.
             me = null;
-            await logIn(before);
+            await logIn(before, ' If it was yours a moment ago, it is free again within a minute.');
         } else focus('name');
     } catch (error) {
         status('server', error.message, 'trouble');
@@ -108,7 +113,7 @@ function lost() {
 
 // 2. A name.
 
-async function logIn(name) {
+async function logIn(name, consolation = '') {
     if (!name) return;
     enable('name', false);
     status('name', 'Asking for the name …');
@@ -120,7 +125,7 @@ async function logIn(name) {
         show();
         focus('peer');
     } catch (error) {
-        if (connected) status('name', error.message, 'trouble');
+        if (connected) status('name', error.message + consolation, 'trouble');
         show();
         focus('name');
         at('name').select();
@@ -149,8 +154,9 @@ function take(peer, { offer, candidates }) {
 function begun(peer) {
     if (talk?.state === 'open') note(`You have left “${talk.peer}”.`);
     talk?.close();
+    talk = null;
     calls.delete(JSON.stringify(peer));
-    const begins = talk = new Talk(peer, config.iceServers, (action, data) => server.send(me, peer, action, data), {
+    talk = new Talk(peer, config.iceServers, (action, data) => server.send(me, peer, action, data), {
         open() {
             status('peer', `Connected to “${peer}”.`, 'good');
             status('talk', 'The other page takes no files: it is an older one.');
@@ -167,7 +173,7 @@ function begun(peer) {
         ended: (words) => ended(words),
     });
     at('choose').disabled = true;
-    return begins;
+    return talk;
 }
 
 function ended(words) {
@@ -241,9 +247,11 @@ function offer(file) {
 function offered(by, file) {
     const entry = fileEntry(by, file.name, file.size);
     entry.state('Offered to you.');
+    let accepted = false;
     const accept = button('Accept', () => {
         entry.actions();
         entry.progress(0);
+        accepted = true;
         file.accept();
     });
     const decline = button('Decline', () => {
@@ -262,7 +270,7 @@ function offered(by, file) {
             entry.actions(save);
         },
         broken() {
-            entry.state('Did not come whole.');
+            entry.state(accepted ? 'Did not come whole.' : 'Withdrawn.');
             entry.done();
         },
     });
@@ -286,11 +294,11 @@ function fileEntry(by, name, size) {
             state.textContent = words;
         },
         progress(octets) {
-            bar.hidden = false;
+            grown(() => { bar.hidden = false; });
             bar.value = octets;
             state.textContent = `${readable(octets)} of ${readable(size)}`;
         },
-        actions: (...actions) => row.replaceChildren(...actions),
+        actions: (...actions) => grown(() => row.replaceChildren(...actions)),
         done() {
             bar.hidden = true;
             row.replaceChildren();
@@ -325,9 +333,15 @@ function bubble(by) {
 
 function append(entry) {
     const log = at('log');
-    const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    log.append(entry);
+    grown(() => log.append(entry));
     while (log.children.length > LOG) forget(log.firstElementChild);
+}
+
+/** Makes the log longer; whoever looks at its end goes on doing so. */
+function grown(grow) {
+    const log = at('log');
+    const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    grow();
     if (follows) log.scrollTop = log.scrollHeight;
 }
 
