@@ -344,6 +344,26 @@ suite('people who talk by name', () => {
             await enter('anna', `${url}/?server=ws://127.0.0.1:${server.port}`);
         });
 
+        test('a prefix that it puts before our server is before everything the page asks for', async () => {
+            const { url } = await nginx(own, `
+                map $http_upgrade $upgrading { default upgrade; '' close; }
+                server {
+                    listen LISTEN;
+                    location /myapp/ {
+                        proxy_pass http://127.0.0.1:${server.port}/;
+                        proxy_http_version 1.1;
+                        proxy_set_header Host $http_host;
+                        proxy_set_header Upgrade $http_upgrade;
+                        proxy_set_header Connection $upgrading;
+                    }
+                }`);
+            const [anna, ben] = await pair('anna', 'ben', `${url}/myapp/username/`);
+            assert.equal(anna.url(), `${url}/myapp/username`);
+            await say(anna, 'below a prefix');
+            await hears(ben, 'anna', 'below a prefix');
+            for (const page of [anna, ben]) assert.deepEqual(page.log, []);
+        });
+
         test('a server that is not there is said to be away', async () => {
             const { url } = await example(own, setting().replace(`:${server.port}`, ':1'));
             const page = await browser.tab(url);

@@ -35,9 +35,12 @@ async fn log_in(client: &mut Client, name: &str) {
 
 async fn code(client: &mut Client) -> String {
     let text = client.receive().await;
-    let value: Value = serde_json::from_str(&text).unwrap();
+    let value: Value = serde_json::from_str(&text).expect("what is sent is JSON");
     assert_eq!(value["action"], "error", "{text}");
-    value["data"]["code"].as_str().unwrap().to_owned()
+    value["data"]["code"]
+        .as_str()
+        .expect("an error has a code")
+        .to_owned()
 }
 
 #[tokio::test]
