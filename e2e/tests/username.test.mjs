@@ -306,6 +306,14 @@ suite('people who talk by name', () => {
         for (const page of [anna, ben]) assert.deepEqual(page.log, []);
     });
 
+    test('below a path of the server the page finds it there', async (t) => {
+        const { url } = await serve(t, '--path', '/myapp');
+        const [anna, ben] = await pair('anna', 'ben', `${url}/myapp/username/`);
+        assert.equal(anna.url(), `${url}/myapp/username`);
+        await say(anna, 'below a path');
+        await hears(ben, 'anna', 'below a path');
+    });
+
     suite('with the page from an nginx', () => {
         /** The example's configuration, but for the ports and paths. */
         async function example(owner, config) {

@@ -13,11 +13,12 @@
 //! # }
 //! ```
 //!
-//! [`router`] gives the same service for an [`axum`] application of your own.
+//! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
 mod bundle;
 mod config;
 mod directory;
+mod hooks;
 mod host;
 mod routes;
 mod server;
@@ -28,9 +29,11 @@ mod tls;
 mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::names::Config as NamesConfig;
 pub use peerage_proto::signal::Config as SignalConfig;
-pub use routes::router;
+pub use peerage_proto::wire::signal::Kind;
+pub use routes::{device_origins, router};
 pub use server::{BindError, Server};
 pub use state::State;
 pub use tls::TlsError;

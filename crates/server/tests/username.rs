@@ -167,11 +167,11 @@ async fn who_never_reads_is_closed_and_its_senders_go_on() {
 
 fn impatient() -> Config {
     Config {
-        names: NamesConfig {
+        names: Some(NamesConfig {
             ping_after: Duration::from_millis(250),
             alive_for: Duration::from_millis(1_500),
             ..NamesConfig::default()
-        },
+        }),
         ..config()
     }
 }
@@ -284,4 +284,46 @@ async fn a_key_may_be_called_as_the_page_is() {
     .unwrap();
     let id = ask(server.address(), "GET", "/username/id", &[]).await;
     assert_eq!((id.status, id.body.len()), (200, 36));
+}
+
+#[tokio::test]
+async fn below_a_path_everything_is_below_it() {
+    let server = TestServer::with(Config {
+        path: "/myapp".into(),
+        ..config()
+    })
+    .await
+    .unwrap();
+    for path in ["/myapp", "/myapp/"] {
+        let mut anna = Client::dial(&server, path).await;
+        log_in(&mut anna, path).await;
+    }
+    for (path, status) in [
+        ("/myapp/username", 200),
+        ("/myapp/username/page.js", 200),
+        ("/myapp/username/config.json", 200),
+        ("/username", 404),
+        ("/username/config.json", 404),
+    ] {
+        let answer = ask(server.address(), "GET", path, &[]).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+    let outside = soon("an answer", Client::try_dial(&server, "localhost", "/")).await;
+    assert!(outside.is_err());
+}
+
+#[tokio::test]
+async fn turned_off_there_is_neither_socket_nor_page() {
+    let server = TestServer::with(Config {
+        names: None,
+        ..config()
+    })
+    .await
+    .unwrap();
+    let socket = soon("an answer", Client::try_dial(&server, "localhost", "/")).await;
+    assert!(socket.is_err());
+    for path in ["/username", "/username/page.js", "/username/config.json"] {
+        let answer = ask(server.address(), "GET", path, &[]).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
 }

@@ -22,7 +22,7 @@ pub struct Config {
     pub names: usize,
     /// Names that one socket may hold. Default 16: the old page takes another one at each press of its button. One more is refused with `too-many-names`.
     pub names_per_socket: usize,
-    /// Silence after which a socket is pinged, and again as long as it lasts. Default 20 s, as the library of the server that this replaces.
+    /// Silence after which a socket is pinged, and again as long as it lasts. Default 20 s, as the library of the server that this replaces. At least 1 ms.
     pub ping_after: Duration,
     /// Silence after which a socket is closed and its names are free; whatever it sends counts, pongs too. Default 60 s.
     pub alive_for: Duration,

@@ -17,16 +17,19 @@ use super::not_found;
 use crate::config::IceServer;
 use crate::server::Arrival;
 use crate::state::State;
-use crate::websocket::{self, Service};
+use crate::websocket::{self, Ending, Service};
 
 /// Accepts the request as a WebSocket, if it asks for one.
 pub(super) fn open(state: &State, parts: &mut Parts) -> Option<Response> {
     if !websocket::is_upgrade(&parts.headers) {
         return None;
     }
+    if state.config().names.is_none() {
+        return Some(StatusCode::BAD_REQUEST.into_response());
+    }
     let (response, upgrade) = match websocket::upgrade(parts) {
         Ok(accepted) => accepted,
-        Err(refusal) => return Some(refusal),
+        Err(refusal) => return Some(refusal.into_response()),
     };
     let arrival = parts.extensions.get::<Arrival>();
     let place = arrival.map(|arrival| arrival.place.clone());
@@ -41,8 +44,9 @@ pub(super) fn open(state: &State, parts: &mut Parts) -> Option<Response> {
 struct Somebody(State);
 
 impl Service for Somebody {
-    fn received(&self, conn: ConnId, text: &str) {
+    fn received(&self, conn: ConnId, text: &str) -> Result<(), Ending> {
         self.0.directory().received(conn, Message::from_text(text));
+        Ok(())
     }
 
     fn unreadable(&self, conn: ConnId) {
@@ -55,7 +59,7 @@ impl Service for Somebody {
         self.0.directory().beat(conn);
     }
 
-    fn closed(&self, conn: ConnId, _: Departure) {
+    fn closed(self, conn: ConnId, _: Departure) {
         self.0.directory().closed(conn);
     }
 }
