@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use peerage_proto::signal;
+use peerage_proto::{names, signal};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -25,6 +25,8 @@ pub struct Config {
     pub proxies: Vec<IpNet>,
     /// Limits and times of the signalling itself.
     pub signal: signal::Config,
+    /// The username protocol at the root path, and its page: limits and times. None turns it off; [`Hooks`](crate::Hooks) have no word in it.
+    pub names: Option<names::Config>,
     /// Whether `GET /KEY/peers` lists all ids. Default no, as the stock server: an id is what it takes to call someone.
     pub discovery: bool,
     /// Which web pages may use the HTTP interface. Default all, as the stock server: it holds nothing that a page's user would have to protect.
@@ -70,6 +72,7 @@ impl Default for Config {
             path: "/".to_owned(),
             proxies: Vec::new(),
             signal: signal::Config::default(),
+            names: Some(names::Config::default()),
             discovery: false,
             cors: Cors::Any,
             ice_servers: Vec::new(),
@@ -105,10 +108,13 @@ impl Config {
                 expected: "a path such as /myapp: letters, digits, `-`, `_`, `.` and `~` between single slashes, and neither `.` nor `..`",
             });
         }
+        let names = self.names.clone().unwrap_or_default();
         let times = [
             ("signal.expire_after", self.signal.expire_after),
             ("signal.alive_for", self.signal.alive_for),
             ("signal.hold_at_most", self.signal.hold_at_most),
+            ("names.ping_after", names.ping_after),
+            ("names.alive_for", names.alive_for),
             ("handshake", self.handshake),
             ("http_lifetime", self.http_lifetime),
             ("stall", self.stall),
@@ -131,6 +137,9 @@ impl Config {
         let numbers = [
             ("connections", self.connections),
             ("signal.peers", self.signal.peers),
+            ("names.names", names.names),
+            ("names.names_per_socket", names.names_per_socket),
+            ("names.ping_after", names.ping_after.as_millis() as usize),
             ("message_rate", self.message_rate as usize),
             ("message_burst", self.message_burst as usize),
             ("octet_rate", self.octet_rate as usize),

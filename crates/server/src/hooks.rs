@@ -21,6 +21,9 @@ use tracing::{debug, error};
 /// All three run in the task of the one socket that they are about, and never under a lock: a hook that is slow holds up that socket, one that panics ends
 /// it (`connect`: 500; else close code 1011), and no other notices. They must not block the thread, though: that is shared, as with any async code.
 ///
+/// Those who talk by name, at the root path, are not asked about and have nothing to do with PeerJS's ids: [`Config::names`](crate::Config::names) turns
+/// them off.
+///
 /// For each socket that [`connect`](Hooks::connect) allowed, [`disconnect`](Hooks::disconnect) is called exactly once, whatever became of it: the server may
 /// still refuse it (the id is taken, the server is full), the client may be gone before the answer.
 ///

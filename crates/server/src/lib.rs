@@ -17,6 +17,7 @@
 
 mod bundle;
 mod config;
+mod directory;
 mod hooks;
 mod host;
 mod routes;
@@ -29,6 +30,7 @@ mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
+pub use peerage_proto::names::Config as NamesConfig;
 pub use peerage_proto::signal::Config as SignalConfig;
 pub use peerage_proto::wire::signal::Kind;
 pub use routes::{device_origins, router};

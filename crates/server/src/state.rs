@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config::{Config, ConfigError};
+use crate::directory::Directory;
 use crate::hooks::{Hooked, Hooks};
 use crate::server::Place;
 use crate::switchboard::{Opened, Switchboard};
@@ -23,6 +24,7 @@ struct Shared {
     config: Config,
     hooks: Option<Hooked>,
     switchboard: Switchboard,
+    directory: Directory,
     misses: AtomicU64,
     sockets: TaskTracker,
     budget: Arc<Budget>,
@@ -49,10 +51,16 @@ impl State {
         config.check()?;
         let budget = Budget::new(config.buffered);
         let switchboard = Switchboard::new(&config.signal, config.send_queue, budget.clone());
+        let directory = Directory::new(
+            config.names.clone().unwrap_or_default(),
+            config.send_queue,
+            budget.clone(),
+        );
         Ok(Self(Arc::new(Shared {
             config,
             hooks,
             switchboard,
+            directory,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
             budget,
@@ -65,10 +73,11 @@ impl State {
         let cut = Cut(&self.0);
         tokio::select! {
             () = self.0.switchboard.keep_time() => {}
+            () = self.0.directory.keep_time() => {}
             () = shutdown => {}
         }
         self.0.sockets.close();
-        self.0.switchboard.end_all(Ending::Shutdown);
+        self.0.end_all(Ending::Shutdown);
         let _ = timeout(self.0.config.drain, self.0.sockets.wait()).await;
         drop(cut);
         self.0.sockets.wait().await;
@@ -90,6 +99,10 @@ impl State {
 
     pub(crate) fn switchboard(&self) -> &Switchboard {
         &self.0.switchboard
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 
     pub(crate) fn missed(&self) {
@@ -126,11 +139,18 @@ impl State {
     }
 }
 
+impl Shared {
+    fn end_all(&self, ending: Ending) {
+        self.switchboard.end_all(ending);
+        self.directory.end_all(ending);
+    }
+}
+
 /// Ends all sockets at once when it goes.
 struct Cut<'a>(&'a Shared);
 
 impl Drop for Cut<'_> {
     fn drop(&mut self) {
-        self.0.switchboard.end_all(Ending::Cut);
+        self.0.end_all(Ending::Cut);
     }
 }

@@ -12,4 +12,5 @@ pub mod sdp;
 pub mod signal;
 pub mod socket_query;
 pub mod statement;
+pub mod username;
 pub mod websocket;

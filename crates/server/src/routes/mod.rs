@@ -7,6 +7,7 @@ mod id;
 mod peers;
 mod prefix;
 mod socket;
+mod username;
 
 use axum::Router;
 use axum::extract::{OriginalUri, RawPathParams, Request, State as Shared};
@@ -42,14 +43,28 @@ pub fn router(state: State) -> Router {
 
 /// What lies below [`Config::path`](crate::Config::path).
 fn routes(state: State) -> Router {
+    let by_name = match &state.config().names {
+        Some(_) => username::routes(),
+        None => Router::new(),
+    };
     Router::new()
-        .route("/", get(banner::get).fallback(not_found))
+        .route("/", get(root).fallback(not_found))
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
+        .merge(by_name)
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
         .with_state(state)
+}
+
+/// A WebSocket here is somebody's who talks by name.
+async fn root(Shared(state): Shared<State>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match username::open(&state, &mut parts) {
+        Some(response) => response,
+        None => banner::get(parts.headers).await,
+    }
 }
 
 /// A layer that answers requests for devices' origins, whatever the path, and lets all others by: for applications in which [`router`] is mounted below

@@ -41,6 +41,10 @@ pub(crate) trait Service: Send + Sized {
     /// # Errors
     /// The socket is to be closed.
     fn received(&self, conn: ConnId, text: &str) -> Result<(), Ending>;
+    /// A binary message that is not UTF-8.
+    fn unreadable(&self, conn: ConnId) {
+        self.beat(conn);
+    }
     /// Any other sign of life.
     fn beat(&self, conn: ConnId);
     /// The socket is gone.
@@ -293,7 +297,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                         let taken = self.service.received(self.conn, text);
                         taken.map_err(End::Ours)?;
                     }
-                    Err(_) => self.service.beat(self.conn),
+                    Err(_) => self.service.unreadable(self.conn),
                 },
                 Message::Ping(payload) => {
                     let answered = self.outbox.push_pong(payload);
