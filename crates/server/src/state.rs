@@ -39,11 +39,15 @@ impl State {
         Self::build(config, None)
     }
 
-    /// The same with an application's word in what happens.
+    /// The same with an application's word in what happens. There is no talk by name then ([`Config::names`]): hooks would not hear of it.
     ///
     /// # Errors
     /// A setting that cannot be.
     pub fn with_hooks(config: Config, hooks: impl Hooks) -> Result<Self, ConfigError> {
+        let config = Config {
+            names: None,
+            ..config
+        };
         Self::build(config, Some(Hooked::new(hooks)))
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use peerage_server::{Config, Cors, IceServer, TlsFiles};
+use peerage_server::{Config, Cors, IceServer, NamesConfig, TlsFiles};
 use serde::Deserialize;
 use toml::Value;
 
@@ -56,6 +56,8 @@ pub(super) enum Kind {
 /// A configuration that is being put together.
 pub(super) struct Draft {
     pub(super) config: Config,
+    pub(super) usernames: bool,
+    pub(super) names: NamesConfig,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
 }
@@ -75,6 +77,8 @@ impl Draft {
                 signal: signalling(),
                 ..Config::default()
             },
+            usernames: true,
+            names: NamesConfig::default(),
             tls_cert: None,
             tls_key: None,
         }
@@ -88,7 +92,12 @@ impl Draft {
             (Some(_), None) => return half("--tls-cert", "--tls-key"),
             (None, Some(_)) => return half("--tls-key", "--tls-cert"),
         };
-        Ok(Config { tls, ..self.config })
+        let names = self.usernames.then_some(self.names);
+        Ok(Config {
+            tls,
+            names,
+            ..self.config
+        })
     }
 }
 
@@ -235,6 +244,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..OURS
     },
     Setting {
+        name: "usernames",
+        field: "names",
+        value: "BOOL",
+        help: "Let clients be called by a name at PATH, and show the page for it at PATH/username",
+        kind: Kind::Flag(|draft| &mut draft.usernames),
+        ..OURS
+    },
+    Setting {
         name: "connections",
         field: "connections",
         value: "N",
@@ -368,6 +385,38 @@ pub(super) static SETTINGS: &[Setting] = &[
         value: "N",
         help: "Clients that may watch one id",
         kind: Kind::Count(|draft| &mut draft.config.signal.watchers),
+        ..LIMIT
+    },
+    Setting {
+        name: "usernames-limit",
+        field: "names.names",
+        value: "N",
+        help: "Names held at a time",
+        kind: Kind::Count(|draft| &mut draft.names.names),
+        ..LIMIT
+    },
+    Setting {
+        name: "usernames-per-socket",
+        field: "names.names_per_socket",
+        value: "N",
+        help: "Names of one client",
+        kind: Kind::Count(|draft| &mut draft.names.names_per_socket),
+        ..LIMIT
+    },
+    Setting {
+        name: "usernames-ping",
+        field: "names.ping_after",
+        value: "MS",
+        help: "Silence after which a client with a name is pinged",
+        kind: Kind::Millis(1, |draft| &mut draft.names.ping_after),
+        ..LIMIT
+    },
+    Setting {
+        name: "usernames-alive-timeout",
+        field: "names.alive_for",
+        value: "MS",
+        help: "Silence after which it is closed, and its names are free",
+        kind: Kind::Millis(1, |draft| &mut draft.names.alive_for),
         ..LIMIT
     },
     Setting {
@@ -510,7 +559,8 @@ impl Kind {
             Self::OctetRate(at) => Some(in_units((*at(draft)).into())),
             Self::Millis(_, at) => Some(at(draft).as_millis().to_string()),
             Self::Origins => Some("*".into()),
-            Self::Flag(_) | Self::Proxies => Some("false".into()),
+            Self::Flag(at) => Some(at(draft).to_string()),
+            Self::Proxies => Some("false".into()),
             Self::Name(_) | Self::File(_) | Self::IceServers => None,
         }
     }

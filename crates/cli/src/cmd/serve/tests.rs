@@ -1,7 +1,7 @@
 use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
 use clap::Parser;
-use peerage_server::{Config, ConfigError, Cors, SignalConfig};
+use peerage_server::{Config, ConfigError, Cors, NamesConfig, SignalConfig};
 
 use super::{
     settings::{Draft, SETTINGS},
@@ -84,9 +84,9 @@ fn file(text: &str) -> Told<'_> {
 }
 
 macro_rules! each_field {
-    ($of:expr, $prefix:literal, $type:ident { $($field:ident),* $(,)? } $(but $apart:ident)?) => {{
+    ($of:expr, $prefix:literal, $type:ident { $($field:ident),* $(,)? } $(but $($apart:ident),+)?) => {{
         // No `..`: a new field stops this from compiling until it has a setting.
-        let $type { $($field,)* $($apart: _)? } = $of;
+        let $type { $($field,)* $($($apart: _),+)? } = $of;
         [$((concat!($prefix, stringify!($field)), format!("{:?}", $field))),*]
     }};
 }
@@ -96,7 +96,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
         listen, domain, tls, path, proxies, discovery, cors, ice_servers, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
-    } but signal);
+    } but signal, names);
     let signal = each_field!(
         &config.signal,
         "signal.",
@@ -114,7 +114,23 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             watchers,
         }
     );
-    own.into_iter().chain(signal).collect()
+    let default = NamesConfig::default();
+    let names = each_field!(
+        config.names.as_ref().unwrap_or(&default),
+        "names.",
+        NamesConfig {
+            names,
+            names_per_socket,
+            ping_after,
+            alive_for,
+        }
+    );
+    let with_names = ("names", config.names.is_some().to_string());
+    own.into_iter()
+        .chain(signal)
+        .chain(names)
+        .chain([with_names])
+        .collect()
 }
 
 fn defaults() -> Config {
@@ -137,6 +153,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("tls-cert", "/cert.pem", "'/cert.pem'"),
     ("tls-key", "/key.pem", "'/key.pem'"),
     ("ice-server", "stun:a:1", "['stun:a:1']"),
+    ("usernames", "false", "false"),
     ("connections", "12", "12"),
     ("connections-per-address", "12", "12"),
     ("handshake-timeout", "1234", "1234"),
@@ -154,6 +171,10 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("all-waiting-octets", "8MiB", "'8MiB'"),
     ("watched", "12", "12"),
     ("watchers", "12", "12"),
+    ("usernames-limit", "12", "12"),
+    ("usernames-per-socket", "12", "12"),
+    ("usernames-ping", "1234", "1234"),
+    ("usernames-alive-timeout", "1234", "1234"),
     ("drain-timeout", "1234", "1234"),
 ];
 
