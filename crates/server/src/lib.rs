@@ -18,15 +18,13 @@
 mod bundle;
 mod config;
 mod host;
-mod outbox;
-mod pace;
 mod routes;
 mod server;
-mod socket;
 mod state;
 mod switchboard;
 pub mod testing;
 mod tls;
+mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use peerage_proto::signal::Config as SignalConfig;

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +23,6 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Config, ConfigError};
 use crate::routes::router;
-use crate::socket::Place;
 use crate::state::State;
 use crate::tls::{self, TlsError};
 
@@ -213,6 +212,9 @@ pub enum BindError {
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
 }
+
+/// One of the connections that the server takes at a time.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Where a request's connection arrived, for its handlers.
 #[derive(Clone)]

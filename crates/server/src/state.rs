@@ -2,12 +2,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio_util::sync::CancellationToken;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 use crate::config::{Config, ConfigError};
-use crate::outbox::Ending;
-use crate::switchboard::Switchboard;
+use crate::server::Place;
+use crate::switchboard::{Opened, Switchboard};
+use crate::websocket::{Budget, Connection, Ending, Service};
 
 /// What all connections of one server share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,7 +23,7 @@ struct Shared {
     switchboard: Switchboard,
     misses: AtomicU64,
     sockets: TaskTracker,
-    cut: CancellationToken,
+    budget: Arc<Budget>,
 }
 
 impl State {
@@ -29,33 +33,30 @@ impl State {
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let switchboard = Switchboard::new(config.signal.clone(), config.send_queue);
+        let budget = Budget::new(config.buffered);
+        let switchboard = Switchboard::new(&config.signal, config.send_queue, budget.clone());
         Ok(Self(Arc::new(Shared {
             config,
             switchboard,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
-            cut: CancellationToken::new(),
+            budget,
         })))
     }
 
     /// Keeps time (expiry, liveness) until `shutdown`, then closes all WebSockets: returns when none is left, after [`Config::drain`] at the latest.
     /// Dropping the future cuts them all at once.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let _cut = self.0.cut.clone().drop_guard();
+        let cut = Cut(&self.0);
         tokio::select! {
             () = self.0.switchboard.keep_time() => {}
             () = shutdown => {}
         }
         self.0.sockets.close();
         self.0.switchboard.end_all(Ending::Shutdown);
-        if tokio::time::timeout(self.0.config.drain, self.0.sockets.wait())
-            .await
-            .is_err()
-        {
-            self.0.cut.cancel();
-            self.0.sockets.wait().await;
-        }
+        let _ = timeout(self.0.config.drain, self.0.sockets.wait()).await;
+        drop(cut);
+        self.0.sockets.wait().await;
     }
 
     /// Requests on device origins that no page of ours makes: each is one that a device's app let slip past its service worker.
@@ -76,19 +77,41 @@ impl State {
         self.0.misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the end has begun: no socket is let in any more.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.sockets.is_closed()
+    /// Runs a WebSocket from its upgrade on; [`State::run`] waits for it, and can cut it. `open` is called when the handshake is done, for who is to take
+    /// what the socket says.
+    pub(crate) fn spawn_socket<S: Service + 'static>(
+        &self,
+        upgrade: OnUpgrade,
+        max_message: usize,
+        place: Option<Place>,
+        open: impl FnOnce() -> (Opened, S) + Send + 'static,
+    ) {
+        let state = self.clone();
+        self.0.sockets.spawn(async move {
+            let connection = {
+                let io = match timeout(state.config().handshake, upgrade).await {
+                    Ok(Ok(upgraded)) => TokioIo::new(upgraded),
+                    Ok(Err(error)) => return debug!(%error, "a handshake was broken off"),
+                    Err(_) => return debug!("a handshake took too long"),
+                };
+                let (opened, service) = open();
+                if state.0.sockets.is_closed() {
+                    opened.1.end(Ending::Shutdown);
+                }
+                let budget = state.0.budget.clone();
+                Connection::new(io, service, opened, state.config(), max_message, budget)
+            };
+            connection.run().await;
+            drop(place);
+        });
     }
+}
 
-    /// Makes a socket's task one that [`State::run`] waits for, and can cut: axum spawns it, this owns it.
-    pub(crate) fn own<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
-        let cut = self.0.cut.clone();
-        self.0.sockets.track_future(async move {
-            tokio::select! {
-                () = task => {}
-                () = cut.cancelled() => {}
-            }
-        })
+/// Ends all sockets at once when it goes.
+struct Cut<'a>(&'a Shared);
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.0.switchboard.end_all(Ending::Cut);
     }
 }
