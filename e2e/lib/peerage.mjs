@@ -25,7 +25,7 @@ export function folder(owner, name = 'state') {
 export async function serve(owner, ...args) {
     const port = args.includes('--port') ? [] : ['--port', '0'];
     const proc = start(owner, 'peerage serve', BINARY, ['serve', ...port, '--state', folder(owner), ...args]);
-    const [, listening] = await proc.printed(/https?:\/\/[^\s/]*:(\d+)/);
+    const [, listening] = await proc.printed(/(?:https?:\/\/|Listening on )[^\s/]*:(\d+)/);
     return { proc, port: Number(listening), url: `http://127.0.0.1:${listening}` };
 }
 

@@ -8,11 +8,10 @@ export const [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0, 1, 2, 8, 9, 1
 
 /** A TCP connection to a server on this machine. */
 export class Raw {
-    /** What came and was not taken as frames yet. */
-    received = Buffer.alloc(0);
     /** Octets that came in all. */
     octets = 0;
 
+    #pieces = [];
     #watchers = new Set();
 
     constructor({ port }, options = {}) {
@@ -21,7 +20,7 @@ export class Raw {
         this.socket.on('error', () => {});      // `close` follows.
         this.socket.on('data', (data) => {
             this.octets += data.length;
-            this.received = Buffer.concat([this.received, data]);
+            this.#pieces.push(data);
             this.#changed();
         });
         /** Milliseconds that it lived, when it is over. */
@@ -31,6 +30,16 @@ export class Raw {
             resolve(performance.now() - this.opened);
         }));
         this.connected = new Promise((resolve) => this.socket.once('connect', resolve));
+    }
+
+    /** What came and was not taken as frames yet. */
+    get received() {
+        if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces)];
+        return this.#pieces[0] ?? Buffer.alloc(0);
+    }
+
+    set received(rest) {
+        this.#pieces = [rest];
     }
 
     write(data) {

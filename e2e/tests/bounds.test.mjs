@@ -341,12 +341,14 @@ suite('a server with short times and small limits under attack', () => {
         await attacker.socket('0', 'another-token');
     });
 
+    // And a second more for each 32 KiB that are being written.
     attack('who takes nothing of what waits for it is cut after the stall time', ['--stall-timeout', '2000', '--send-queue', `${32 * MIB}`], async (attacker) => {
         const [victim, flooder] = await Promise.all([attacker.socket('victim'), attacker.socket('flooder')]);
         victim.socket.pause();
         // More than the kernel takes for it, less than its queue.
-        flooder.write(Buffer.concat(Array.from({ length: 20 }, () => offer('victim', 'x'.repeat(MIB)))));
-        await until('its id is free', () => attacker.socket('victim', 'another-token').catch(() => null), { ms: 2_000 + 20 * MIB / (8 * MIB) * 1_000 + 2 * SLACK });
+        flooder.write(Buffer.concat(Array.from({ length: 350 }, () => offer('victim', 'x'.repeat(60_000)))));
+        const passed = (350 * 60_000) / (8 * MIB) * 1_000;
+        await until('its id is free', () => attacker.socket('victim', 'another-token').catch(() => null), { ms: passed + 2_000 + 4_000 + SLACK });
         victim.socket.resume();
         await within(SLACK, victim.over, 'the socket that did not read is still there');
     });

@@ -113,6 +113,15 @@ for (const [version, client] of Object.entries(VERSIONS)) {
             assert.match(failure, /^server-error: /);
         });
 
+        test('a server with a path, a key and discovery lists who is there', async () => {
+            const other = await serve(own, '--path', '/myapp', '--key', 'lovelace', '--allow_discovery');
+            const options = { path: '/myapp', key: 'lovelace' };
+            const a = await stockPeer(browser, site, other, 'a-listed', options);
+            const b = await stockPeer(browser, site, other, undefined, options);
+            assert.deepEqual(await b.page.evaluate(() => listed()), [a.id, b.id]);
+            await a.page.evaluate((id) => join(id), b.id);
+        });
+
         test('a peer that disconnects keeps its connection, is not found by others, and comes back under its id', async () => {
             const [a, b] = await Promise.all([peer('comes-back'), peer()]);
             await b.page.evaluate((id) => join(id), a.id);
