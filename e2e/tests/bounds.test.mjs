@@ -268,7 +268,7 @@ suite('a server under attack', () => {
                 assert.equal(JSON.parse((await frame(other)).payload).payload, 'before');
                 // What comes after the violation counts for nothing.
                 bad.write(Buffer.concat([...frames, offer('its-partner', 'after')]));
-                assert.equal(await closeCode(bad), code);
+                assert.equal(await closeCode(bad, SLACK), code);
                 await within(SLACK, bad.over, 'the socket is still there');
                 const next = await attacker.socket('bad', 'another-token');
                 next.write(offer('its-partner', 'by the next one'));
