@@ -13,10 +13,11 @@
 //! # }
 //! ```
 //!
-//! [`router`] gives the same service for an [`axum`] application of your own.
+//! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
 mod bundle;
 mod config;
+mod hooks;
 mod host;
 mod routes;
 mod server;
@@ -27,8 +28,10 @@ mod tls;
 mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::signal::Config as SignalConfig;
-pub use routes::router;
+pub use peerage_proto::wire::signal::Kind;
+pub use routes::{device_origins, router};
 pub use server::{BindError, Server};
 pub use state::State;
 pub use tls::TlsError;

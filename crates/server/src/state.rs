@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config::{Config, ConfigError};
+use crate::hooks::{Hooked, Hooks};
 use crate::server::Place;
 use crate::switchboard::{Opened, Switchboard};
 use crate::websocket::{Budget, Connection, Ending, Service};
@@ -20,6 +21,7 @@ pub struct State(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    hooks: Option<Hooked>,
     switchboard: Switchboard,
     misses: AtomicU64,
     sockets: TaskTracker,
@@ -32,11 +34,24 @@ impl State {
     /// # Errors
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::build(config, None)
+    }
+
+    /// The same with an application's word in what happens.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn with_hooks(config: Config, hooks: impl Hooks) -> Result<Self, ConfigError> {
+        Self::build(config, Some(Hooked::new(hooks)))
+    }
+
+    fn build(config: Config, hooks: Option<Hooked>) -> Result<Self, ConfigError> {
         config.check()?;
         let budget = Budget::new(config.buffered);
         let switchboard = Switchboard::new(&config.signal, config.send_queue, budget.clone());
         Ok(Self(Arc::new(Shared {
             config,
+            hooks,
             switchboard,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
@@ -67,6 +82,10 @@ impl State {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&Hooked> {
+        self.0.hooks.as_ref()
     }
 
     pub(crate) fn switchboard(&self) -> &Switchboard {
