@@ -1,6 +1,7 @@
 // The product's processes, as a user starts them.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,11 +21,29 @@ export function folder(owner, name = 'state') {
     return path;
 }
 
-/** `peerage serve` on a free port of loopback: `{ url, port, proc }`. */
+/** `peerage serve` on a free port of loopback, unless `args` name one: `{ url, port, proc }`. */
 export async function serve(owner, ...args) {
-    const proc = start(owner, 'peerage serve', BINARY, ['serve', '--port', '0', '--state', folder(owner), ...args]);
-    const [, port] = await proc.printed(/https?:\/\/[^\s/]*:(\d+)/);
-    return { proc, port: Number(port), url: `http://127.0.0.1:${port}` };
+    const port = args.includes('--port') ? [] : ['--port', '0'];
+    const proc = start(owner, 'peerage serve', BINARY, ['serve', ...port, '--state', folder(owner), ...args]);
+    const [, listening] = await proc.printed(/(?:https?:\/\/|Listening on )[^\s/]*:(\d+)/);
+    return { proc, port: Number(listening), url: `http://127.0.0.1:${listening}` };
+}
+
+/**
+ * A free port for a server that is to come back at it. It is below those that the system gives to clients: who calls while nobody listens could be given
+ * that very port, and then talks to itself and keeps the server out.
+ */
+export async function lastingPort() {
+    const lowest = Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s/)[0]);
+    for (let tries = 0; tries < 50; tries++) {
+        const probe = createServer();
+        const port = lowest - 1 - Math.floor(Math.random() * Math.min(10_000, lowest - 1_024));
+        const free = await new Promise((resolve) => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+        if (!free) continue;
+        await new Promise((resolve) => probe.close(resolve));
+        return port;
+    }
+    throw new Error(`no free port below ${lowest}`);
 }
 
 /** `peerage expose TARGET`: `{ link, device, proc, state }`; starting it again with the same state is the same device. */

@@ -4,19 +4,26 @@ import { join } from 'node:path';
 import { ROOT } from './peerage.mjs';
 import { files } from './sites.mjs';
 
-/** A site whose only page has `window.Peer`. */
-export function stockSite(owner) {
+/** The versions under test, each by the name of its package here. */
+export const VERSIONS = { '1.5.5': 'peerjs', '1.4.7': 'peerjs-1-4-7' };
+
+/** A site whose only page has `window.Peer`, of one of these packages. */
+export function stockSite(owner, client = 'peerjs') {
     return files(owner, {
         '/': join(ROOT, 'e2e', 'pages', 'stock.html'),
-        '/peerjs.js': join(ROOT, 'e2e', 'node_modules', 'peerjs', 'dist', 'peerjs.min.js'),
+        '/peerjs.js': join(ROOT, 'e2e', 'node_modules', client, 'dist', 'peerjs.min.js'),
     });
 }
 
-/** A tab with `window.peer` open under `id` (or one from the server), and its id. */
-export async function stockPeer(browser, site, server, id) {
+/** A tab with `window.peer` open under `id` (or one from the server), and its id; `options` are PeerJS's own. */
+export async function stockPeer(browser, site, server, id, options) {
     const page = await browser.tab(site.url);
-    const opened = await page.evaluate(([id, port]) => window.open_peer(id, port), [id ?? null, server.port]);
-    return { page, id: opened };
+    return { page, id: await openPeer(page, server, id, options) };
+}
+
+/** The same in a page that is there already. */
+export function openPeer(page, server, id, options) {
+    return page.evaluate(([id, port, options]) => window.open_peer(id, port, options), [id ?? null, server.port, options]);
 }
 
 /** Makes a stock page an old client (`pages/old-client.js`). */

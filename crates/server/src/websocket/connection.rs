@@ -274,6 +274,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
     fn take_frames(&mut self, octets: &mut [u8], now: Instant) -> Result<usize, End> {
         let mut taken = 0;
         while self.resume.is_none() {
+            let is_within = self.decoder.is_within_message();
             let step = self.decoder.step(&mut octets[taken..]);
             let step = step.map_err(|violation| End::Ours(Ending::Violation(violation)))?;
             let (size, message) = match step {
@@ -286,7 +287,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             taken += size;
             self.resume = self.pace.spend(size, now);
             let Some(message) = message else { continue };
-            self.begun = None;
+            // A ping in the midst of a message does not make that whole.
+            if !(is_within && matches!(message, Message::Ping(_) | Message::Pong)) {
+                self.begun = None;
+            }
             match message {
                 Message::Text(text) => {
                     let taken = self.service.received(self.conn, text);
