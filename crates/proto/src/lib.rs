@@ -7,6 +7,7 @@ pub mod identity;
 pub mod jar;
 pub mod legacy;
 pub mod link;
+pub mod nearby;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
