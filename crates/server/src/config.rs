@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use peerage_proto::signal;
+use peerage_proto::wire::forwarded::Header;
+use peerage_proto::{nearby, signal};
 use serde::Serialize;
 
 /// Everything that can be set. Checked once, by [`Server::bind`](crate::Server::bind) or [`State::new`](crate::State::new).
@@ -22,6 +23,11 @@ pub struct Config {
     pub path: String,
     /// Proxies in front of this server: from them alone forwarding headers (`X-Forwarded-For` and its like) are believed. Default none.
     pub proxies: Vec<IpNet>,
+    /// The one header in which those proxies name the client. Default `X-Forwarded-For`. It must be one that each of them sets or adds to: any other goes
+    /// through them as the client wrote it.
+    pub proxy_header: Header,
+    /// Rooms of those who share an address: their limit, and what names them.
+    pub nearby: nearby::Config,
     /// Limits and times of the signalling itself.
     pub signal: signal::Config,
     /// Whether `GET /KEY/peers` lists all ids. Default no, as the stock server: an id is what it takes to call someone.
@@ -68,6 +74,8 @@ impl Default for Config {
             tls: None,
             path: "/".to_owned(),
             proxies: Vec::new(),
+            proxy_header: Header::default(),
+            nearby: nearby::Config::default(),
             signal: signal::Config::default(),
             discovery: false,
             cors: Cors::Any,
@@ -100,6 +108,7 @@ impl Config {
         let numbers = [
             ("connections", self.connections),
             ("signal.peers", self.signal.peers),
+            ("nearby.members", self.nearby.members),
             ("message_rate", self.message_rate as usize),
             ("message_burst", self.message_burst as usize),
             ("octet_rate", self.octet_rate as usize),

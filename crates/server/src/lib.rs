@@ -15,7 +15,9 @@
 //!
 //! [`router`] gives the same service for an [`axum`] application of your own.
 
+mod address;
 mod bundle;
+mod callers;
 mod config;
 mod host;
 mod outbox;
@@ -29,7 +31,9 @@ pub mod testing;
 mod tls;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use peerage_proto::nearby::{Config as NearbyConfig, Secret as NearbySecret};
 pub use peerage_proto::signal::Config as SignalConfig;
+pub use peerage_proto::wire::forwarded::Header as ProxyHeader;
 pub use routes::router;
 pub use server::{BindError, Server};
 pub use state::State;

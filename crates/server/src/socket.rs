@@ -10,11 +10,11 @@ use futures_util::SinkExt;
 use peerage_proto::signal::{ConnId, Hello};
 use peerage_proto::wire::signal::MAX_FRAME;
 use peerage_proto::wire::statement::Time;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 use tracing::debug;
 
+use crate::address::Place;
 use crate::outbox::{Ending, Outbox};
 use crate::pace::Pace;
 use crate::state::State;
@@ -31,9 +31,6 @@ pub(crate) struct Parameters {
     /// Held as long as the socket lives.
     pub(crate) place: Option<Place>,
 }
-
-/// One of the connections that the server takes at a time.
-pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 /// How long a closing socket may take to read the rest and to close in turn.
 const CLOSING: Duration = Duration::from_secs(1);

@@ -1,13 +1,23 @@
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use getrandom::SysRng;
+use peerage_proto::nearby::{Rooms, Secret};
+use peerage_proto::wire::id::PeerId;
+use rand_core::UnwrapErr;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::address::Seats;
+use crate::callers::Callers;
 use crate::config::{Config, ConfigError};
 use crate::outbox::Ending;
 use crate::switchboard::Switchboard;
+
+/// Octets of all bodies that are being read at a time: 32 MiB, some thousands of calls as they are and 16 of the largest. One that does not fit is refused.
+const BODIES: usize = 32 * 1024 * 1024;
 
 /// What all connections of one server share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +30,17 @@ struct Shared {
     misses: AtomicU64,
     sockets: TaskTracker,
     cut: CancellationToken,
+    seats: Arc<Seats>,
+    nearby: Arc<Nearby>,
+}
+
+/// What is kept of an id only while it is registered, beside the router.
+#[derive(Debug)]
+struct Nearby {
+    rooms: Mutex<Rooms>,
+    callers: Callers,
+    /// Octets of calls' bodies.
+    bodies: Arc<Semaphore>,
 }
 
 impl State {
@@ -29,8 +50,19 @@ impl State {
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let switchboard = Switchboard::new(config.signal.clone(), config.send_queue);
+        let secret = config.nearby.secret.clone();
+        let secret = secret.unwrap_or_else(|| Secret::generate(&mut UnwrapErr(SysRng)));
+        let nearby = Arc::new(Nearby {
+            rooms: Mutex::new(Rooms::new(secret, config.nearby.members)),
+            callers: Callers::default(),
+            bodies: Arc::new(Semaphore::new(BODIES)),
+        });
+        let mut switchboard = Switchboard::new(config.signal.clone(), config.send_queue);
+        let told = nearby.clone();
+        switchboard.on_freed(move |id| told.freed(id));
         Ok(Self(Arc::new(Shared {
+            seats: Seats::new(config.connections_per_address),
+            nearby,
             config,
             switchboard,
             misses: AtomicU64::new(0),
@@ -72,6 +104,27 @@ impl State {
         &self.0.switchboard
     }
 
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.0.seats
+    }
+
+    pub(crate) fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.0.nearby.rooms()
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.0.nearby.callers
+    }
+
+    pub(crate) fn bodies(&self) -> &Arc<Semaphore> {
+        &self.0.nearby.bodies
+    }
+
+    /// Forgets what belonged to an id: it is held no longer.
+    pub(crate) fn freed(&self, id: &PeerId) {
+        self.0.nearby.freed(id);
+    }
+
     pub(crate) fn missed(&self) {
         self.0.misses.fetch_add(1, Ordering::Relaxed);
     }
@@ -90,5 +143,17 @@ impl State {
                 () = cut.cancelled() => {}
             }
         })
+    }
+}
+
+impl Nearby {
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        // No panic happens while it is held; if one did, rooms would still be rooms.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn freed(&self, id: &PeerId) {
+        self.rooms().freed(id);
+        self.callers.forget(id);
     }
 }

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
 use getrandom::SysRng;
-use peerage_proto::signal::{self, ConnId, Hello, Input, Output, Router};
-use peerage_proto::wire::id::PeerId;
+use peerage_proto::signal::{self, ConnId, Hello, Input, NotYours, Output, Router};
+use peerage_proto::wire::id::{PeerId, Token};
 use rand_core::UnwrapErr;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
@@ -21,13 +21,16 @@ use crate::outbox::{Ending, Outbox, Overflow};
 /// Without the system's randomness no id may be given out: a panic in the one request that asks for it.
 type SystemRng = UnwrapErr<SysRng>;
 
-#[derive(Debug)]
 pub(crate) struct Switchboard {
     core: Mutex<Core>,
     /// The earliest deadline moved forward.
     rearm: Notify,
     send_queue: usize,
+    /// Told of each id that is held no longer.
+    freed: Option<Freed>,
 }
+
+type Freed = Box<dyn Fn(&PeerId) + Send + Sync>;
 
 #[derive(Debug)]
 struct Core {
@@ -48,7 +51,18 @@ impl Switchboard {
             core: Mutex::new(core),
             rearm: Notify::new(),
             send_queue,
+            freed: None,
         }
+    }
+
+    /// Whom to tell of each id that is held no longer. It must not call back.
+    pub(crate) fn on_freed(&mut self, told: impl Fn(&PeerId) + Send + Sync + 'static) {
+        self.freed = Some(Box::new(told));
+    }
+
+    /// The socket that holds an id, for whoever knows its token.
+    pub(crate) fn check(&self, id: &PeerId, token: &Token) -> Result<ConnId, NotYours> {
+        self.with(|core, _| core.router.check(id, token))
     }
 
     /// Lets a socket in, or not: its queue then says why, and ends.
@@ -116,12 +130,24 @@ impl Switchboard {
         let now = Instant::now();
         let result = act(&mut core, now);
         core.perform_outputs(now);
+        // Under the lock: before the id can be somebody else's.
+        while let Some(id) = core.router.poll_freed() {
+            if let Some(told) = &self.freed {
+                told(&id);
+            }
+        }
         if let Some(next) = core.router.poll_timeout()
             && due.is_none_or(|due| next < due)
         {
             self.rearm.notify_one();
         }
         result
+    }
+}
+
+impl std::fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchboard").finish_non_exhaustive()
     }
 }
 

@@ -115,6 +115,15 @@ pub enum CloseReason {
     Silent,
 }
 
+/// Why somebody may not speak for an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotYours {
+    /// No socket holds the id.
+    Unknown,
+    /// The one that does has another token.
+    WrongToken,
+}
+
 /// The signalling server's machine: one realm of ids.
 ///
 /// Cost of every input: O(log n) in the sockets, plus what is delivered.
@@ -129,6 +138,7 @@ pub struct Router<R> {
     timers: Timers<Timer>,
     registrations: u64,
     outputs: VecDeque<Output>,
+    freed: VecDeque<PeerId>,
 }
 
 /// A socket that was let in.
@@ -164,6 +174,7 @@ impl<R: Rng> Router<R> {
             timers: Timers::default(),
             registrations: 0,
             outputs: VecDeque::new(),
+            freed: VecDeque::new(),
         }
     }
 
@@ -174,7 +185,8 @@ impl<R: Rng> Router<R> {
             Input::Received(conn, text) => self.received(conn, text, now),
             Input::Beat(conn) => self.seen(conn, now),
             Input::Closed(conn) => {
-                self.forget(conn);
+                let freed = self.forget(conn);
+                self.freed.extend(freed);
             }
         }
     }
@@ -195,6 +207,23 @@ impl<R: Rng> Router<R> {
     /// What is to be done next, if anything.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// The next id that is held no longer, if any. An id that another socket took over is held all the time.
+    pub fn poll_freed(&mut self) -> Option<PeerId> {
+        self.freed.pop_front()
+    }
+
+    /// The socket that holds an id, for whoever knows its token.
+    ///
+    /// # Errors
+    /// Nobody holds it, or under another token.
+    pub fn check(&self, id: &PeerId, token: &Token) -> Result<ConnId, NotYours> {
+        let &conn = self.holders.get(id).ok_or(NotYours::Unknown)?;
+        match self.conns.get(&conn) {
+            Some(holder) if holder.token == *token => Ok(conn),
+            _ => Err(NotYours::WrongToken),
+        }
     }
 
     /// When [`Router::handle_timeout`] is to be called at the latest.
@@ -320,6 +349,7 @@ impl<R: Rng> Router<R> {
             }
             (Kind::Leave, None) => {
                 self.holders.remove(&src);
+                self.freed.push_back(src);
                 if let Some(conn) = self.conns.get_mut(&conn) {
                     conn.registered = None;
                 }
@@ -382,20 +412,20 @@ impl<R: Rng> Router<R> {
         if due > now {
             conn.alive = self.timers.arm(due, Timer::Alive(id));
         } else {
-            self.forget(id);
+            let freed = self.forget(id);
+            self.freed.extend(freed);
             self.outputs
                 .push_back(Output::Close(id, CloseReason::Silent));
         }
     }
 
-    fn forget(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.remove(&id) else {
-            return;
-        };
+    /// Returns the id that is held no longer, if the socket held one.
+    fn forget(&mut self, id: ConnId) -> Option<PeerId> {
+        let conn = self.conns.remove(&id)?;
         self.timers.cancel(conn.alive);
         // After a LEAVE the id may belong to another socket by now.
-        if conn.registered.is_some() {
-            self.holders.remove(&conn.id);
-        }
+        conn.registered?;
+        self.holders.remove(&conn.id);
+        Some(conn.id)
     }
 }

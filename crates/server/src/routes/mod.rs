@@ -1,20 +1,23 @@
 //! One file for each thing that can be asked for.
 
 mod banner;
+mod call;
 mod cors;
 mod device;
 mod id;
 mod peers;
+mod room;
 mod socket;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use http::header::{CONTENT_SECURITY_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
 
+use crate::address;
 use crate::host::device_of;
 use crate::state::State;
 
@@ -27,9 +30,11 @@ pub fn router(state: State) -> Router {
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
+        .route("/{key}/{id}/{token}/{*call}", any(call::answer))
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
         .layer(from_fn_with_state(state.clone(), by_host))
+        .layer(from_fn_with_state(state.clone(), address::layer))
         .with_state(state)
 }
 

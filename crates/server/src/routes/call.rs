@@ -1,0 +1,152 @@
+//! Calls of a registered client over HTTP, as ambianic-pnp has them: `/KEY/ID/TOKEN/...`. Who calls is checked here, before anything of the body is read.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method, StatusCode};
+use peerage_proto::signal::{ConnId, NotYours};
+use peerage_proto::wire::call_path::{Call, CallPath};
+use peerage_proto::wire::signal::{FrameError, FrameRef, MAX_FRAME};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::{not_found, room};
+use crate::address;
+use crate::callers::TooFast;
+use crate::config::Cors;
+use crate::state::State;
+
+pub(super) async fn answer(Shared(state): Shared<State>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = CallPath::parse(parts.uri.path()).filter(|path| {
+        if path.call.is_post() {
+            parts.method == Method::POST
+        } else {
+            matches!(parts.method, Method::GET | Method::HEAD)
+        }
+    });
+    let Some(path) = path else {
+        return not_found(parts.headers).await;
+    };
+    let mut response = match admit(&state, &path) {
+        Err(refused) => refused.into_response(),
+        Ok(conn) => {
+            let response = match &path.call {
+                Call::Send => send(&state, &path, conn, body).await,
+                call => {
+                    let now = Instant::now();
+                    state.callers().spend(&path.id, 0, state.config(), now);
+                    let address = address::of_client(state.config(), &parts);
+                    room::answer(&state, &path.id, call, address)
+                }
+            };
+            match state.switchboard().check(&path.id, &path.token) {
+                Ok(_) => response,
+                // Its registration ended meanwhile, maybe before what was kept for it here.
+                Err(not_yours) => {
+                    state.freed(&path.id);
+                    Refused::from(not_yours).into_response()
+                }
+            }
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if matches!(state.config().cors, Cors::Any) {
+        // As ambianic-pnp to who names no origin; to who names one it is named back.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    response
+}
+
+/// The socket for which the caller may speak.
+fn admit(state: &State, path: &CallPath<'_>) -> Result<ConnId, Refused> {
+    if path.key != state.config().signal.key {
+        return Err(Refused::WrongKey);
+    }
+    let conn = state.switchboard().check(&path.id, &path.token)?;
+    let paced = state.callers().check(&path.id, Instant::now());
+    paced.map(|()| conn).map_err(Refused::TooFast)
+}
+
+/// Why a call is not looked at. The first three are ambianic-pnp's words, and its content types.
+enum Refused {
+    WrongKey,
+    Unknown,
+    WrongToken,
+    TooFast(TooFast),
+}
+
+impl From<NotYours> for Refused {
+    fn from(not_yours: NotYours) -> Self {
+        match not_yours {
+            NotYours::Unknown => Self::Unknown,
+            NotYours::WrongToken => Self::WrongToken,
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        // The texts are ours, and hold no markup.
+        let html = [(CONTENT_TYPE, "text/html; charset=utf-8")];
+        let status = StatusCode::UNAUTHORIZED;
+        match self {
+            Self::WrongKey => (status, html, "Invalid key provided").into_response(),
+            Self::Unknown => (status, "Unauthorized").into_response(),
+            Self::WrongToken => (status, html, "Invalid token provided").into_response(),
+            Self::TooFast(TooFast(wait)) => {
+                let wait = [(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))];
+                (StatusCode::TOO_MANY_REQUESTS, wait, "Too many calls").into_response()
+            }
+        }
+    }
+}
+
+/// Takes a frame as if the client's WebSocket had brought it.
+async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> Response {
+    let config = state.config();
+    let reading = timeout(config.stall, read(state, body));
+    let text = match reading.await {
+        Ok(Ok(text)) => text,
+        Ok(Err(status)) => return status.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    state
+        .callers()
+        .spend(&path.id, text.len(), config, Instant::now());
+    if let Err(FrameError::Json(_)) = FrameRef::parse(&text) {
+        return (StatusCode::BAD_REQUEST, "The body is not a JSON object").into_response();
+    }
+    state.switchboard().received(conn, &text);
+    "OK".into_response()
+}
+
+/// A whole body, of [`MAX_FRAME`] at most. What has come of it counts against what all bodies may take together.
+async fn read(state: &State, body: Body) -> Result<Vec<u8>, StatusCode> {
+    let mut pieces = body.into_data_stream();
+    let mut text = Vec::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if text.len() + piece.len() > MAX_FRAME {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        let octets = u32::try_from(piece.len()).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        let permit = state.bodies().clone().try_acquire_many_owned(octets);
+        let permit = permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        match &mut held {
+            Some(held) => held.merge(permit),
+            None => held = Some(permit),
+        }
+        text.extend_from_slice(&piece);
+    }
+    Ok(text)
+}
