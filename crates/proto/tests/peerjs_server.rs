@@ -4,12 +4,12 @@
 //! recorded order; the rest of the vectors (HTTP, paths, framing) is replayed over sockets by `peerage-server`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peerage_proto::signal::{Config, ConnId, Hello, Input, Output, Router};
+use peerage_proto::signal::{Config, ConnId, Departure, Hello, Input, Output, Router};
+use peerage_proto::wire::signal::FrameRef;
 use peerage_proto::wire::statement::Time;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use serde::Deserialize;
 
 /// Scenario, whether the recording has the event or we do, the event, and why.
@@ -196,7 +196,7 @@ fn closed_by_client(scenario: &Scenario) -> Vec<&str> {
 }
 
 struct Replay {
-    router: Router<StdRng>,
+    router: Router,
     conns: HashMap<String, ConnId>,
     names: HashMap<ConnId, String>,
     seen: Seen,
@@ -222,7 +222,7 @@ impl Replay {
             ..defaults
         };
         let mut replay = Self {
-            router: Router::new(config, StdRng::seed_from_u64(1)),
+            router: Router::new(config, Arc::default()),
             conns: HashMap::new(),
             names: HashMap::new(),
             seen: Seen::new(),
@@ -231,9 +231,9 @@ impl Replay {
         for event in &scenario.events {
             let now = start + Duration::from_millis(event.t);
             replay.router.handle_timeout(now);
-            replay.drain();
+            replay.drain(now);
             replay.apply(scenario, event, now);
-            replay.drain();
+            replay.drain(now);
         }
         replay.seen
     }
@@ -252,6 +252,8 @@ impl Replay {
                     id: value("id"),
                     token: value("token"),
                     proof: "",
+                    hold: Duration::ZERO,
+                    visible: false,
                     hosts: &[],
                     at: Time(0),
                 };
@@ -259,8 +261,12 @@ impl Replay {
             }
             "send" => {
                 let text = event.text.as_deref().expect("a send event has a text");
-                self.router
-                    .handle_input(Input::Received(self.conns[&who], text.as_bytes()), now);
+                let conn = self.conns[&who];
+                let input = match FrameRef::parse(text.as_bytes()) {
+                    Ok(frame) => Input::Received(conn, frame),
+                    Err(_) => Input::Beat(conn),
+                };
+                self.router.handle_input(input, now);
             }
             "note"
                 if event
@@ -272,17 +278,22 @@ impl Replay {
             }
             "close" if closed_by_client(scenario).contains(&who.as_str()) => {
                 self.router
-                    .handle_input(Input::Closed(self.conns[&who]), now);
+                    .handle_input(Input::Closed(self.conns[&who], Departure::Clean), now);
             }
             _ => {}
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         while let Some(output) = self.router.poll_output() {
             let (conn, line) = match output {
                 Output::Send(conn, text) => (conn, format!("{} recv {text}", self.names[&conn])),
                 Output::Close(conn, _) => (conn, format!("{} close", self.names[&conn])),
+                Output::Route(routed) => {
+                    self.router.handle_input(Input::Routed(routed), now);
+                    continue;
+                }
+                Output::Came(_) | Output::Went(_) => continue,
             };
             self.seen
                 .entry(self.names[&conn].clone())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use peerage_proto::wire::id::PeerId;
 
 use crate::config::Config;
-use crate::pace::Pace;
+use crate::websocket::Pace;
 
 /// One entry for each id that called. [`Callers::forget`] must follow the end of its registration.
 #[derive(Debug, Default)]

@@ -20,15 +20,14 @@ mod bundle;
 mod callers;
 mod config;
 mod host;
-mod outbox;
-mod pace;
+mod nearby;
 mod routes;
 mod server;
-mod socket;
 mod state;
 mod switchboard;
 pub mod testing;
 mod tls;
+mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use peerage_proto::nearby::{Config as NearbyConfig, Secret as NearbySecret};

@@ -1,23 +1,18 @@
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use getrandom::SysRng;
-use peerage_proto::nearby::{Rooms, Secret};
-use peerage_proto::wire::id::PeerId;
-use rand_core::UnwrapErr;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
-use crate::address::Seats;
-use crate::callers::Callers;
+use crate::address::{Place, Seats};
 use crate::config::{Config, ConfigError};
-use crate::outbox::Ending;
-use crate::switchboard::Switchboard;
-
-/// Octets of all bodies that are being read at a time: 32 MiB, some thousands of calls as they are and 16 of the largest. One that does not fit is refused.
-const BODIES: usize = 32 * 1024 * 1024;
+use crate::nearby::Nearby;
+use crate::switchboard::{Opened, Switchboard};
+use crate::websocket::{Budget, Connection, Ending, Service};
 
 /// What all connections of one server share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,18 +24,9 @@ struct Shared {
     switchboard: Switchboard,
     misses: AtomicU64,
     sockets: TaskTracker,
-    cut: CancellationToken,
+    budget: Arc<Budget>,
     seats: Arc<Seats>,
     nearby: Arc<Nearby>,
-}
-
-/// What is kept of an id only while it is registered, beside the router.
-#[derive(Debug)]
-struct Nearby {
-    rooms: Mutex<Rooms>,
-    callers: Callers,
-    /// Octets of calls' bodies.
-    bodies: Arc<Semaphore>,
 }
 
 impl State {
@@ -50,16 +36,10 @@ impl State {
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let secret = config.nearby.secret.clone();
-        let secret = secret.unwrap_or_else(|| Secret::generate(&mut UnwrapErr(SysRng)));
-        let nearby = Arc::new(Nearby {
-            rooms: Mutex::new(Rooms::new(secret, config.nearby.members)),
-            callers: Callers::default(),
-            bodies: Arc::new(Semaphore::new(BODIES)),
-        });
-        let mut switchboard = Switchboard::new(config.signal.clone(), config.send_queue);
-        let told = nearby.clone();
-        switchboard.on_freed(move |id| told.freed(id));
+        let budget = Budget::new(config.buffered);
+        let nearby = Arc::new(Nearby::new(&config.nearby));
+        let switchboard =
+            Switchboard::new(&config.signal, config.send_queue, budget.clone(), &nearby);
         Ok(Self(Arc::new(Shared {
             seats: Seats::new(config.connections_per_address),
             nearby,
@@ -67,27 +47,23 @@ impl State {
             switchboard,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
-            cut: CancellationToken::new(),
+            budget,
         })))
     }
 
     /// Keeps time (expiry, liveness) until `shutdown`, then closes all WebSockets: returns when none is left, after [`Config::drain`] at the latest.
     /// Dropping the future cuts them all at once.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let _cut = self.0.cut.clone().drop_guard();
+        let cut = Cut(&self.0);
         tokio::select! {
             () = self.0.switchboard.keep_time() => {}
             () = shutdown => {}
         }
         self.0.sockets.close();
         self.0.switchboard.end_all(Ending::Shutdown);
-        if tokio::time::timeout(self.0.config.drain, self.0.sockets.wait())
-            .await
-            .is_err()
-        {
-            self.0.cut.cancel();
-            self.0.sockets.wait().await;
-        }
+        let _ = timeout(self.0.config.drain, self.0.sockets.wait()).await;
+        drop(cut);
+        self.0.sockets.wait().await;
     }
 
     /// Requests on device origins that no page of ours makes: each is one that a device's app let slip past its service worker.
@@ -108,52 +84,53 @@ impl State {
         &self.0.seats
     }
 
-    pub(crate) fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.0.nearby.rooms()
+    pub(crate) fn nearby(&self) -> &Nearby {
+        &self.0.nearby
     }
 
-    pub(crate) fn callers(&self) -> &Callers {
-        &self.0.nearby.callers
-    }
-
-    pub(crate) fn bodies(&self) -> &Arc<Semaphore> {
-        &self.0.nearby.bodies
-    }
-
-    /// Forgets what belonged to an id: it is held no longer.
-    pub(crate) fn freed(&self, id: &PeerId) {
-        self.0.nearby.freed(id);
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.0.budget
     }
 
     pub(crate) fn missed(&self) {
         self.0.misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the end has begun: no socket is let in any more.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.sockets.is_closed()
-    }
-
-    /// Makes a socket's task one that [`State::run`] waits for, and can cut: axum spawns it, this owns it.
-    pub(crate) fn own<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
-        let cut = self.0.cut.clone();
-        self.0.sockets.track_future(async move {
-            tokio::select! {
-                () = task => {}
-                () = cut.cancelled() => {}
-            }
-        })
+    /// Runs a WebSocket from its upgrade on; [`State::run`] waits for it, and can cut it. `open` is called when the handshake is done, for who is to take
+    /// what the socket says.
+    pub(crate) fn spawn_socket<S: Service + 'static>(
+        &self,
+        upgrade: OnUpgrade,
+        max_message: usize,
+        place: Option<Place>,
+        open: impl FnOnce() -> (Opened, S) + Send + 'static,
+    ) {
+        let state = self.clone();
+        self.0.sockets.spawn(async move {
+            let connection = {
+                let io = match timeout(state.config().handshake, upgrade).await {
+                    Ok(Ok(upgraded)) => TokioIo::new(upgraded),
+                    Ok(Err(error)) => return debug!(%error, "a handshake was broken off"),
+                    Err(_) => return debug!("a handshake took too long"),
+                };
+                let (opened, service) = open();
+                if state.0.sockets.is_closed() {
+                    opened.1.end(Ending::Shutdown);
+                }
+                let budget = state.0.budget.clone();
+                Connection::new(io, service, opened, state.config(), max_message, budget)
+            };
+            connection.run().await;
+            drop(place);
+        });
     }
 }
 
-impl Nearby {
-    fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        // No panic happens while it is held; if one did, rooms would still be rooms.
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Ends all sockets at once when it goes.
+struct Cut<'a>(&'a Shared);
 
-    fn freed(&self, id: &PeerId) {
-        self.rooms().freed(id);
-        self.callers.forget(id);
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.0.switchboard.end_all(Ending::Cut);
     }
 }

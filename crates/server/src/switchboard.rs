@@ -1,115 +1,180 @@
-//! The shell of the router: one machine under one lock, a queue for each socket, one task for its deadlines.
+//! The shell of the router: its shards, each under a lock of its own, a queue for each socket, one task for each shard's deadlines.
 //!
-//! Nothing awaits while the lock is held: performing an output is pushing to a bounded queue.
+//! Nothing awaits while a lock is held, and no two shards' at a time: performing an output is pushing to a bounded queue, and what one shard says to
+//! another is carried over between the two.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
-use axum::extract::ws::Utf8Bytes;
+use futures_util::future::join_all;
 use getrandom::SysRng;
-use peerage_proto::signal::{self, ConnId, Hello, Input, NotYours, Output, Router};
-use peerage_proto::wire::id::{PeerId, Token};
+use peerage_proto::signal::{
+    self, CloseReason, ConnId, Departure, Hello, Input, Output, Routed, Router, Totals,
+    Unauthorized, fresh_id,
+};
+use peerage_proto::wire::id::PeerId;
+use peerage_proto::wire::signal::FrameRef;
 use rand_core::UnwrapErr;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tracing::debug;
 
-use crate::outbox::{Ending, Outbox, Overflow};
+use crate::nearby::Nearby;
+use crate::websocket::{Budget, Ending, Outbox, Overflow};
 
-/// Without the system's randomness no id may be given out: a panic in the one request that asks for it.
-type SystemRng = UnwrapErr<SysRng>;
+/// For each core of the machine: so that two threads hardly ever want the same one.
+const SHARDS_PER_CORE: usize = 8;
 
+#[derive(Debug)]
 pub(crate) struct Switchboard {
+    shards: Box<[Shard]>,
+    /// Secret, so that nobody can choose ids of one shard.
+    hasher: RandomState,
+    opened: AtomicU64,
+    send_queue: usize,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug)]
+struct Shard {
     core: Mutex<Core>,
     /// The earliest deadline moved forward.
     rearm: Notify,
-    send_queue: usize,
-    /// Told of each id that is held no longer.
-    freed: Option<Freed>,
 }
-
-type Freed = Box<dyn Fn(&PeerId) + Send + Sync>;
 
 #[derive(Debug)]
 struct Core {
-    router: Router<SystemRng>,
+    router: Router,
     outboxes: HashMap<ConnId, Arc<Outbox>>,
-    opened: u64,
+    /// The socket that opens at this moment.
+    fresh: Option<ConnId>,
+    /// What is kept of ids while they are held.
+    nearby: Arc<Nearby>,
 }
 
+/// A socket that has been let in or refused; in either case its queue says the rest.
+pub(crate) type Opened = (ConnId, Arc<Outbox>);
+
 impl Switchboard {
-    pub(crate) fn new(config: signal::Config, send_queue: usize) -> Self {
-        let router = Router::new(config, UnwrapErr(SysRng));
-        let core = Core {
-            router,
-            outboxes: HashMap::new(),
-            opened: 0,
+    pub(crate) fn new(
+        config: &signal::Config,
+        send_queue: usize,
+        budget: Arc<Budget>,
+        nearby: &Arc<Nearby>,
+    ) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let totals = Arc::<Totals>::default();
+        let shard = |_| Shard {
+            core: Mutex::new(Core {
+                router: Router::new(config.clone(), totals.clone()),
+                outboxes: HashMap::new(),
+                fresh: None,
+                nearby: nearby.clone(),
+            }),
+            rearm: Notify::new(),
         };
         Self {
-            core: Mutex::new(core),
-            rearm: Notify::new(),
+            shards: (0..cores * SHARDS_PER_CORE).map(shard).collect(),
+            hasher: RandomState::new(),
+            opened: AtomicU64::new(0),
             send_queue,
-            freed: None,
+            budget,
         }
     }
 
-    /// Whom to tell of each id that is held no longer. It must not call back.
-    pub(crate) fn on_freed(&mut self, told: impl Fn(&PeerId) + Send + Sync + 'static) {
-        self.freed = Some(Box::new(told));
-    }
-
-    /// The socket that holds an id, for whoever knows its token.
-    pub(crate) fn check(&self, id: &PeerId, token: &Token) -> Result<ConnId, NotYours> {
-        self.with(|core, _| core.router.check(id, token))
-    }
-
     /// Lets a socket in, or not: its queue then says why, and ends.
-    pub(crate) fn open(&self, hello: Hello<'_>) -> (ConnId, Arc<Outbox>) {
-        let outbox = Arc::new(Outbox::new(self.send_queue));
-        let conn = self.with(|core, now| {
-            core.opened += 1;
-            let conn = ConnId(core.opened);
+    pub(crate) fn open(&self, hello: Hello<'_>) -> Opened {
+        let outbox = Arc::new(Outbox::new(self.send_queue, self.budget.clone()));
+        let conn = ConnId(self.opened.fetch_add(1, Ordering::Relaxed));
+        self.act(self.shard_of(hello.id), |core, now| {
             core.outboxes.insert(conn, outbox.clone());
+            core.fresh = Some(conn);
             core.router.handle_input(Input::Opened(conn, hello), now);
-            conn
         });
         (conn, outbox)
     }
 
-    pub(crate) fn received(&self, conn: ConnId, text: &[u8]) {
-        self.with(|core, now| core.router.handle_input(Input::Received(conn, text), now));
-    }
-
-    pub(crate) fn beat(&self, conn: ConnId) {
-        self.with(|core, now| core.router.handle_input(Input::Beat(conn), now));
-    }
-
-    pub(crate) fn closed(&self, conn: ConnId) {
-        self.with(|core, now| {
-            core.outboxes.remove(&conn);
-            core.router.handle_input(Input::Closed(conn), now);
+    /// A message of the socket that was opened for `id`.
+    pub(crate) fn received(&self, id: &str, conn: ConnId, text: &str) {
+        // What cannot be read is ignored, as peerjs-server's clients expect.
+        let input = match FrameRef::from_text(text) {
+            Ok(frame) => Input::Received(conn, frame),
+            Err(_) => Input::Beat(conn),
+        };
+        self.act(self.shard_of(id), |core, now| {
+            core.router.handle_input(input, now);
         });
     }
 
-    pub(crate) fn fresh_id(&self) -> String {
-        self.with(|core, _| core.router.fresh_id())
+    pub(crate) fn beat(&self, id: &str, conn: ConnId) {
+        self.act(self.shard_of(id), |core, now| {
+            core.router.handle_input(Input::Beat(conn), now);
+        });
     }
 
+    pub(crate) fn closed(&self, id: &str, conn: ConnId, departure: Departure) {
+        self.act(self.shard_of(id), |core, now| {
+            core.outboxes.remove(&conn);
+            core.router
+                .handle_input(Input::Closed(conn, departure), now);
+        });
+    }
+
+    /// The socket of an id, for who names its token.
+    pub(crate) fn authorize(&self, id: &str, token: &str) -> Result<ConnId, Unauthorized> {
+        self.act(self.shard_of(id), |core, _| {
+            core.router.authorize(id, token)
+        })
+    }
+
+    pub(crate) fn is_held(&self, id: &str) -> bool {
+        self.act(self.shard_of(id), |core, _| core.router.is_held(id))
+    }
+
+    /// An id that nobody holds. Without the system's randomness none may be given out: a panic in the one request that asks for it.
+    pub(crate) fn fresh_id(&self) -> String {
+        loop {
+            let id = fresh_id(&mut UnwrapErr(SysRng));
+            if !self.is_held(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// All ids, in the order of their registration.
     pub(crate) fn peers(&self) -> Vec<PeerId> {
-        self.with(|core, _| core.router.peers())
+        let mut held: Vec<(u64, PeerId)> = Vec::new();
+        for shard in &self.shards {
+            self.act(shard, |core, _| {
+                held.extend(core.router.peers().map(|(order, id)| (order, id.clone())));
+            });
+        }
+        held.sort_unstable();
+        held.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Ends every socket, in the same way.
     pub(crate) fn end_all(&self, ending: Ending) {
-        self.with(|core, _| core.outboxes.values().for_each(|outbox| outbox.end(ending)));
+        for shard in &self.shards {
+            self.act(shard, |core, _| {
+                core.outboxes.values().for_each(|outbox| outbox.end(ending));
+            });
+        }
     }
 
-    /// Keeps the router's time. Never returns; owned by who runs the server.
+    /// Keeps the routers' time. Never returns; owned by who runs the server.
     pub(crate) async fn keep_time(&self) {
+        join_all(self.shards.iter().map(|shard| self.keep_time_of(shard))).await;
+    }
+
+    async fn keep_time_of(&self, shard: &Shard) {
         loop {
-            let due = self.with(|core, _| core.router.poll_timeout());
+            let due = self.act(shard, |core, _| core.router.poll_timeout());
             let deadline = async {
                 match due {
                     Some(due) => sleep_until(due.into()).await,
@@ -117,25 +182,45 @@ impl Switchboard {
                 }
             };
             tokio::select! {
-                () = deadline => self.with(|core, now| core.router.handle_timeout(now)),
-                () = self.rearm.notified() => {}
+                () = deadline => self.act(shard, |core, now| core.router.handle_timeout(now)),
+                () = shard.rearm.notified() => {}
             }
         }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
+    fn shard_of(&self, id: &str) -> &Shard {
+        let hash = self.hasher.hash_one(id);
+        // A remainder of a hash is smaller than the number of shards, which is a usize and not zero.
+        &self.shards[(hash % self.shards.len() as u64) as usize]
+    }
+
+    /// Does something with a shard, and then all that follows from it.
+    fn act<T>(&self, shard: &Shard, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let now = Instant::now();
+        let mut routed = VecDeque::new();
+        let result = shard.with(now, &mut routed, |core| act(core, now));
+        while let Some(matter) = routed.pop_front() {
+            let shard = self.shard_of(matter.to().as_str());
+            shard.with(now, &mut routed, |core| {
+                core.router.handle_input(Input::Routed(matter), now);
+            });
+        }
+        result
+    }
+}
+
+impl Shard {
+    fn with<T>(
+        &self,
+        now: Instant,
+        routed: &mut VecDeque<Routed>,
+        act: impl FnOnce(&mut Core) -> T,
+    ) -> T {
         // The machine does not panic; if it did, its maps would still be maps, and the other clients not to blame.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let due = core.router.poll_timeout();
-        let now = Instant::now();
-        let result = act(&mut core, now);
-        core.perform_outputs(now);
-        // Under the lock: before the id can be somebody else's.
-        while let Some(id) = core.router.poll_freed() {
-            if let Some(told) = &self.freed {
-                told(&id);
-            }
-        }
+        let result = act(&mut core);
+        core.perform_outputs(now, routed);
         if let Some(next) = core.router.poll_timeout()
             && due.is_none_or(|due| next < due)
         {
@@ -145,37 +230,42 @@ impl Switchboard {
     }
 }
 
-impl std::fmt::Debug for Switchboard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switchboard").finish_non_exhaustive()
-    }
-}
-
 impl Core {
-    fn perform_outputs(&mut self, now: Instant) {
+    fn perform_outputs(&mut self, now: Instant, routed: &mut VecDeque<Routed>) {
         while let Some(output) = self.router.poll_output() {
             match output {
                 Output::Send(conn, text) => {
                     let Some(outbox) = self.outboxes.get(&conn) else {
                         continue;
                     };
-                    let text = match text {
-                        std::borrow::Cow::Borrowed(text) => Utf8Bytes::from_static(text),
-                        std::borrow::Cow::Owned(text) => text.into(),
+                    let pushed = if self.fresh == Some(conn) {
+                        outbox.push_welcome(&text)
+                    } else {
+                        outbox.push(&text)
                     };
-                    if let Err(Overflow) = outbox.push(text) {
+                    if let Err(Overflow) = pushed {
                         debug!(conn = conn.0, "closing a slow reader");
                         outbox.end(Ending::Slow);
                         self.outboxes.remove(&conn);
-                        self.router.handle_input(Input::Closed(conn), now);
+                        let lost = Input::Closed(conn, Departure::Lost);
+                        self.router.handle_input(lost, now);
                     }
                 }
                 Output::Close(conn, reason) => {
                     if let Some(outbox) = self.outboxes.remove(&conn) {
-                        outbox.end(Ending::Router(reason));
+                        outbox.end(match reason {
+                            CloseReason::Refused(refused) => Ending::Refused(refused),
+                            CloseReason::Replaced => Ending::Replaced,
+                            CloseReason::Silent => Ending::Silent,
+                        });
                     }
                 }
+                Output::Route(matter) => routed.push_back(matter),
+                // Under the lock: before the id can be somebody else's.
+                Output::Went(id) => self.nearby.forget(&id),
+                Output::Came(_) => {}
             }
         }
+        self.fresh = None;
     }
 }

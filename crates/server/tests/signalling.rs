@@ -301,6 +301,32 @@ async fn a_slow_reader_is_closed_and_its_senders_go_on() {
 }
 
 #[tokio::test]
+async fn who_finds_more_waiting_than_a_send_queue_holds_is_not_locked_out_by_it() {
+    let server = TestServer::with(Config {
+        send_queue: 1024 * 1024,
+        ..config()
+    })
+    .await
+    .unwrap();
+    let mut mallory = Client::open(&server, "mallory").await;
+    let filler = "x".repeat(700 * 1024);
+    for n in 0..3 {
+        mallory
+            .send(&format!(
+                r#"{{"type":"OFFER","dst":"victim","payload":"{n}{filler}"}}"#
+            ))
+            .await;
+    }
+    // What is sent to oneself comes after what was done before.
+    mallory.send(r#"{"type":"OFFER","dst":"mallory"}"#).await;
+    mallory.receive().await;
+    let mut victim = Client::open(&server, "victim").await;
+    for n in 0..3 {
+        assert!(victim.receive().await.contains(&format!(r#""{n}xxx"#)));
+    }
+}
+
+#[tokio::test]
 async fn who_talks_too_fast_is_read_later_not_cut() {
     let server = TestServer::with(Config {
         message_rate: 100,

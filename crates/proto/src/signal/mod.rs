@@ -1,10 +1,15 @@
-//! Who is online at a PeerJS server, what waits for whom, what expires.
+//! Who is online at a PeerJS server, what waits for whom, what expires, who is told of whom.
 //!
 //! Feed one input, drain [`Router::poll_output`] to `None`, re-arm at [`Router::poll_timeout`]. Never blocks; no input can panic it. The shell owns the
 //! sockets: it hands over what they say and does what the outputs ask for, in their order.
 //!
-//! Where this differs from peerjs-server 1.0 it does so on purpose: `tests/peerjs_server.rs` holds the table.
+//! A router is one shard. Each id belongs to one of them, whichever the shell's hash names, and with it the sockets that hold it, what waits for it and
+//! who watches it. What concerns another id leaves as [`Output::Route`], and goes as [`Input::Routed`] to that id's shard, which may be the same one. What
+//! one shard says to another arrives in order, or else some of it is as if it had been sent later, or lost: no order of arrival breaks a router.
+//!
+//! Where this differs from peerjs-server 1.0 it does so on purpose: `docs/compat.md` holds the table.
 
+mod presence;
 mod registration;
 mod timers;
 mod waiting;
@@ -17,15 +22,16 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rand_core::Rng;
-
 use crate::wire::id::{PeerId, Token, is_key_shaped};
-use crate::wire::signal::{self, FrameRef, Kind, Refused};
+use crate::wire::signal::{self, FrameRef, Kind, Presence, Refused};
 
-pub use registration::Hello;
+use presence::Watchers;
 use registration::owns;
+pub use registration::{Hello, fresh_id};
 use timers::{TimerKey, Timers};
 use waiting::{Full, Waiting};
 
@@ -39,6 +45,9 @@ pub struct Config {
     /// Silence after which a socket is closed and its id freed; whatever it sends counts, pings too. Default 90 s, as the stock server's library:
     /// browsers let a hidden page's timers run once a minute.
     pub alive_for: Duration,
+    /// Longest time for which an id stays its holder's after a socket broke off. Default 60 s. Clients ask for it ([`Hello::hold`]); stock clients do not,
+    /// and theirs are free at once: they come back with another token.
+    pub hold_at_most: Duration,
     /// Ids held at a time. Default 100,000, some 2 kB each; the stock server's 5,000 had to make up for its missing other limits.
     pub peers: usize,
     /// Messages that wait for one absent id. Default 64: an offer with all its candidates for several callers. One more is dropped, and its sender
@@ -46,8 +55,14 @@ pub struct Config {
     pub waiting_messages: usize,
     /// Octets that wait for one absent id. Default 4 MiB: two messages of the largest size. Overflow as above.
     pub waiting_octets: usize,
+    /// Octets of one sender that wait in one shard. Default 8 MiB. Overflow as above.
+    pub sender_waiting_octets: usize,
     /// Octets that wait for all absent ids together, 256 more counted for each message. Default 64 MiB. Overflow as above.
     pub all_waiting_octets: usize,
+    /// Ids that one socket may watch. Default 256. One more is refused.
+    pub watched: usize,
+    /// Sockets that may watch one id. Default 1,024. One more is refused.
+    pub watchers: usize,
 }
 
 impl Default for Config {
@@ -56,15 +71,36 @@ impl Default for Config {
             key: "peerjs".to_owned(),
             expire_after: Duration::from_secs(5),
             alive_for: Duration::from_secs(90),
+            hold_at_most: Duration::from_secs(60),
             peers: 100_000,
             waiting_messages: 64,
             waiting_octets: 4 * 1024 * 1024,
+            sender_waiting_octets: 8 * 1024 * 1024,
             all_waiting_octets: 64 * 1024 * 1024,
+            watched: 256,
+            watchers: 1_024,
         }
     }
 }
 
-/// The shell's name for one socket; never used again within a [`Router`]'s life.
+/// What all shards of one server count together.
+#[derive(Debug, Default)]
+pub struct Totals {
+    peers: AtomicUsize,
+    waiting: AtomicUsize,
+    registrations: AtomicU64,
+}
+
+/// Adds to a total unless that would exceed the limit.
+fn reserve(total: &AtomicUsize, amount: usize, limit: usize) -> bool {
+    total
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            held.checked_add(amount).filter(|sum| *sum <= limit)
+        })
+        .is_ok()
+}
+
+/// The shell's name for one socket; never used again within a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
@@ -73,12 +109,23 @@ pub struct ConnId(pub u64);
 pub enum Input<'a> {
     /// A socket opened, and this is what its URL said.
     Opened(ConnId, Hello<'a>),
-    /// A text or binary message came.
-    Received(ConnId, &'a [u8]),
-    /// A ping or pong came.
+    /// A text or binary message came, and was a frame.
+    Received(ConnId, FrameRef<'a>),
+    /// A ping or pong came, or a message that is no frame: another's mistake, or a later version's, is no reason to cut a socket.
     Beat(ConnId),
     /// The socket is gone.
-    Closed(ConnId),
+    Closed(ConnId, Departure),
+    /// Another shard's, or this one's, [`Output::Route`].
+    Routed(Routed),
+}
+
+/// How a socket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// With a close frame: its client meant it.
+    Clean,
+    /// Without one.
+    Lost,
 }
 
 /// What the shell is to do.
@@ -88,6 +135,56 @@ pub enum Output {
     Send(ConnId, Cow<'static, str>),
     /// Close the socket after what was sent before. The id is free already; what the socket still says counts for nothing.
     Close(ConnId, CloseReason),
+    /// Hand this to the shard of [`Routed::to`].
+    Route(Routed),
+    /// The id is held, and was not before.
+    Came(PeerId),
+    /// The id is free again.
+    Went(PeerId),
+}
+
+/// Something for the holder of an id, or about it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Routed {
+    to: PeerId,
+    matter: Matter,
+}
+
+impl Routed {
+    /// The id whose shard this is for.
+    #[must_use]
+    pub const fn to(&self) -> &PeerId {
+        &self.to
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Matter {
+    /// A frame from `src`, as it is to be sent.
+    Frame {
+        src: PeerId,
+        kind: Kind,
+        text: String,
+    },
+    /// `missing` did not come in time.
+    Expired { missing: PeerId },
+    /// A socket wants to be told of the id.
+    Watch { watcher: Watcher },
+    /// It does no longer.
+    Unwatch { watcher: Watcher },
+    /// For one socket of the id: what it asked to be told of.
+    Told {
+        watcher: ConnId,
+        of: PeerId,
+        presence: Presence,
+    },
+}
+
+/// A socket that watches, and under which id it is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Watcher {
+    id: PeerId,
+    conn: ConnId,
 }
 
 /// Without the text: payloads hold addresses and proofs.
@@ -100,7 +197,29 @@ impl fmt::Debug for Output {
                 .field(&text.len())
                 .finish(),
             Self::Close(conn, reason) => f.debug_tuple("Close").field(conn).field(reason).finish(),
+            Self::Route(routed) => f.debug_tuple("Route").field(routed).finish(),
+            Self::Came(id) => f.debug_tuple("Came").field(id).finish(),
+            Self::Went(id) => f.debug_tuple("Went").field(id).finish(),
         }
+    }
+}
+
+/// Without the text.
+impl fmt::Debug for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Routed");
+        debug.field("to", &self.to);
+        match &self.matter {
+            Matter::Frame { src, kind, text } => debug
+                .field("src", src)
+                .field("kind", kind)
+                .field("octets", &text.len()),
+            Matter::Expired { missing } => debug.field("expired", missing),
+            Matter::Watch { watcher } => debug.field("watch", watcher),
+            Matter::Unwatch { watcher } => debug.field("unwatch", watcher),
+            Matter::Told { of, presence, .. } => debug.field("of", of).field("presence", presence),
+        }
+        .finish()
     }
 }
 
@@ -115,30 +234,45 @@ pub enum CloseReason {
     Silent,
 }
 
-/// Why somebody may not speak for an id.
+/// Why someone may not act for an id without its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NotYours {
-    /// No socket holds the id.
-    Unknown,
-    /// The one that does has another token.
+pub enum Unauthorized {
+    /// Nobody is connected under the id.
+    UnknownId,
+    /// Its token is another.
     WrongToken,
 }
 
-/// The signalling server's machine: one realm of ids.
+/// The signalling server's machine: one shard of its ids.
 ///
 /// Cost of every input: O(log n) in the sockets, plus what is delivered.
 #[derive(Debug)]
-pub struct Router<R> {
+pub struct Router {
     config: Config,
-    rng: R,
+    totals: Arc<Totals>,
     // Hashed, not ordered: ids are strangers' choice, and nothing is ever done in these maps' order.
     conns: HashMap<ConnId, Conn>,
-    holders: HashMap<PeerId, ConnId>,
+    holders: HashMap<PeerId, Holder>,
     waiting: Waiting,
+    watchers: Watchers,
     timers: Timers<Timer>,
-    registrations: u64,
     outputs: VecDeque<Output>,
-    freed: VecDeque<PeerId>,
+}
+
+/// Who has an id.
+#[derive(Debug)]
+enum Holder {
+    Conn(ConnId),
+    /// Whoever comes back with the token, for as long as the timer runs.
+    Absent(Box<Absent>),
+}
+
+#[derive(Debug)]
+struct Absent {
+    token: Token,
+    registered: u64,
+    visible: bool,
+    timer: TimerKey,
 }
 
 /// A socket that was let in.
@@ -148,6 +282,10 @@ struct Conn {
     token: Token,
     /// Order of registration; none after a `LEAVE` without `dst`, when the socket has no id any more.
     registered: Option<u64>,
+    hold: Duration,
+    visible: bool,
+    /// The ids that it watches.
+    watches: Vec<PeerId>,
     seen: Instant,
     alive: TimerKey,
 }
@@ -155,26 +293,29 @@ struct Conn {
 #[derive(Debug)]
 enum Timer {
     Alive(ConnId),
-    Expire { src: PeerId, dst: PeerId },
+    Expire(Box<Pair>),
+    Release(PeerId),
 }
 
-impl<R: Rng> Router<R> {
-    /// A router without clients. The generator makes [`Router::fresh_id`]s: it must not be predictable.
-    pub fn new(config: Config, rng: R) -> Self {
+#[derive(Debug)]
+struct Pair {
+    src: PeerId,
+    dst: PeerId,
+}
+
+impl Router {
+    /// A shard without clients, of the server whose totals these are.
+    #[must_use]
+    pub fn new(config: Config, totals: Arc<Totals>) -> Self {
         Self {
-            waiting: Waiting::new(
-                config.waiting_messages,
-                config.waiting_octets,
-                config.all_waiting_octets,
-            ),
+            waiting: Waiting::new(&config, totals.clone()),
+            watchers: Watchers::new(config.watchers),
             config,
-            rng,
+            totals,
             conns: HashMap::new(),
             holders: HashMap::new(),
             timers: Timers::default(),
-            registrations: 0,
             outputs: VecDeque::new(),
-            freed: VecDeque::new(),
         }
     }
 
@@ -182,12 +323,12 @@ impl<R: Rng> Router<R> {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Opened(conn, hello) => self.opened(conn, &hello, now),
-            Input::Received(conn, text) => self.received(conn, text, now),
-            Input::Beat(conn) => self.seen(conn, now),
-            Input::Closed(conn) => {
-                let freed = self.forget(conn);
-                self.freed.extend(freed);
+            Input::Received(conn, frame) => self.received(conn, &frame, now),
+            Input::Beat(conn) => {
+                self.seen(conn, now);
             }
+            Input::Closed(conn, departure) => self.closed(conn, departure, now),
+            Input::Routed(Routed { to, matter }) => self.routed(to, matter, now),
         }
     }
 
@@ -196,9 +337,15 @@ impl<R: Rng> Router<R> {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Alive(conn) => self.check_alive(conn, now),
-                Timer::Expire { src, dst } => {
+                Timer::Expire(pair) => {
+                    let Pair { src, dst } = *pair;
                     self.waiting.expire(&dst, &src);
-                    self.send_expire(&dst, &src);
+                    self.route(src, Matter::Expired { missing: dst });
+                }
+                Timer::Release(id) => {
+                    if let Some(Holder::Absent(absent)) = self.holders.remove(&id) {
+                        self.freed(id, absent.visible);
+                    }
                 }
             }
         }
@@ -209,73 +356,71 @@ impl<R: Rng> Router<R> {
         self.outputs.pop_front()
     }
 
-    /// The next id that is held no longer, if any. An id that another socket took over is held all the time.
-    pub fn poll_freed(&mut self) -> Option<PeerId> {
-        self.freed.pop_front()
-    }
-
-    /// The socket that holds an id, for whoever knows its token.
-    ///
-    /// # Errors
-    /// Nobody holds it, or under another token.
-    pub fn check(&self, id: &PeerId, token: &Token) -> Result<ConnId, NotYours> {
-        let &conn = self.holders.get(id).ok_or(NotYours::Unknown)?;
-        match self.conns.get(&conn) {
-            Some(holder) if holder.token == *token => Ok(conn),
-            _ => Err(NotYours::WrongToken),
-        }
-    }
-
     /// When [`Router::handle_timeout`] is to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// A new id that nobody holds: UUID version 4 (RFC 9562 section 5.4). It is not reserved.
-    pub fn fresh_id(&mut self) -> String {
-        loop {
-            let id = registration::uuid_v4(&mut self.rng);
-            if !self.holders.contains_key(id.as_str()) {
-                return id;
-            }
+    /// Whether the id is anybody's.
+    #[must_use]
+    pub fn is_held(&self, id: &str) -> bool {
+        self.holders.contains_key(id)
+    }
+
+    /// The socket of an id, for who names its token.
+    ///
+    /// # Errors
+    /// See [`Unauthorized`].
+    pub fn authorize(&self, id: &str, token: &str) -> Result<ConnId, Unauthorized> {
+        let Some(Holder::Conn(conn)) = self.holders.get(id) else {
+            return Err(Unauthorized::UnknownId);
+        };
+        let token = Token::parse(token).map_err(|_| Unauthorized::WrongToken)?;
+        match self.conns.get(conn) {
+            Some(held) if held.token == token => Ok(*conn),
+            _ => Err(Unauthorized::WrongToken),
         }
     }
 
-    /// The ids held now, in the order of their registration.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerId> {
-        let mut held: Vec<_> = self
-            .conns
-            .values()
-            .filter_map(|conn| Some((conn.registered?, &conn.id)))
-            .collect();
-        held.sort_unstable();
-        held.into_iter().map(|(_, id)| id.clone()).collect()
+    /// The ids held now, each with a number that orders the registrations at all shards.
+    pub fn peers(&self) -> impl Iterator<Item = (u64, &PeerId)> {
+        self.holders.iter().filter_map(|(id, holder)| match holder {
+            Holder::Conn(conn) => Some((self.conns.get(conn)?.registered?, id)),
+            Holder::Absent(absent) => Some((absent.registered, id)),
+        })
     }
 
     fn opened(&mut self, conn: ConnId, hello: &Hello<'_>, now: Instant) {
-        let admitted = self.admit(hello);
-        let (id, token) = match admitted {
+        let (id, token) = match self.admit(hello) {
             Ok(admitted) => admitted,
             Err(refused) => {
-                self.outputs
-                    .push_back(Output::Send(conn, Cow::Borrowed(refused.as_str())));
+                self.send(conn, Cow::Borrowed(refused.as_str()));
                 self.outputs
                     .push_back(Output::Close(conn, CloseReason::Refused(refused)));
                 return;
             }
         };
-        if let Some(&old) = self.holders.get(&id) {
-            self.forget(old);
-            self.outputs
-                .push_back(Output::Close(old, CloseReason::Replaced));
-        }
-        self.registrations += 1;
+        let visible = match self.holders.remove(&id) {
+            Some(Holder::Conn(old)) => {
+                let visible = self.forget(old).is_some_and(|old| old.visible);
+                self.outputs
+                    .push_back(Output::Close(old, CloseReason::Replaced));
+                visible
+            }
+            Some(Holder::Absent(absent)) => {
+                self.timers.cancel(absent.timer);
+                absent.visible
+            }
+            None => {
+                self.outputs.push_back(Output::Came(id.clone()));
+                false
+            }
+        };
         let alive = self
             .timers
             .arm(now + self.config.alive_for, Timer::Alive(conn));
-        self.holders.insert(id.clone(), conn);
+        self.holders.insert(id.clone(), Holder::Conn(conn));
         self.send(conn, Cow::Borrowed(signal::OPEN));
         if let Some(mailbox) = self.waiting.take(&id) {
             for timer in mailbox.timers {
@@ -285,19 +430,25 @@ impl<R: Rng> Router<R> {
                 self.send(conn, Cow::Owned(text));
             }
         }
+        if visible != hello.visible {
+            self.tell_watchers(&id, hello.visible);
+        }
         self.conns.insert(
             conn,
             Conn {
                 id,
                 token,
-                registered: Some(self.registrations),
+                registered: Some(self.totals.registrations.fetch_add(1, Ordering::Relaxed)),
+                hold: hello.hold.min(self.config.hold_at_most),
+                visible: hello.visible,
+                watches: Vec::new(),
                 seen: now,
                 alive,
             },
         );
     }
 
-    /// Who a new socket may be, in the order of peerjs-server's checks.
+    /// Who a new socket may be, in the order of peerjs-server's checks. An id that was free is counted as held from here on.
     fn admit(&self, hello: &Hello<'_>) -> Result<(PeerId, Token), Refused> {
         if hello.key.is_empty() {
             return Err(Refused::MissingParameter);
@@ -307,99 +458,119 @@ impl<R: Rng> Router<R> {
         if hello.key != self.config.key {
             return Err(Refused::WrongKey);
         }
-        let holder = self
-            .holders
-            .get(&id)
-            .and_then(|holder| self.conns.get(holder));
+        let holder = self.holders.get(&id);
         if is_key_shaped(hello.id) {
             // The proof counts for more than the token: a restarted device has a new one, and its own dead socket in its way.
             if !owns(hello, &id, &token) {
                 return Err(Refused::ProofRequired);
             }
-        } else if holder.is_some_and(|holder| holder.token != token) {
+        } else if holder.is_some_and(|holder| self.token_of(holder) != Some(&token)) {
             return Err(Refused::IdTaken);
         }
-        if holder.is_none() && self.holders.len() >= self.config.peers {
+        if holder.is_none() && !reserve(&self.totals.peers, 1, self.config.peers) {
             return Err(Refused::Full);
         }
         Ok((id, token))
     }
 
-    fn received(&mut self, conn: ConnId, text: &[u8], now: Instant) {
-        self.seen(conn, now);
-        let Some(Conn {
-            id: src,
-            registered: Some(_),
-            ..
-        }) = self.conns.get(&conn)
-        else {
+    fn token_of<'a>(&'a self, holder: &'a Holder) -> Option<&'a Token> {
+        match holder {
+            Holder::Conn(conn) => self.conns.get(conn).map(|conn| &conn.token),
+            Holder::Absent(absent) => Some(&absent.token),
+        }
+    }
+
+    fn received(&mut self, conn: ConnId, frame: &FrameRef<'_>, now: Instant) {
+        let Some(sender) = self.seen(conn, now) else {
             return;
         };
-        let src = src.clone();
-        // What cannot be read is ignored: another's mistake, or a later version's frame, is no reason to cut a connection.
-        let Ok(frame) = FrameRef::parse(text) else {
+        if sender.registered.is_none() {
             return;
-        };
-        match (frame.kind, &frame.dst) {
+        }
+        let src = sender.id.clone();
+        match (frame.kind, frame.dst.as_deref()) {
             (
                 Kind::Offer | Kind::Answer | Kind::Candidate | Kind::Leave | Kind::Expire,
                 Some(dst),
             ) => {
-                self.relay(&src, dst, &frame, now);
+                let Ok(dst) = PeerId::parse(dst) else { return };
+                let text = frame.relayed_from(src.as_str());
+                let kind = frame.kind;
+                self.route(dst, Matter::Frame { src, kind, text });
             }
             (Kind::Leave, None) => {
+                sender.registered = None;
+                let visible = sender.visible;
+                self.unwatch_all(conn);
                 self.holders.remove(&src);
-                self.freed.push_back(src);
-                if let Some(conn) = self.conns.get_mut(&conn) {
-                    conn.registered = None;
-                }
+                self.freed(src, visible);
             }
+            (Kind::Subscribe, Some(dst)) => self.subscribe(conn, src, dst),
+            (Kind::Unsubscribe, Some(dst)) => self.unsubscribe(conn, src, dst),
             _ => {}
         }
     }
 
-    fn relay(&mut self, src: &PeerId, dst: &str, frame: &FrameRef<'_>, now: Instant) {
-        let text = frame.relayed_from(src.as_str());
-        if let Some(&holder) = self.holders.get(dst) {
+    fn routed(&mut self, to: PeerId, matter: Matter, now: Instant) {
+        match matter {
+            Matter::Frame { src, kind, text } => self.deliver(to, src, kind, text, now),
+            Matter::Expired { missing } => {
+                if let Some(&Holder::Conn(holder)) = self.holders.get(&to) {
+                    let text = signal::expire(missing.as_str(), to.as_str());
+                    self.send(holder, Cow::Owned(text));
+                }
+            }
+            Matter::Watch { watcher } => self.watch(to, watcher),
+            Matter::Unwatch { watcher } => self.watchers.remove(&to, watcher.conn),
+            Matter::Told {
+                watcher,
+                of,
+                presence,
+            } => self.told(&to, watcher, of, presence),
+        }
+    }
+
+    /// To the holder, or into its mailbox.
+    fn deliver(&mut self, dst: PeerId, src: PeerId, kind: Kind, text: String, now: Instant) {
+        if let Some(&Holder::Conn(holder)) = self.holders.get(&dst) {
             return self.send(holder, Cow::Owned(text));
         }
-        if !matches!(frame.kind, Kind::Offer | Kind::Answer | Kind::Candidate) {
+        if !matches!(kind, Kind::Offer | Kind::Answer | Kind::Candidate) {
             return;
         }
-        let Ok(dst) = PeerId::parse(dst) else { return };
         let timers = &mut self.timers;
-        let pushed = self.waiting.push(&dst, src, text, || {
-            timers.arm(
-                now + self.config.expire_after,
-                Timer::Expire {
-                    src: src.clone(),
-                    dst: dst.clone(),
-                },
-            )
+        let pushed = self.waiting.push(&dst, &src, text, || {
+            let (src, dst) = (src.clone(), dst.clone());
+            let pair = Box::new(Pair { src, dst });
+            timers.arm(now + self.config.expire_after, Timer::Expire(pair))
         });
         if let Err(Full) = pushed
-            && frame.kind != Kind::Candidate
+            && kind != Kind::Candidate
         {
-            self.send_expire(&dst, src);
+            self.route(src, Matter::Expired { missing: dst });
         }
     }
 
-    fn send_expire(&mut self, missing: &PeerId, sender: &PeerId) {
-        if let Some(&holder) = self.holders.get(sender) {
-            self.send(
-                holder,
-                Cow::Owned(signal::expire(missing.as_str(), sender.as_str())),
-            );
-        }
-    }
-
-    fn send(&mut self, conn: ConnId, text: Cow<'static, str>) {
-        self.outputs.push_back(Output::Send(conn, text));
-    }
-
-    fn seen(&mut self, conn: ConnId, now: Instant) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.seen = now;
+    fn closed(&mut self, id: ConnId, departure: Departure, now: Instant) {
+        let Some(conn) = self.forget(id) else { return };
+        // After a LEAVE the id may belong to another socket by now.
+        let Some(registered) = conn.registered else {
+            return;
+        };
+        if departure == Departure::Lost && !conn.hold.is_zero() {
+            let release = Timer::Release(conn.id.clone());
+            let timer = self.timers.arm(now + conn.hold, release);
+            let absent = Absent {
+                token: conn.token,
+                registered,
+                visible: conn.visible,
+                timer,
+            };
+            self.holders
+                .insert(conn.id, Holder::Absent(Box::new(absent)));
+        } else {
+            self.holders.remove(&conn.id);
+            self.freed(conn.id, conn.visible);
         }
     }
 
@@ -412,20 +583,49 @@ impl<R: Rng> Router<R> {
         if due > now {
             conn.alive = self.timers.arm(due, Timer::Alive(id));
         } else {
-            let freed = self.forget(id);
-            self.freed.extend(freed);
             self.outputs
                 .push_back(Output::Close(id, CloseReason::Silent));
+            self.closed(id, Departure::Lost, now);
         }
     }
 
-    /// Returns the id that is held no longer, if the socket held one.
-    fn forget(&mut self, id: ConnId) -> Option<PeerId> {
+    /// A socket counts no more. Who has its id now is for the caller to say.
+    fn forget(&mut self, id: ConnId) -> Option<Conn> {
+        self.unwatch_all(id);
         let conn = self.conns.remove(&id)?;
         self.timers.cancel(conn.alive);
-        // After a LEAVE the id may belong to another socket by now.
-        conn.registered?;
-        self.holders.remove(&conn.id);
-        Some(conn.id)
+        Some(conn)
+    }
+
+    /// Nobody holds the id any more.
+    fn freed(&mut self, id: PeerId, visible: bool) {
+        self.totals.peers.fetch_sub(1, Ordering::Relaxed);
+        if visible {
+            self.tell_watchers(&id, false);
+        }
+        self.outputs.push_back(Output::Went(id));
+    }
+
+    fn seen(&mut self, conn: ConnId, now: Instant) -> Option<&mut Conn> {
+        let conn = self.conns.get_mut(&conn)?;
+        conn.seen = now;
+        Some(conn)
+    }
+
+    fn send(&mut self, conn: ConnId, text: Cow<'static, str>) {
+        self.outputs.push_back(Output::Send(conn, text));
+    }
+
+    fn route(&mut self, to: PeerId, matter: Matter) {
+        self.outputs.push_back(Output::Route(Routed { to, matter }));
+    }
+}
+
+/// A shard that ends takes what it held out of the totals.
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.totals
+            .peers
+            .fetch_sub(self.holders.len(), Ordering::Relaxed);
     }
 }

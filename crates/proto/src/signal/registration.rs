@@ -1,6 +1,7 @@
 //! What a client says to be let in, and how it shows that a key-shaped id is its own.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand_core::Rng;
 
@@ -19,6 +20,13 @@ pub struct Hello<'a> {
     pub token: &'a str,
     /// For a key-shaped id: `<base64url(register statement)>.<base64url(signature)>`.
     pub proof: &'a str,
+    /// For how long the id is to stay this client's when its socket breaks off without a close frame, within [`Config::hold_at_most`]. Stock clients do not
+    /// ask: zero.
+    ///
+    /// [`Config::hold_at_most`]: super::Config::hold_at_most
+    pub hold: Duration,
+    /// Whether others may be told when this id comes and goes.
+    pub visible: bool,
     /// The names by which this server may be meant in a proof: its domain, `localhost`, the address the socket arrived at, without port. What the
     /// request says of itself (`Host`) must not be among them: it is no evidence.
     pub hosts: &'a [&'a str],
@@ -48,8 +56,8 @@ pub(super) fn owns(hello: &Hello<'_>, id: &PeerId, token: &Token) -> bool {
     verify(hello.proof, id, token, is_host, hello.at).is_ok()
 }
 
-/// A random UUID, RFC 9562 section 5.4.
-pub(super) fn uuid_v4(rng: &mut impl Rng) -> String {
+/// A new id: UUID version 4 (RFC 9562 section 5.4). The generator must not be predictable.
+pub fn fresh_id(rng: &mut impl Rng) -> String {
     let mut octets = [0; 16];
     rng.fill_bytes(&mut octets);
     let bits = u128::from_be_bytes(octets) & !(0xf000 << 64) & !(0xc000 << 48)

@@ -1,20 +1,26 @@
 //! Messages for ids that nobody holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::timers::TimerKey;
+use super::{Config, Totals, reserve};
 use crate::wire::id::PeerId;
 
 /// Counted for each message beside its text: what its entries cost, so that many tiny ones are no way around the limit.
-const OVERHEAD: usize = 256;
+pub(super) const OVERHEAD: usize = 256;
 
 /// All mailboxes.
 #[derive(Debug)]
 pub(super) struct Waiting {
     mailboxes: HashMap<PeerId, Mailbox>,
-    octets: usize,
+    /// What each sender has waiting in this shard.
+    senders: HashMap<PeerId, usize>,
+    totals: Arc<Totals>,
     message_limit: usize,
     octet_limit: usize,
+    sender_limit: usize,
     total_limit: usize,
 }
 
@@ -46,13 +52,15 @@ pub(super) struct Delivery {
 pub(super) struct Full;
 
 impl Waiting {
-    pub(super) fn new(message_limit: usize, octet_limit: usize, total_limit: usize) -> Self {
+    pub(super) fn new(config: &Config, totals: Arc<Totals>) -> Self {
         Self {
             mailboxes: HashMap::new(),
-            octets: 0,
-            message_limit,
-            octet_limit,
-            total_limit,
+            senders: HashMap::new(),
+            totals,
+            message_limit: config.waiting_messages,
+            octet_limit: config.waiting_octets,
+            sender_limit: config.sender_waiting_octets,
+            total_limit: config.all_waiting_octets,
         }
     }
 
@@ -68,18 +76,21 @@ impl Waiting {
             .mailboxes
             .get(dst)
             .map_or((0, 0), |mailbox| (mailbox.messages.len(), mailbox.octets));
+        let sent = self.senders.get(src).copied().unwrap_or(0);
+        let cost = text.len() + OVERHEAD;
         if messages >= self.message_limit
             || octets + text.len() > self.octet_limit
-            || self.octets + text.len() + OVERHEAD > self.total_limit
+            || sent + cost > self.sender_limit
+            || !reserve(&self.totals.waiting, cost, self.total_limit)
         {
             return Err(Full);
         }
+        self.senders.insert(src.clone(), sent + cost);
         let mailbox = self.mailboxes.entry(dst.clone()).or_default();
         if !mailbox.senders.iter().any(|(sender, _)| sender == src) {
             mailbox.senders.push((src.clone(), arm()));
         }
         mailbox.octets += text.len();
-        self.octets += text.len() + OVERHEAD;
         mailbox.messages.push(Message {
             src: src.clone(),
             text,
@@ -90,7 +101,9 @@ impl Waiting {
     /// Hands everything to who has come.
     pub(super) fn take(&mut self, dst: &PeerId) -> Option<Delivery> {
         let mailbox = self.mailboxes.remove(dst)?;
-        self.octets -= mailbox.octets + mailbox.messages.len() * OVERHEAD;
+        for message in &mailbox.messages {
+            self.release(message);
+        }
         Some(Delivery {
             texts: mailbox
                 .messages
@@ -111,23 +124,46 @@ impl Waiting {
             return;
         };
         mailbox.senders.retain(|(sender, _)| sender != src);
-        let (octets, all) = (&mut mailbox.octets, &mut self.octets);
-        mailbox.messages.retain(|message| {
-            let keep = message.src != *src;
-            if !keep {
-                *octets -= message.text.len();
-                *all -= message.text.len() + OVERHEAD;
-            }
-            keep
-        });
-        if mailbox.messages.is_empty() {
+        let messages = std::mem::take(&mut mailbox.messages);
+        let (dropped, kept): (Vec<_>, Vec<_>) = messages
+            .into_iter()
+            .partition(|message| message.src == *src);
+        mailbox.octets -= dropped
+            .iter()
+            .map(|message| message.text.len())
+            .sum::<usize>();
+        let is_empty = kept.is_empty();
+        mailbox.messages = kept;
+        if is_empty {
             self.mailboxes.remove(dst);
+        }
+        for message in &dropped {
+            self.release(message);
+        }
+    }
+
+    fn release(&mut self, message: &Message) {
+        let cost = message.text.len() + OVERHEAD;
+        self.totals.waiting.fetch_sub(cost, Ordering::Relaxed);
+        if let Some(octets) = self.senders.get_mut(&message.src) {
+            *octets -= cost;
+            if *octets == 0 {
+                self.senders.remove(&message.src);
+            }
         }
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.mailboxes.is_empty() && self.octets == 0
+        self.mailboxes.is_empty() && self.senders.is_empty()
+    }
+}
+
+/// A shard that ends takes what it held out of the totals.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let held = self.senders.values().sum();
+        self.totals.waiting.fetch_sub(held, Ordering::Relaxed);
     }
 }
 

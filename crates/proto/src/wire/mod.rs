@@ -12,4 +12,6 @@ pub mod legacy;
 pub mod link_url;
 pub mod sdp;
 pub mod signal;
+pub mod socket_query;
 pub mod statement;
+pub mod websocket;

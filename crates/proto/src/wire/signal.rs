@@ -48,10 +48,16 @@ pub enum Kind {
     Leave,
     /// `src` did not come in time for what was sent to it.
     Expire,
+    /// Client to server: wants to hear whether `dst` is there, and of each change. Not in peerjs-server: `docs/protocol/presence.md`.
+    Subscribe,
+    /// Client to server: no longer.
+    Unsubscribe,
+    /// Server to client: `src` is there, or not.
+    Presence,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Open,
         Self::Error,
         Self::IdTaken,
@@ -62,6 +68,9 @@ impl Kind {
         Self::Candidate,
         Self::Leave,
         Self::Expire,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Presence,
     ];
 
     /// The text of the `type` member.
@@ -78,6 +87,9 @@ impl Kind {
             Self::Candidate => "CANDIDATE",
             Self::Leave => "LEAVE",
             Self::Expire => "EXPIRE",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::Presence => "PRESENCE",
         }
     }
 
@@ -199,7 +211,18 @@ impl<'a> FrameRef<'a> {
         if text.len() > MAX_FRAME {
             return Err(FrameError::TooLong(text.len()));
         }
-        let members: Members<'a> = serde_json::from_slice(text).map_err(FrameError::Json)?;
+        Self::from_text(str::from_utf8(text).map_err(|_| FrameError::Utf8)?)
+    }
+
+    /// As [`FrameRef::parse`], for what is known to be text.
+    ///
+    /// # Errors
+    /// As [`FrameRef::parse`].
+    pub fn from_text(text: &'a str) -> Result<Self, FrameError> {
+        if text.len() > MAX_FRAME {
+            return Err(FrameError::TooLong(text.len()));
+        }
+        let members: Members<'a> = serde_json::from_str(text).map_err(FrameError::Json)?;
         let kind = members
             .kind
             .as_deref()
@@ -283,6 +306,28 @@ pub fn expire(missing: &str, sender: &str) -> String {
     emit(Kind::Expire, Some(missing), Some(sender), None)
 }
 
+/// What a subscriber is told of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// Connected, and lets others know.
+    Online,
+    /// Not connected, or does not let others know.
+    Offline,
+    /// The subscription was not taken: the subscriber, or the id, has as many as it may.
+    Refused,
+}
+
+/// The server's word to `watcher` on `of`.
+#[must_use]
+pub fn presence(of: &str, watcher: &str, presence: Presence) -> String {
+    let payload = match presence {
+        Presence::Online => r#"{"online":true}"#,
+        Presence::Offline => r#"{"online":false}"#,
+        Presence::Refused => r#"{"online":false,"refused":"too many subscriptions"}"#,
+    };
+    write(Kind::Presence, Some(of), Some(watcher), Some(payload))
+}
+
 /// Why a message is no frame.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -290,6 +335,9 @@ pub enum FrameError {
     /// More than [`MAX_FRAME`].
     #[error("frame of {0} octets; at most {MAX_FRAME} are allowed")]
     TooLong(usize),
+    /// Not UTF-8.
+    #[error("frame is not UTF-8")]
+    Utf8,
     /// Not JSON, or its root is no object.
     #[error("frame is not a JSON object")]
     Json(#[source] serde_json::Error),
@@ -299,7 +347,10 @@ pub enum FrameError {
 }
 
 fn emit(kind: Kind, src: Option<&str>, dst: Option<&str>, payload: Option<&RawValue>) -> String {
-    let payload = payload.map(RawValue::get);
+    write(kind, src, dst, payload.map(RawValue::get))
+}
+
+fn write(kind: Kind, src: Option<&str>, dst: Option<&str>, payload: Option<&str>) -> String {
     let length = |part: Option<&str>| part.map_or(0, |part| part.len() + 16);
     let mut text = String::with_capacity(32 + length(src) + length(dst) + length(payload));
     text.push_str(r#"{"type":""#);

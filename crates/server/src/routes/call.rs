@@ -10,10 +10,9 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
-use peerage_proto::signal::{ConnId, NotYours};
+use peerage_proto::signal::{ConnId, Unauthorized};
 use peerage_proto::wire::call_path::{Call, CallPath};
 use peerage_proto::wire::signal::{FrameError, FrameRef, MAX_FRAME};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::{not_found, room};
@@ -21,6 +20,7 @@ use crate::address;
 use crate::callers::TooFast;
 use crate::config::Cors;
 use crate::state::State;
+use crate::websocket::Share;
 
 pub(super) async fn answer(Shared(state): Shared<State>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -41,17 +41,23 @@ pub(super) async fn answer(Shared(state): Shared<State>, request: Request) -> Re
                 Call::Send => send(&state, &path, conn, body).await,
                 call => {
                     let now = Instant::now();
-                    state.callers().spend(&path.id, 0, state.config(), now);
+                    state
+                        .nearby()
+                        .callers()
+                        .spend(&path.id, 0, state.config(), now);
                     let address = address::of_client(state.config(), &parts);
                     room::answer(&state, &path.id, call, address)
                 }
             };
-            match state.switchboard().check(&path.id, &path.token) {
+            match state
+                .switchboard()
+                .authorize(path.id.as_str(), path.token.expose())
+            {
                 Ok(_) => response,
                 // Its registration ended meanwhile, maybe before what was kept for it here.
-                Err(not_yours) => {
-                    state.freed(&path.id);
-                    Refused::from(not_yours).into_response()
+                Err(reason) => {
+                    state.nearby().forget(&path.id);
+                    Refused::from(reason).into_response()
                 }
             }
         }
@@ -71,8 +77,10 @@ fn admit(state: &State, path: &CallPath<'_>) -> Result<ConnId, Refused> {
     if path.key != state.config().signal.key {
         return Err(Refused::WrongKey);
     }
-    let conn = state.switchboard().check(&path.id, &path.token)?;
-    let paced = state.callers().check(&path.id, Instant::now());
+    let conn = state
+        .switchboard()
+        .authorize(path.id.as_str(), path.token.expose())?;
+    let paced = state.nearby().callers().check(&path.id, Instant::now());
     paced.map(|()| conn).map_err(Refused::TooFast)
 }
 
@@ -84,11 +92,11 @@ enum Refused {
     TooFast(TooFast),
 }
 
-impl From<NotYours> for Refused {
-    fn from(not_yours: NotYours) -> Self {
-        match not_yours {
-            NotYours::Unknown => Self::Unknown,
-            NotYours::WrongToken => Self::WrongToken,
+impl From<Unauthorized> for Refused {
+    fn from(reason: Unauthorized) -> Self {
+        match reason {
+            Unauthorized::UnknownId => Self::Unknown,
+            Unauthorized::WrongToken => Self::WrongToken,
         }
     }
 }
@@ -113,40 +121,43 @@ impl IntoResponse for Refused {
 /// Takes a frame as if the client's WebSocket had brought it.
 async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> Response {
     let config = state.config();
-    let reading = timeout(config.stall, read(state, body));
-    let text = match reading.await {
-        Ok(Ok(text)) => text,
+    let (text, _share) = match timeout(config.stall, read(state, body)).await {
+        Ok(Ok(read)) => read,
         Ok(Err(status)) => return status.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    state
-        .callers()
-        .spend(&path.id, text.len(), config, Instant::now());
-    if let Err(FrameError::Json(_)) = FrameRef::parse(&text) {
+    let callers = state.nearby().callers();
+    callers.spend(&path.id, text.len(), config, Instant::now());
+    let Some(text) = str::from_utf8(&text).ok().filter(|text| is_object(text)) else {
         return (StatusCode::BAD_REQUEST, "The body is not a JSON object").into_response();
-    }
-    state.switchboard().received(conn, &text);
+    };
+    // Ignored if it is no frame, as on the socket.
+    state.switchboard().received(path.id.as_str(), conn, text);
     "OK".into_response()
 }
 
-/// A whole body, of [`MAX_FRAME`] at most. What has come of it counts against what all bodies may take together.
-async fn read(state: &State, body: Body) -> Result<Vec<u8>, StatusCode> {
+fn is_object(text: &str) -> bool {
+    matches!(
+        FrameRef::from_text(text),
+        Ok(_) | Err(FrameError::UnknownType)
+    )
+}
+
+/// A whole body, of [`MAX_FRAME`] at most, and its share of what all sockets and bodies may hold together.
+async fn read(state: &State, body: Body) -> Result<(Vec<u8>, Share), StatusCode> {
     let mut pieces = body.into_data_stream();
     let mut text = Vec::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
+    let mut share = Share::new(state.budget().clone());
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| StatusCode::BAD_REQUEST)?;
-        if text.len() + piece.len() > MAX_FRAME {
+        let octets = text.len() + piece.len();
+        if octets > MAX_FRAME {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        let octets = u32::try_from(piece.len()).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-        let permit = state.bodies().clone().try_acquire_many_owned(octets);
-        let permit = permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        match &mut held {
-            Some(held) => held.merge(permit),
-            None => held = Some(permit),
+        if !share.resize(octets) {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         text.extend_from_slice(&piece);
     }
-    Ok(text)
+    Ok((text, share))
 }

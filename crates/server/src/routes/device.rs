@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::bundle::{self, File};
 use crate::config::IceServer;
 use crate::state::State;
+use crate::websocket::is_upgrade;
 
 /// Scripts, styles and worker of this origin alone. Frames may also be what an app makes itself (`blob:`, `data:`); `ws:` and `wss:` are there for browsers
 /// whose `'self'` does not cover them. A page of another site must not frame the shell: it could lure clicks into the device's app.
@@ -23,13 +24,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) async fn answer(state: State, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let mut response = match parts.uri.path() {
-        "/__peerage/peerjs" => match super::socket::open(&state, &mut parts).await {
+        "/__peerage/peerjs" => match super::socket::open(&state, &mut parts) {
             Some(response) => return response,
             None => miss(&state),
         },
-        _ if !matches!(parts.method, Method::GET | Method::HEAD)
-            || super::is_upgrade(&parts.headers) =>
-        {
+        _ if !matches!(parts.method, Method::GET | Method::HEAD) || is_upgrade(&parts.headers) => {
             miss(&state)
         }
         "/__peerage/config.json" => {

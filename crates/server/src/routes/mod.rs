@@ -14,12 +14,13 @@ use axum::extract::{Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::header::{CONTENT_SECURITY_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
 
 use crate::address;
 use crate::host::device_of;
 use crate::state::State;
+use crate::websocket::is_upgrade;
 
 /// All routes. Requests for a device's origin (by `Host`) get the shell page and nothing else; the others get peerjs-server's interface.
 ///
@@ -55,10 +56,4 @@ async fn not_found(headers: HeaderMap) -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (StatusCode::NOT_FOUND, headers, "Not found").into_response()
-}
-
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers
-        .get(UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }

@@ -47,7 +47,7 @@ pub(super) fn answer(
         )
             .into_response();
     };
-    let mut rooms = state.rooms();
+    let mut rooms = state.nearby().rooms();
     let answer = match call {
         Call::Join(room) => rooms
             .join(id, room, household)
