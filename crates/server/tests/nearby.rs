@@ -211,6 +211,34 @@ async fn a_client_that_says_it_leaves_is_in_no_room_any_more() {
 }
 
 #[tokio::test]
+async fn a_client_may_say_so_over_http_as_well() {
+    let server = behind_a_proxy(config()).await;
+    let (_ui, _edge) = (
+        Client::open(&server, "ui").await,
+        Client::open(&server, "edge").await,
+    );
+    assert_eq!(join(&server, "edge", HOME).await.status, 200);
+    for (status, text) in [(200, "OK"), (401, "Unauthorized")] {
+        let left = send(&server, "/peerjs/edge/t/leave", r#"{"type":"LEAVE"}"#).await;
+        assert_eq!((left.status, left.body.as_str()), (status, text));
+    }
+    assert_eq!(members(&server, "ui", HOME).await, "[]");
+}
+
+#[tokio::test]
+async fn who_is_refused_changes_nothing_for_the_one_it_claims_to_be() {
+    let server = behind_a_proxy(config()).await;
+    let _edge = Client::open(&server, "edge").await;
+    assert_eq!(join(&server, "edge", HOME).await.status, 200);
+    let room = room_id(&server, "edge", HOME).await;
+    for what in [&format!("room/{room}/leave"), "leave", "offer"] {
+        let path = format!("/peerjs/edge/guessed/{what}");
+        assert_eq!(call(&server, "POST", &path, HOME).await.status, 401);
+    }
+    assert_eq!(members(&server, "edge", HOME).await, r#"["edge"]"#);
+}
+
+#[tokio::test]
 async fn a_full_room_refuses_with_a_text_that_says_so() {
     let server = behind_a_proxy(Config {
         nearby: NearbyConfig {

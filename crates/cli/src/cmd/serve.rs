@@ -12,7 +12,7 @@ use peerage_server::{BindError, Config, Server, SignalConfig, TlsFiles};
 
 use crate::{
     exit::{Exit, Failure},
-    output, signals,
+    output, rooms, signals,
 };
 
 /// Run the server that brings peers together: PeerJS signalling, and one web origin per device.
@@ -57,18 +57,19 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Serves until the process is told to end.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    /// Serves until the process is told to end. Of the state folder it needs the rooms' secret.
+    pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        let config = Config {
+        let mut config = Config {
             listen: SocketAddr::new(self.host, self.port),
             domain: self.domain.clone(),
             tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
             signal: signalling(),
             ..Config::default()
         };
+        config.nearby.secret = rooms::secret(state)?;
         let server = Server::bind(config).await.map_err(refused)?;
         self.announce(server.local_addr())?;
         server.run(end).await;

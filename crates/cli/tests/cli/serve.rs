@@ -1,6 +1,10 @@
 //! `peerage serve`
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::run::{Place, Running, code, free_port, run, stderr, stdout, taken_port};
 
@@ -45,6 +49,62 @@ fn settings_that_cannot_be_are_usage_errors() {
         let output = run(&[&["serve", "--port", "0"], args].concat());
         assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
     }
+}
+
+/// What a client that registers as `ui` is told of its room.
+async fn room_id(url: &str) -> String {
+    let address = url
+        .strip_prefix("http://")
+        .unwrap()
+        .replace("localhost", "127.0.0.1");
+    let socket = format!("ws://{address}/peerjs?key=peerjs&id=ui&token=t");
+    let (mut socket, _) = tokio_tungstenite::connect_async(socket).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = "GET /peerjs/ui/t/room/id HTTP/1.0\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn the_room_of_an_address_keeps_its_name_when_the_server_is_started_again() {
+    let place = Place::new();
+    let mut names = Vec::new();
+    for state in ["state", "state", "other"] {
+        let mut server = Running::start(&["serve", "--port", "0", "--state", &place.text(state)]);
+        let line = server.line("devices");
+        let asked = room_id(line.split_whitespace().last().unwrap());
+        let name = tokio::time::timeout(Duration::from_secs(10), asked)
+            .await
+            .unwrap();
+        assert!(
+            name.starts_with(r#"{"roomId":""#) && name.len() == 53,
+            "{name}"
+        );
+        names.push(name);
+    }
+    assert_eq!(names[0], names[1]);
+    assert_ne!(names[0], names[2]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_rooms_secret_is_its_owners_alone_and_a_damaged_one_is_not_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let state = place.text("state");
+    Running::start(&["serve", "--port", "0", "--state", &state]).line("devices");
+    let file = place.path("state").join("rooms.secret");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    fs::write(&file, "x").unwrap();
+    let refused = run(&["serve", "--port", "0", "--state", &state]);
+    assert_eq!(code(&refused), 3, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("rooms.secret"));
 }
 
 #[test]

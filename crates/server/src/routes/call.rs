@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use peerage_proto::signal::{ConnId, Unauthorized};
 use peerage_proto::wire::call_path::{Call, CallPath};
@@ -35,32 +36,8 @@ pub(super) async fn answer(Shared(state): Shared<State>, request: Request) -> Re
         return not_found(parts.headers).await;
     };
     let mut response = match admit(&state, &path) {
+        Ok(conn) => perform(&state, &path, conn, &parts, body).await,
         Err(refused) => refused.into_response(),
-        Ok(conn) => {
-            let response = match &path.call {
-                Call::Send => send(&state, &path, conn, body).await,
-                call => {
-                    let now = Instant::now();
-                    state
-                        .nearby()
-                        .callers()
-                        .spend(&path.id, 0, state.config(), now);
-                    let address = address::of_client(state.config(), &parts);
-                    room::answer(&state, &path.id, call, address)
-                }
-            };
-            match state
-                .switchboard()
-                .authorize(path.id.as_str(), path.token.expose())
-            {
-                Ok(_) => response,
-                // Its registration ended meanwhile, maybe before what was kept for it here.
-                Err(reason) => {
-                    state.nearby().forget(&path.id);
-                    Refused::from(reason).into_response()
-                }
-            }
-        }
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -72,16 +49,43 @@ pub(super) async fn answer(Shared(state): Shared<State>, request: Request) -> Re
     response
 }
 
+/// Does what a client wants that was admitted.
+async fn perform(
+    state: &State,
+    path: &CallPath<'_>,
+    conn: ConnId,
+    parts: &Parts,
+    body: Body,
+) -> Response {
+    let response = match &path.call {
+        Call::Send => send(state, path, conn, body).await,
+        call => {
+            let callers = state.nearby().callers();
+            callers.spend(&path.id, 0, state.config(), Instant::now());
+            let address = address::of_client(state.config(), parts);
+            room::answer(state, &path.id, call, address)
+        }
+    };
+    // Its registration may have ended meanwhile, before something was kept for it: nothing awaits from there to here.
+    if authorize(state, path).is_err() {
+        state.nearby().forget(&path.id);
+    }
+    response
+}
+
 /// The socket for which the caller may speak.
 fn admit(state: &State, path: &CallPath<'_>) -> Result<ConnId, Refused> {
     if path.key != state.config().signal.key {
         return Err(Refused::WrongKey);
     }
-    let conn = state
-        .switchboard()
-        .authorize(path.id.as_str(), path.token.expose())?;
+    let conn = authorize(state, path)?;
     let paced = state.nearby().callers().check(&path.id, Instant::now());
     paced.map(|()| conn).map_err(Refused::TooFast)
+}
+
+fn authorize(state: &State, path: &CallPath<'_>) -> Result<ConnId, Unauthorized> {
+    let (id, token) = (path.id.as_str(), path.token.expose());
+    state.switchboard().authorize(id, token)
 }
 
 /// Why a call is not looked at. The first three are ambianic-pnp's words, and its content types.
