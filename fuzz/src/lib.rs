@@ -11,6 +11,7 @@ mod link;
 mod script;
 mod signal;
 mod texts;
+mod websocket;
 
 pub use calls::{call_path, forwarded};
 pub use cookies::{cookies, cookies_file};
@@ -18,5 +19,6 @@ pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
 pub use legacy::{legacy_ask, legacy_session};
 pub use link::link_inputs;
-pub use signal::{router, signal_frame};
+pub use signal::{router, signal_frame, socket_query};
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
+pub use websocket::websocket;

@@ -1,12 +1,13 @@
 //! Frames of the signalling socket, their payloads, and the router between hostile clients.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use peerage_proto::signal::{Config, ConnId, Hello, Input, Output, Router};
-use peerage_proto::wire::signal::{AnswerPayload, CandidatePayload, Frame, OfferPayload};
+use peerage_proto::signal::{Config, ConnId, Departure, Hello, Input, Output, Router};
+use peerage_proto::wire::signal::{AnswerPayload, CandidatePayload, Frame, FrameRef, OfferPayload};
+use peerage_proto::wire::socket_query::SocketQuery;
 use peerage_proto::wire::statement::Time;
-use rand::{SeedableRng, rngs::StdRng};
 
 use crate::script::{Script, epoch};
 
@@ -32,9 +33,11 @@ pub fn router(octets: &[u8]) {
     let config = Config {
         peers: 4,
         waiting_messages: 3,
+        watched: 2,
+        watchers: 2,
         ..Config::default()
     };
-    let mut router = Router::new(config, StdRng::seed_from_u64(1));
+    let mut router = Router::new(config, Arc::default());
     let mut open = BTreeSet::new();
     let mut opened = 0;
     while !script.is_empty() {
@@ -53,6 +56,8 @@ pub fn router(octets: &[u8]) {
                     id: names[usize::from(id) % names.len()],
                     token: names[usize::from(token) % 3],
                     proof: script.text(),
+                    hold: Duration::from_secs((script.u8() % 3).into()),
+                    visible: script.u8() % 2 == 0,
                     hosts: &["localhost"],
                     at: Time(0),
                 };
@@ -63,7 +68,12 @@ pub fn router(octets: &[u8]) {
             2 => {
                 let conn = ConnId(script.u8().into());
                 open.remove(&conn);
-                router.handle_input(Input::Closed(conn), now);
+                let departure = if script.u8() % 2 == 0 {
+                    Departure::Clean
+                } else {
+                    Departure::Lost
+                };
+                router.handle_input(Input::Closed(conn, departure), now);
             }
             3 => {
                 now += Duration::from_millis(script.u16().into());
@@ -77,17 +87,16 @@ pub fn router(octets: &[u8]) {
                     "LEAVE",
                     "EXPIRE",
                     "HEARTBEAT",
-                ][usize::from(script.u8() % 6)];
+                    "SUBSCRIBE",
+                    "UNSUBSCRIBE",
+                ][usize::from(script.u8() % 8)];
                 let dst = ["a", "b", "c"][usize::from(script.u8() % 3)];
                 let text = format!(r#"{{"type":"{kind}","dst":"{dst}","payload":{{}}}}"#);
-                router.handle_input(
-                    Input::Received(ConnId(script.u8().into()), text.as_bytes()),
-                    now,
-                );
+                say(&mut router, script.u8(), text.as_bytes(), now);
             }
             _ => {
-                let conn = ConnId(script.u8().into());
-                router.handle_input(Input::Received(conn, script.long()), now);
+                let conn = script.u8();
+                say(&mut router, conn, script.long(), now);
             }
         }
         while let Some(output) = router.poll_output() {
@@ -100,7 +109,29 @@ pub fn router(octets: &[u8]) {
                     );
                 }
                 Output::Close(conn, _) => assert!(open.remove(&conn), "a socket is closed once"),
+                Output::Route(routed) => router.handle_input(Input::Routed(routed), now),
+                Output::Came(_) | Output::Went(_) => {}
             }
         }
+        assert!(router.peers().count() <= 4, "more ids are held than may be");
     }
+}
+
+fn say(router: &mut Router, conn: u8, octets: &[u8], now: Instant) {
+    let conn = ConnId(conn.into());
+    let input = match FrameRef::parse(octets) {
+        Ok(frame) => Input::Received(conn, frame),
+        Err(_) => Input::Beat(conn),
+    };
+    router.handle_input(input, now);
+}
+
+/// What stands behind the `?` of a socket's URL.
+pub fn socket_query(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    let query = SocketQuery::parse(text);
+    // Three characters of the text for each of what it can mean.
+    assert!(query.id.len() <= text.len() * 3 && query.token.len() <= text.len() * 3);
 }

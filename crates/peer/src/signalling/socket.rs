@@ -159,7 +159,10 @@ impl Socket {
     }
 }
 
-/// `{ws|wss}://host[:port]{path}peerjs?key=…&id=…&token=…[&proof=…]`.
+/// Seconds for which servers of Peerage are to keep the id when the socket breaks off: longer than a change of network takes. Others do not know the word.
+const HOLD: &str = "30";
+
+/// `{ws|wss}://host[:port]{path}peerjs?key=…&id=…&token=…&hold=…[&proof=…]`.
 fn request_url(registration: &Registration) -> Result<Url, SignallingError> {
     let Registration {
         server,
@@ -187,7 +190,8 @@ fn request_url(registration: &Registration) -> Result<Url, SignallingError> {
             .clear()
             .append_pair("key", key)
             .append_pair("id", id.as_str())
-            .append_pair("token", token.expose());
+            .append_pair("token", token.expose())
+            .append_pair("hold", HOLD);
         if let Some(signing_key) = signing_key
             .as_ref()
             .filter(|key| key.device_id().as_peer_id() == id)
@@ -227,15 +231,15 @@ mod tests {
         for (server, url) in [
             (
                 "http://localhost:9000",
-                "ws://localhost:9000/peerjs?key=peerjs&id=a+b%26c&token=t",
+                "ws://localhost:9000/peerjs?key=peerjs&id=a+b%26c&token=t&hold=30",
             ),
             (
                 "https://example.org/app/",
-                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t",
+                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t&hold=30",
             ),
             (
                 "https://example.org/app?x#y",
-                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t",
+                "wss://example.org/app/peerjs?key=peerjs&id=a+b%26c&token=t&hold=30",
             ),
         ] {
             assert_eq!(

@@ -30,6 +30,7 @@ test('the socket is the PeerJS one below the base, with a random id and token', 
   const { url } = FakeWebSocket.last;
   expect(url.href).toMatch(/^wss:\/\/example\.org:8443\/__peerage\/peerjs\?key=peerjs&id=[a-z2-7]{26}&token=[a-z2-7]{26}&version=/);
   expect(url.searchParams.get('id')).toBe(signalling.id);
+  expect(url.searchParams.get('hold')).toBe('30');
   expect(url.searchParams.get('token')).not.toBe(signalling.id);
 });
 

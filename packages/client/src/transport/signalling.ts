@@ -40,7 +40,8 @@ export class Signalling {
     this.#events = events;
     this.#url = new URL('peerjs', server);
     this.#url.protocol = this.#url.protocol.replace(/^http/, 'ws');
-    this.#url.search = new URLSearchParams({ key: 'peerjs', id: this.id, token: randomText(), version: '1.5.5' }).toString();
+    // `hold`: servers of Peerage keep the id for so many seconds when the socket breaks off; others do not know the word.
+    this.#url.search = new URLSearchParams({ key: 'peerjs', id: this.id, token: randomText(), version: '1.5.5', hold: '30' }).toString();
     this.#connect();
   }
 
