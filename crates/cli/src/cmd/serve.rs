@@ -51,6 +51,9 @@ pub(crate) struct Serve {
         requires = "tls_cert"
     )]
     tls_key: Option<PathBuf>,
+    /// Silence after which a client is dropped, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 60_000)]
+    alive_timeout: u64,
     /// Print what happens as JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -70,6 +73,7 @@ impl Serve {
             ..Config::default()
         };
         config.nearby.secret = rooms::secret(state)?;
+        config.signal.alive_for = Duration::from_millis(self.alive_timeout);
         let server = Server::bind(config).await.map_err(refused)?;
         self.announce(server.local_addr())?;
         server.run(end).await;
