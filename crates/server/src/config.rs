@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use peerage_proto::wire::forwarded::Header;
 use peerage_proto::{nearby, signal};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 /// Everything that can be set. Checked once, by [`Server::bind`](crate::Server::bind) or [`State::new`](crate::State::new).
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub struct Config {
     pub domain: Option<String>,
     /// Serves https and wss. Default none: browsers treat `*.localhost` as secure without it, any other name needs it.
     pub tls: Option<TlsFiles>,
-    /// Prefix of every route but those of devices' origins, such as `/myapp`. Default `/`, as the stock server.
+    /// Prefix of every route but those of devices' origins, such as `/myapp`; slashes at its ends make no difference. Default `/`, as the stock server.
     pub path: String,
     /// Proxies in front of this server: from them alone forwarding headers (`X-Forwarded-For` and its like) are believed. Default none.
     pub proxies: Vec<IpNet>,
@@ -105,6 +106,36 @@ impl Config {
                 expected,
             });
         }
+        if prefix(&self.path).is_none() {
+            return Err(ConfigError {
+                key: "path",
+                value: self.path.clone(),
+                expected: "a path such as /myapp: letters, digits, `-`, `_`, `.` and `~` between single slashes, and neither `.` nor `..`",
+            });
+        }
+        let times = [
+            ("signal.expire_after", self.signal.expire_after),
+            ("signal.alive_for", self.signal.alive_for),
+            ("signal.hold_at_most", self.signal.hold_at_most),
+            ("handshake", self.handshake),
+            ("http_lifetime", self.http_lifetime),
+            ("stall", self.stall),
+            ("drain", self.drain),
+        ];
+        if let Some((key, value)) = times.into_iter().find(|(_, value)| *value > LONGEST) {
+            return Err(ConfigError {
+                key,
+                value: format!("{value:?}"),
+                expected: "at most a year",
+            });
+        }
+        if self.connections > Semaphore::MAX_PERMITS {
+            return Err(ConfigError {
+                key: "connections",
+                value: self.connections.to_string(),
+                expected: "fewer",
+            });
+        }
         let numbers = [
             ("connections", self.connections),
             ("signal.peers", self.signal.peers),
@@ -141,6 +172,28 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What is added to the clock must not leave its range.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// [`Config::path`] without a slash at its end: empty for `/`. None if it is no path that clients could ask for.
+pub(crate) fn prefix(path: &str) -> Option<String> {
+    if matches!(path, "" | "/") {
+        return Some(String::new());
+    }
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || b"-_.~".contains(&octet))
+    };
+    inner
+        .split('/')
+        .all(is_segment)
+        .then(|| format!("/{inner}"))
 }
 
 /// PEM files for TLS.
@@ -244,6 +297,37 @@ mod tests {
         ] {
             assert_eq!(with(domain).unwrap_err().key, "domain", "{domain}");
         }
+    }
+
+    #[test]
+    fn a_path_has_one_form_whatever_slashes_stand_at_its_ends() {
+        for path in ["/my/app", "my/app", "/my/app/", "my/app/"] {
+            assert_eq!(prefix(path).as_deref(), Some("/my/app"), "{path}");
+        }
+        for path in ["", "/"] {
+            assert_eq!(prefix(path).as_deref(), Some(""), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_what_clients_can_ask_for() {
+        for path in [
+            "//", "/a//b", "/a b", "/..", "/a/../b", "/./a", "/a?b", "/a#b", "/a%20b", "/\u{e4}",
+            "/{a}", "/a\n",
+        ] {
+            let config = Config {
+                path: path.to_owned(),
+                ..Config::default()
+            };
+            assert_eq!(config.check().unwrap_err().key, "path", "{path}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_beyond_what_clocks_can_count() {
+        let mut config = Config::default();
+        config.signal.alive_for = Duration::MAX;
+        assert_eq!(config.check().unwrap_err().key, "signal.alive_for");
     }
 
     #[test]

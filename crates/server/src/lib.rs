@@ -13,12 +13,13 @@
 //! # }
 //! ```
 //!
-//! [`router`] gives the same service for an [`axum`] application of your own.
+//! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
 mod address;
 mod bundle;
 mod callers;
 mod config;
+mod hooks;
 mod host;
 mod nearby;
 mod routes;
@@ -30,10 +31,12 @@ mod tls;
 mod websocket;
 
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
+pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::nearby::{Config as NearbyConfig, Secret as NearbySecret};
 pub use peerage_proto::signal::Config as SignalConfig;
 pub use peerage_proto::wire::forwarded::Header as ProxyHeader;
-pub use routes::router;
+pub use peerage_proto::wire::signal::Kind;
+pub use routes::{device_origins, router};
 pub use server::{BindError, Server};
 pub use state::State;
 pub use tls::TlsError;

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use crate::address::{Place, Seats};
 use crate::config::{Config, ConfigError};
+use crate::hooks::{Hooked, Hooks};
 use crate::nearby::Nearby;
 use crate::switchboard::{Opened, Switchboard};
 use crate::websocket::{Budget, Connection, Ending, Service};
@@ -21,6 +22,7 @@ pub struct State(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    hooks: Option<Hooked>,
     switchboard: Switchboard,
     misses: AtomicU64,
     sockets: TaskTracker,
@@ -35,6 +37,18 @@ impl State {
     /// # Errors
     /// A setting that cannot be.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::build(config, None)
+    }
+
+    /// The same with an application's word in what happens.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn with_hooks(config: Config, hooks: impl Hooks) -> Result<Self, ConfigError> {
+        Self::build(config, Some(Hooked::new(hooks)))
+    }
+
+    fn build(config: Config, hooks: Option<Hooked>) -> Result<Self, ConfigError> {
         config.check()?;
         let budget = Budget::new(config.buffered);
         let nearby = Arc::new(Nearby::new(&config.nearby));
@@ -44,6 +58,7 @@ impl State {
             seats: Seats::new(config.connections_per_address),
             nearby,
             config,
+            hooks,
             switchboard,
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
@@ -74,6 +89,10 @@ impl State {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&Hooked> {
+        self.0.hooks.as_ref()
     }
 
     pub(crate) fn switchboard(&self) -> &Switchboard {

@@ -99,15 +99,18 @@ impl Switchboard {
         (conn, outbox)
     }
 
+    /// A socket that is told something and closed, and no router knows of it.
+    pub(crate) fn refuse(&self, text: &str) -> Opened {
+        let outbox = Arc::new(Outbox::new(self.send_queue, self.budget.clone()));
+        let _ = outbox.push(text);
+        outbox.end(Ending::Refused);
+        (ConnId(self.opened.fetch_add(1, Ordering::Relaxed)), outbox)
+    }
+
     /// A message of the socket that was opened for `id`.
-    pub(crate) fn received(&self, id: &str, conn: ConnId, text: &str) {
-        // What cannot be read is ignored, as peerjs-server's clients expect.
-        let input = match FrameRef::from_text(text) {
-            Ok(frame) => Input::Received(conn, frame),
-            Err(_) => Input::Beat(conn),
-        };
+    pub(crate) fn received(&self, id: &str, conn: ConnId, frame: FrameRef<'_>) {
         self.act(self.shard_of(id), |core, now| {
-            core.router.handle_input(input, now);
+            core.router.handle_input(Input::Received(conn, frame), now);
         });
     }
 
@@ -197,9 +200,9 @@ impl Switchboard {
     /// Does something with a shard, and then all that follows from it.
     fn act<T>(&self, shard: &Shard, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let now = Instant::now();
-        let mut routed = VecDeque::new();
+        let mut routed = Matters::default();
         let result = shard.with(now, &mut routed, |core| act(core, now));
-        while let Some(matter) = routed.pop_front() {
+        while let Some(matter) = routed.pop() {
             let shard = self.shard_of(matter.to().as_str());
             shard.with(now, &mut routed, |core| {
                 core.router.handle_input(Input::Routed(matter), now);
@@ -209,13 +212,30 @@ impl Switchboard {
     }
 }
 
+/// What is to be carried over, in order. Mostly it is one thing, which needs no memory of its own.
+#[derive(Default)]
+struct Matters {
+    first: Option<Routed>,
+    rest: VecDeque<Routed>,
+}
+
+impl Matters {
+    fn push(&mut self, matter: Routed) {
+        match self.first {
+            None => self.first = Some(matter),
+            Some(_) => self.rest.push_back(matter),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Routed> {
+        let next = self.first.take();
+        self.first = self.rest.pop_front();
+        next
+    }
+}
+
 impl Shard {
-    fn with<T>(
-        &self,
-        now: Instant,
-        routed: &mut VecDeque<Routed>,
-        act: impl FnOnce(&mut Core) -> T,
-    ) -> T {
+    fn with<T>(&self, now: Instant, routed: &mut Matters, act: impl FnOnce(&mut Core) -> T) -> T {
         // The machine does not panic; if it did, its maps would still be maps, and the other clients not to blame.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let due = core.router.poll_timeout();
@@ -231,7 +251,7 @@ impl Shard {
 }
 
 impl Core {
-    fn perform_outputs(&mut self, now: Instant, routed: &mut VecDeque<Routed>) {
+    fn perform_outputs(&mut self, now: Instant, routed: &mut Matters) {
         while let Some(output) = self.router.poll_output() {
             match output {
                 Output::Send(conn, text) => {
@@ -254,13 +274,13 @@ impl Core {
                 Output::Close(conn, reason) => {
                     if let Some(outbox) = self.outboxes.remove(&conn) {
                         outbox.end(match reason {
-                            CloseReason::Refused(refused) => Ending::Refused(refused),
+                            CloseReason::Refused(_) => Ending::Refused,
                             CloseReason::Replaced => Ending::Replaced,
                             CloseReason::Silent => Ending::Silent,
                         });
                     }
                 }
-                Output::Route(matter) => routed.push_back(matter),
+                Output::Route(matter) => routed.push(matter),
                 // Under the lock: before the id can be somebody else's.
                 Output::Went(id) => self.nearby.forget(&id),
                 Output::Came(_) => {}

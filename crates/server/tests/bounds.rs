@@ -34,7 +34,9 @@ impl Raw {
 
     /// The upgrade, with octets that follow in the same write.
     async fn handshake(server: &TestServer, query: &str, more: &[u8]) -> Self {
-        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        let mut stream = TcpStream::connect(server.address())
+            .await
+            .expect("the server listens");
         let head = format!(
             "GET /peerjs?key=peerjs&{query} HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -42,12 +44,13 @@ impl Raw {
         stream
             .write_all(&[head.as_bytes(), more].concat())
             .await
-            .unwrap();
+            .expect("the server reads");
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(soon("an answer", stream.read_u8()).await.unwrap());
+            let octet = soon("an answer", stream.read_u8()).await;
+            answer.push(octet.expect("an answer has an end"));
         }
-        let answer = String::from_utf8(answer).unwrap();
+        let answer = String::from_utf8(answer).expect("an answer is text");
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         // The example of RFC 6455, section 1.3.
         assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
@@ -55,7 +58,9 @@ impl Raw {
     }
 
     async fn send(&mut self, octets: &[u8]) {
-        soon("sending", self.0.write_all(octets)).await.unwrap();
+        soon("sending", self.0.write_all(octets))
+            .await
+            .expect("the server reads");
     }
 
     /// The next frame of the server, short or long.
@@ -64,7 +69,7 @@ impl Raw {
             let first = self.0.read_u8().await?;
             let length = match self.0.read_u8().await? {
                 126 => usize::from(self.0.read_u16().await?),
-                127 => usize::try_from(self.0.read_u64().await?).unwrap(),
+                127 => usize::try_from(self.0.read_u64().await?).expect("a length"),
                 length => usize::from(length),
             };
             let mut payload = vec![0; length];

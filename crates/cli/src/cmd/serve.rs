@@ -1,15 +1,21 @@
 //! `peerage serve`: the server that brings peers together.
 
+mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
 
 use clap::Args;
-use peerage_server::{BindError, Config, Server, SignalConfig, TlsFiles};
+use peerage_server::{BindError, Config, Server, SignalConfig};
 
+use self::sources::{Options, Settled};
 use crate::{
     exit::{Exit, Failure},
     output, rooms, signals,
@@ -19,44 +25,18 @@ use crate::{
 ///
 /// Without --host it is open to this machine only. For other machines it needs a domain whose wildcard
 /// (`*.NAME`) leads here, and a certificate for both: browsers run a device's page on https alone.
+///
+/// Every setting can be given as an option, as a variable, or in the file of --config; they count in this order.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Address to listen on; 0.0.0.0 or :: for all
-    #[arg(long, value_name = "ADDRESS", env = "PEERAGE_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    host: IpAddr,
-    /// Port to listen on; 0 takes any free one
-    #[arg(
-        long,
-        value_name = "PORT",
-        env = "PEERAGE_PORT",
-        default_value_t = 9000
-    )]
-    port: u16,
-    /// Name under which this server is reached; devices are at *.NAME
-    #[arg(long, value_name = "NAME", env = "PEERAGE_DOMAIN")]
-    domain: Option<String>,
-    /// Certificate chain for NAME and *.NAME, PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PEERAGE_TLS_CERT",
-        requires = "tls_key"
-    )]
-    tls_cert: Option<PathBuf>,
-    /// Private key of the certificate, PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PEERAGE_TLS_KEY",
-        requires = "tls_cert"
-    )]
-    tls_key: Option<PathBuf>,
-    /// Silence after which a client is dropped, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 60_000)]
-    alive_timeout: u64,
+    /// File with settings (TOML): the long names below, as `port = 443` or `cors = ["https://app.example"]`
+    #[arg(long, value_name = "FILE", env = "PEERAGE_CONFIG")]
+    config: Option<PathBuf>,
     /// Print what happens as JSON, one object a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Serve {
@@ -64,33 +44,34 @@ impl Serve {
     pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
-        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
-        let mut config = Config {
-            listen: SocketAddr::new(self.host, self.port),
-            domain: self.domain.clone(),
-            tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
-            signal: signalling(),
-            ..Config::default()
-        };
+        let variable = |name: &str| std::env::var_os(name);
+        let settled = Settled::new(&self.options, variable, self.config.as_deref())?;
+        let mut config = settled.config.clone();
         config.nearby.secret = rooms::secret(state)?;
-        config.signal.alive_for = Duration::from_millis(self.alive_timeout);
-        let server = Server::bind(config).await.map_err(refused)?;
-        self.announce(server.local_addr())?;
+        let server = Server::bind(config).await.map_err(|error| match error {
+            BindError::Config(error) => settled.explain(&error),
+            error => refused(error),
+        })?;
+        self.announce(&settled.config, server.local_addr())?;
         server.run(end).await;
         Ok(())
     }
 
-    fn announce(&self, address: SocketAddr) -> io::Result<()> {
-        let scheme = if self.tls_cert.is_some() {
+    fn announce(&self, config: &Config, address: SocketAddr) -> io::Result<()> {
+        let scheme = if config.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        let host = self.domain.as_deref().unwrap_or("localhost");
-        let url = match (scheme, address.port()) {
+        let host = config.domain.as_deref().unwrap_or("localhost");
+        let path = config.path.trim_matches('/');
+        let mut url = match (scheme, address.port()) {
             ("https", 443) | ("http", 80) => format!("{scheme}://{host}"),
             (_, port) => format!("{scheme}://{host}:{port}"),
         };
+        if !path.is_empty() {
+            url += &format!("/{path}");
+        }
         let mut out = io::stdout().lock();
         if self.json {
             return output::json(
@@ -106,13 +87,22 @@ impl Serve {
             ""
         };
         writeln!(out, "Listening on {address}{reach}.")?;
-        writeln!(out, "  devices   peerage expose TARGET --server {url}")?;
-        writeln!(
-            out,
-            "  PeerJS    new Peer(id, {{ host: '{host}', port: {}, secure: {} }})",
+        // Devices name no other key.
+        if config.signal.key == SignalConfig::default().key {
+            writeln!(out, "  devices   peerage expose TARGET --server {url}")?;
+        }
+        let mut options = format!(
+            "host: '{host}', port: {}, secure: {}",
             address.port(),
             scheme == "https"
-        )?;
+        );
+        if !path.is_empty() {
+            options += &format!(", path: '/{path}'");
+        }
+        if config.signal.key != SignalConfig::default().key {
+            options += &format!(", key: '{}'", config.signal.key);
+        }
+        writeln!(out, "  PeerJS    new Peer(id, {{ {options} }})")?;
         if scheme == "http" && !address.ip().is_loopback() {
             output::warn(
                 "without a certificate, browsers open links on this machine only: \

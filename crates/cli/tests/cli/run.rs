@@ -17,7 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A command on an environment without settings of the person who runs the tests, and without a hand on that person's own state.
 pub(crate) fn peerage(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
-    let ours = |name: &str| name.starts_with("PEERAGE_") || name.starts_with("PEERJS_");
+    let ours = |name: &str| {
+        name.starts_with("PEERAGE_")
+            || name.starts_with("PEERJS_")
+            || matches!(name, "PORT" | "PEERSERVER_PATH")
+    };
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
@@ -59,8 +63,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(&[], args)
+    }
+
+    /// With variables of its environment.
+    pub(crate) fn start_with(variables: &[(&str, &str)], args: &[&str]) -> Self {
         let mut command = peerage(args);
         command
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -89,10 +99,19 @@ impl Running {
 
     /// Asks the process to end, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Asks the process to end, as service managers and containers do.
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-INT", &pid])
+                .args([signal, &pid])
                 .status()
                 .unwrap()
                 .success()

@@ -51,7 +51,7 @@ impl Shell {
                     id: &id,
                     token: &token,
                     proof: "",
-                    hold: Duration::from_secs(u64::from(self.opened % 3) * 10),
+                    hold: Duration::from_secs((self.opened % 3) * 10),
                     visible: self.opened.is_multiple_of(2),
                     hosts: &[],
                     at: Time(0),

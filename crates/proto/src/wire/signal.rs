@@ -300,6 +300,15 @@ impl Refused {
     }
 }
 
+/// A refusal in other words than [`Refused`] has: `{"type":"ERROR","payload":{"msg":TEXT}}`.
+#[must_use]
+pub fn refusal(text: &str) -> String {
+    let mut payload = r#"{"msg":"#.to_owned();
+    push_json_string(&mut payload, text);
+    payload.push('}');
+    write(Kind::Error, None, None, Some(&payload))
+}
+
 /// The server's word that `missing` did not come: to whom it had sent something.
 #[must_use]
 pub fn expire(missing: &str, sender: &str) -> String {
@@ -553,6 +562,8 @@ mod tests {
                 .kind,
             Kind::IdTaken
         );
+        let other = Frame::parse(refusal("not \"you\"").as_bytes()).unwrap();
+        assert_eq!(other.message().as_deref(), Some("not \"you\""));
         assert_eq!(Frame::parse(OPEN.as_bytes()).unwrap().to_text(), OPEN);
         assert_eq!(
             expire("late", "alice"),

@@ -125,6 +125,11 @@ impl IntoResponse for Refused {
 /// Takes a frame as if the client's WebSocket had brought it.
 async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> Response {
     let config = state.config();
+    if state.hooks().is_some() {
+        // The application has its word in what a socket says; it must not be passed by.
+        let refusal = "Messages are taken from the WebSocket alone";
+        return (StatusCode::FORBIDDEN, refusal).into_response();
+    }
     let (text, _share) = match timeout(config.stall, read(state, body)).await {
         Ok(Ok(read)) => read,
         Ok(Err(status)) => return status.into_response(),
@@ -132,19 +137,18 @@ async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> R
     };
     let callers = state.nearby().callers();
     callers.spend(&path.id, text.len(), config, Instant::now());
-    let Some(text) = str::from_utf8(&text).ok().filter(|text| is_object(text)) else {
-        return (StatusCode::BAD_REQUEST, "The body is not a JSON object").into_response();
-    };
-    // Ignored if it is no frame, as on the socket.
-    state.switchboard().received(path.id.as_str(), conn, text);
+    let (id, switchboard) = (path.id.as_str(), state.switchboard());
+    let text = str::from_utf8(&text).map_err(|_| FrameError::Utf8);
+    match text.and_then(FrameRef::from_text) {
+        Ok(frame) => switchboard.received(id, conn, frame),
+        // Ignored, as on the socket.
+        Err(FrameError::UnknownType) => switchboard.beat(id, conn),
+        Err(_) => {
+            let refusal = "The body is not a JSON object";
+            return (StatusCode::BAD_REQUEST, refusal).into_response();
+        }
+    }
     "OK".into_response()
-}
-
-fn is_object(text: &str) -> bool {
-    matches!(
-        FrameRef::from_text(text),
-        Ok(_) | Err(FrameError::UnknownType)
-    )
 }
 
 /// A whole body, of [`MAX_FRAME`] at most, and its share of what all sockets and bodies may hold together.

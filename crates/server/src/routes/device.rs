@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) async fn answer(state: State, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let mut response = match parts.uri.path() {
-        "/__peerage/peerjs" => match super::socket::open(&state, &mut parts) {
+        "/__peerage/peerjs" => match super::socket::open(&state, &mut parts).await {
             Some(response) => return response,
             None => miss(&state),
         },

@@ -6,11 +6,12 @@ mod cors;
 mod device;
 mod id;
 mod peers;
+mod prefix;
 mod room;
 mod socket;
 
 use axum::Router;
-use axum::extract::{Request, State as Shared};
+use axum::extract::{OriginalUri, RawPathParams, Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -24,8 +25,28 @@ use crate::websocket::is_upgrade;
 
 /// All routes. Requests for a device's origin (by `Host`) get the shell page and nothing else; the others get peerjs-server's interface.
 ///
-/// Mounted in another application, it must see the whole path, and head limits and time-outs are that application's.
+/// Mounted in another application by `nest` or `nest_service`, PeerJS clients reach it below that path; [`Config::path`](crate::Config::path) comes after
+/// it. (`nest` leaves the path with a slash at its end to the application, which only a banner is at.) [`State::run`] must run beside it. Limits of
+/// connections and heads are then that application's, and so is what its root shows: for devices' origins it needs [`device_origins`] around all of it.
+///
+/// ```
+/// # fn example(state: peerage_server::State) -> axum::Router {
+/// use axum::middleware::from_fn_with_state;
+///
+/// axum::Router::new()
+///     .nest_service("/signal", peerage_server::router(state.clone()))
+///     .layer(from_fn_with_state(state, peerage_server::device_origins))
+/// # }
+/// ```
 pub fn router(state: State) -> Router {
+    let path = state.config().path.clone();
+    prefix::mount(&path, routes(state.clone()))
+        .layer(from_fn_with_state(state.clone(), device_origins))
+        .layer(from_fn_with_state(state, address::layer))
+}
+
+/// What lies below [`Config::path`](crate::Config::path).
+fn routes(state: State) -> Router {
     Router::new()
         .route("/", get(banner::get).fallback(not_found))
         .route("/peerjs", get(socket::get).fallback(not_found))
@@ -34,16 +55,33 @@ pub fn router(state: State) -> Router {
         .route("/{key}/{id}/{token}/{*call}", any(call::answer))
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
-        .layer(from_fn_with_state(state.clone(), by_host))
-        .layer(from_fn_with_state(state.clone(), address::layer))
         .with_state(state)
 }
 
-async fn by_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    match device_of(&request, state.config().domain.as_deref()) {
-        Some(_) => device::answer(state, request).await,
-        None => next.run(request).await,
+/// A layer that answers requests for devices' origins, whatever the path, and lets all others by: for applications in which [`router`] is mounted below
+/// a path.
+pub async fn device_origins(
+    Shared(state): Shared<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if device_of(&request, state.config().domain.as_deref()).is_none() {
+        return next.run(request).await;
     }
+    // An origin is whole: wherever this is mounted, the path is the one that the browser asked for.
+    if let Some(OriginalUri(whole)) = request.extensions_mut().remove() {
+        *request.uri_mut() = whole;
+    }
+    device::answer(state, request).await
+}
+
+/// The `key` of a path, which may be mounted below parameters of others.
+fn key_of(params: &RawPathParams) -> &str {
+    params
+        .iter()
+        .filter_map(|(name, value)| (name == "key").then_some(value))
+        .last()
+        .unwrap_or_default()
 }
 
 /// What peerjs-server says: 400 to a WebSocket, 404 to the rest.

@@ -1,15 +1,16 @@
 //! `GET /KEY/peers`: all ids, where the owner allows it.
 
-use axum::extract::{Path, State as Shared};
+use axum::extract::{RawPathParams, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
+use super::key_of;
 use crate::state::State;
 
-pub(super) async fn get(Shared(state): Shared<State>, Path(key): Path<String>) -> Response {
+pub(super) async fn get(Shared(state): Shared<State>, params: RawPathParams) -> Response {
     let config = state.config();
-    if !config.discovery || key != config.signal.key {
+    if !config.discovery || key_of(&params) != config.signal.key {
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     }
     match serde_json::to_string(&state.switchboard().peers()) {

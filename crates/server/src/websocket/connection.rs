@@ -35,13 +35,16 @@ thread_local! {
 }
 
 /// Who takes what a socket says.
-pub(crate) trait Service: Send {
+pub(crate) trait Service: Send + Sized {
     /// A text message, or a binary one that is UTF-8.
-    fn received(&self, conn: ConnId, text: &str);
+    ///
+    /// # Errors
+    /// The socket is to be closed.
+    fn received(&self, conn: ConnId, text: &str) -> Result<(), Ending>;
     /// Any other sign of life.
     fn beat(&self, conn: ConnId);
     /// The socket is gone.
-    fn closed(&self, conn: ConnId, departure: Departure);
+    fn closed(self, conn: ConnId, departure: Departure);
 }
 
 /// One socket.
@@ -127,29 +130,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             End::Broken | End::Ours(_) => Departure::Lost,
         };
         self.service.closed(self.conn, departure);
-        // Apart: what an idle socket's task holds is as large as the largest of what it may ever do.
-        Box::pin(self.close(end)).await;
-    }
-
-    /// Says why, and lets the client close in turn: what it still sends counts for nothing. Whoever does not close in time is cut.
-    async fn close(mut self, end: End) {
         let code = match end {
             End::Goodbye(code) => code.map(|code| (code, "")),
             End::Broken | End::Ours(Ending::Cut) => return,
             End::Ours(ending) => ending.code(),
         };
         // What is half written must be whole before another frame.
-        self.writing.drain(..self.at);
-        push_close(&mut self.writing, code);
-        let closing = async {
-            self.io.write_all(&self.writing).await?;
-            self.io.shutdown().await?;
-            // Whoever closes while something is under way to it takes from the other what it has not read: the reason.
-            let mut rest = [0; 1024];
-            while self.io.read(&mut rest).await? > 0 {}
-            std::io::Result::Ok(())
-        };
-        let _ = timeout(CLOSING, closing).await;
+        let mut rest = self.writing;
+        rest.drain(..self.at);
+        push_close(&mut rest, code);
+        // Apart: what an idle socket's task holds is as large as the largest of what it may ever do.
+        Box::pin(close(self.io, rest)).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
@@ -293,9 +284,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             let Some(message) = message else { continue };
             self.begun = None;
             match message {
-                Message::Text(text) => self.service.received(self.conn, text),
+                Message::Text(text) => {
+                    let taken = self.service.received(self.conn, text);
+                    taken.map_err(End::Ours)?;
+                }
                 Message::Binary(octets) => match std::str::from_utf8(octets) {
-                    Ok(text) => self.service.received(self.conn, text),
+                    Ok(text) => {
+                        let taken = self.service.received(self.conn, text);
+                        taken.map_err(End::Ours)?;
+                    }
                     Err(_) => self.service.beat(self.conn),
                 },
                 Message::Ping(payload) => {
@@ -344,4 +341,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
         }
         Ok(true)
     }
+}
+
+/// Says the rest, and lets the client close in turn: what it still sends counts for nothing. Whoever does not close in time is cut.
+async fn close<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, rest: Vec<u8>) {
+    let closing = async {
+        io.write_all(&rest).await?;
+        io.shutdown().await?;
+        // Whoever closes while something is under way to it takes from the other what it has not read: the reason.
+        let mut ignored = [0; 1024];
+        while io.read(&mut ignored).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(CLOSING, closing).await;
 }

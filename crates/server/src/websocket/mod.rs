@@ -31,41 +31,62 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Why a request is no handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHandshake {
+    /// Something is missing, or has not its form.
+    Malformed,
+    /// It is for another version of the protocol than 13, the only one there is.
+    Version,
+    /// The connection cannot become one: it is not HTTP/1.1's own.
+    Connection,
+}
+
+impl IntoResponse for NoHandshake {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST.into_response(),
+            Self::Version => {
+                let supported = [(SEC_WEBSOCKET_VERSION, "13")];
+                (StatusCode::UPGRADE_REQUIRED, supported).into_response()
+            }
+            Self::Connection => StatusCode::NOT_IMPLEMENTED.into_response(),
+        }
+    }
+}
+
 /// The response that makes the request's connection a WebSocket, and the promise of it: it is kept when the response has been sent.
 ///
 /// # Errors
-/// The response to what is no handshake: 400, or 426 for another version.
-pub(crate) fn upgrade(parts: &mut Parts) -> Result<(Response, OnUpgrade), Response> {
-    let refuse = || StatusCode::BAD_REQUEST.into_response();
+/// See [`NoHandshake`].
+pub(crate) fn upgrade(parts: &mut Parts) -> Result<(Response, OnUpgrade), NoHandshake> {
     let is_asked = parts.method == Method::GET
         && is_upgrade(&parts.headers)
         && has_token(&parts.headers, &CONNECTION, "upgrade");
     if !is_asked {
-        return Err(refuse());
+        return Err(NoHandshake::Malformed);
     }
-    let version = HeaderValue::from_static("13");
-    if parts.headers.get(SEC_WEBSOCKET_VERSION) != Some(&version) {
-        let supported = [(SEC_WEBSOCKET_VERSION, version)];
-        return Err((StatusCode::UPGRADE_REQUIRED, supported).into_response());
+    if parts
+        .headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        return Err(NoHandshake::Version);
     }
     let key = parts
         .headers
         .get(SEC_WEBSOCKET_KEY)
         .filter(|key| is_nonce(key));
-    let Some(key) = key else { return Err(refuse()) };
+    let key = key.ok_or(NoHandshake::Malformed)?;
     let accept = BASE64_STANDARD.encode(
         Sha1::new()
             .chain_update(key.as_bytes())
             .chain_update(GUID)
             .finalize(),
     );
-    let Ok(accept) = HeaderValue::try_from(accept) else {
-        return Err(refuse());
-    };
-    // Absent where a server does not speak HTTP/1.1 over a connection of its own.
-    let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-        return Err(StatusCode::NOT_IMPLEMENTED.into_response());
-    };
+    let accept = HeaderValue::try_from(accept).map_err(|_| NoHandshake::Malformed)?;
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let upgrade = upgrade.ok_or(NoHandshake::Connection)?;
     let headers = [
         (CONNECTION, HeaderValue::from_static("upgrade")),
         (UPGRADE, HeaderValue::from_static("websocket")),
@@ -98,7 +119,7 @@ fn is_nonce(key: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    fn answer(change: impl FnOnce(&mut HeaderMap)) -> Result<StatusCode, StatusCode> {
+    fn refused(change: impl FnOnce(&mut HeaderMap)) -> Option<NoHandshake> {
         let request = http::Request::builder()
             .header(CONNECTION, "keep-alive, Upgrade")
             .header(UPGRADE, "WebSocket")
@@ -106,25 +127,23 @@ mod tests {
             .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==");
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         change(&mut parts.headers);
-        upgrade(&mut parts)
-            .map(|(response, _)| response.status())
-            .map_err(|response| response.status())
+        upgrade(&mut parts).err()
     }
 
     #[test]
     fn what_is_no_handshake_is_refused_before_a_connection_is_looked_for() {
-        assert_eq!(answer(|_| ()), Err(StatusCode::NOT_IMPLEMENTED));
+        assert_eq!(refused(|_| ()), Some(NoHandshake::Connection));
         for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY] {
-            let refused = answer(|headers| drop(headers.remove(&name)));
-            assert_eq!(refused, Err(StatusCode::BAD_REQUEST), "{name}");
+            let refused = refused(|headers| drop(headers.remove(&name)));
+            assert_eq!(refused, Some(NoHandshake::Malformed), "{name}");
         }
-        let short = answer(|headers| {
-            headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("c2hvcnQ="));
-        });
-        assert_eq!(short, Err(StatusCode::BAD_REQUEST));
-        let old = answer(|headers| {
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
-        });
-        assert_eq!(old, Err(StatusCode::UPGRADE_REQUIRED));
+        let with = |name, value| {
+            refused(|headers| drop(headers.insert(name, HeaderValue::from_static(value))))
+        };
+        let short = with(SEC_WEBSOCKET_KEY, "c2hvcnQ=");
+        assert_eq!(short, Some(NoHandshake::Malformed));
+        assert_eq!(with(SEC_WEBSOCKET_VERSION, "8"), Some(NoHandshake::Version));
+        let answer = NoHandshake::Version.into_response();
+        assert_eq!(answer.headers()[SEC_WEBSOCKET_VERSION], "13");
     }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use peerage_proto::wire::signal::Refused;
 use peerage_proto::wire::websocket::{Violation, push_ping, push_pong, push_text, text_size};
 
 use super::budget::{Budget, Share};
@@ -34,7 +33,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// It was not let in, and has been told why.
-    Refused(Refused),
+    Refused,
     /// Another socket has its id.
     Replaced,
     /// Nothing came from it for too long.
@@ -47,6 +46,8 @@ pub(crate) enum Ending {
     Full,
     /// It broke the protocol.
     Violation(Violation),
+    /// A hook of the application panicked over it.
+    Hook,
     /// The server goes down.
     Shutdown,
     /// The server is gone: no goodbye.
@@ -57,7 +58,7 @@ impl Ending {
     /// Close code and reason (RFC 6455 section 7.4). None where peerjs-server sends none: some clients take any code for a failure.
     pub(super) const fn code(self) -> Option<(u16, &'static str)> {
         match self {
-            Self::Refused(_) | Self::Silent | Self::Cut => None,
+            Self::Refused | Self::Silent | Self::Cut => None,
             Self::Replaced => Some((4001, "replaced by another socket")),
             Self::Slow => Some((1013, "reads too slowly")),
             Self::Stalled => Some((1008, "message not completed in time")),
@@ -70,6 +71,7 @@ impl Ending {
                     Violation::TooLong => "message too long",
                 },
             )),
+            Self::Hook => Some((1011, "internal error")),
             Self::Shutdown => Some((1001, "server is going down")),
         }
     }

@@ -1,0 +1,273 @@
+//! Where settings come from: options, then variables, then a file, then defaults.
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser};
+use peerage_server::{Config, ConfigError};
+use toml::Value;
+
+use super::settings::{Draft, HalfOfTls, Kind, SETTINGS, Setting, one_or_all};
+use crate::exit::{Exit, Failure};
+
+/// What the command line says.
+#[derive(Debug, Default)]
+pub(super) struct Options(Vec<(&'static str, Value)>);
+
+impl Args for Options {
+    fn augment_args(command: Command) -> Command {
+        command.args(SETTINGS.iter().map(option))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut options = Self::default();
+        options.update_from_arg_matches(matches)?;
+        Ok(options)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in SETTINGS {
+            if let Some(values) = matches.get_many::<Value>(setting.name) {
+                let mut values: Vec<Value> = values.cloned().collect();
+                let value = if setting.kind.is_list() {
+                    Some(one_or_all(values))
+                } else {
+                    values.pop()
+                };
+                self.0.extend(value.map(|value| (setting.name, value)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn option(setting: &'static Setting) -> Arg {
+    let Setting { name, kind, .. } = setting;
+    let mut arg = Arg::new(*name)
+        .long(*name)
+        .value_name(setting.value)
+        .help(help(setting))
+        .help_heading(setting.heading)
+        .value_parser(ValueParser::from(move |text: &str| checked(kind, text)));
+    if let Some(short) = setting.short {
+        arg = arg.short(short);
+    }
+    if let Some(alias) = setting.alias {
+        arg = arg.visible_alias(alias);
+    }
+    if name.contains('-') {
+        arg = arg.alias(name.replace('-', "_"));
+    }
+    arg = match kind {
+        Kind::Origins => arg.action(ArgAction::Append).num_args(1..),
+        Kind::IceServers => arg.action(ArgAction::Append),
+        Kind::Proxies => arg.num_args(0..).value_delimiter(','),
+        Kind::Flag(_) => arg.num_args(0..=1),
+        _ => arg,
+    };
+    if kind.is_switch() {
+        arg = arg.default_missing_value("true");
+    }
+    arg
+}
+
+fn help(setting: &Setting) -> String {
+    let mut help = setting.help.to_owned();
+    if let Some(default) = setting.kind.show(&mut Draft::new()) {
+        help += &format!(" [default: {default}]");
+    }
+    help + &format!(
+        " [env: {}]",
+        variables(setting).collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Ours first.
+fn variables(setting: &Setting) -> impl Iterator<Item = String> {
+    let ours = format!("PEERAGE_{}", setting.name.to_uppercase().replace('-', "_"));
+    let theirs = setting.variables.iter().map(|&name| name.to_owned());
+    std::iter::once(ours).chain(theirs)
+}
+
+/// One value of an option, refused at once if it cannot be.
+fn checked(kind: &Kind, text: &str) -> Result<Value, String> {
+    let value = kind.read(text);
+    // The parser shows what it refuses, and a password is not to be shown: these are looked at later.
+    if !kind.is_public() {
+        return Ok(value);
+    }
+    match kind.set(&mut Draft::new(), &value, Path::new("")) {
+        Some(()) => Ok(value),
+        None => Err(format!("expected {}", kind.expected())),
+    }
+}
+
+/// Where the value of a setting was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Option(&'static str),
+    Variable(String),
+    File(PathBuf, String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::File(path, key) => write!(f, "{}: {key}", path.display()),
+        }
+    }
+}
+
+/// All settings, and where each was said.
+pub(super) struct Settled {
+    pub(super) config: Config,
+    /// By [`Setting::field`].
+    sources: HashMap<&'static str, Source>,
+}
+
+impl Settled {
+    /// Puts together what was said.
+    pub(super) fn new(
+        options: &Options,
+        variable: impl Fn(&str) -> Option<OsString>,
+        file: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let mut gathered = Gathered {
+            draft: Draft::new(),
+            sources: HashMap::new(),
+        };
+        if let Some(path) = file {
+            gathered.take_file(path)?;
+        }
+        for setting in SETTINGS {
+            gathered.take_variable(setting, &variable)?;
+        }
+        for (name, value) in &options.0 {
+            if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == *name) {
+                gathered.take(setting, value, Path::new(""), Source::Option(setting.name))?;
+            }
+        }
+        let half = |HalfOfTls { given, missing }| {
+            usage(format_args!(
+                "{given} is given without {missing}: TLS needs both"
+            ))
+        };
+        Ok(Self {
+            config: gathered.draft.finish().map_err(half)?,
+            sources: gathered.sources,
+        })
+    }
+
+    /// What is wrong with a setting, in the words in which it was said.
+    pub(super) fn explain(&self, error: &ConfigError) -> Failure {
+        match self.sources.get(error.key) {
+            Some(source) => refuse(source, &format!("`{}`", error.value), error.expected),
+            None => usage(error),
+        }
+    }
+}
+
+struct Gathered {
+    draft: Draft,
+    sources: HashMap<&'static str, Source>,
+}
+
+impl Gathered {
+    fn take(
+        &mut self,
+        setting: &'static Setting,
+        value: &Value,
+        base: &Path,
+        source: Source,
+    ) -> Result<(), Failure> {
+        let kind = &setting.kind;
+        if kind.set(&mut self.draft, value, base).is_none() {
+            let shown = if kind.is_public() {
+                format!("`{}`", plain(value))
+            } else {
+                "something else".to_owned()
+            };
+            return Err(refuse(&source, &shown, &kind.expected()));
+        }
+        self.sources.insert(setting.field, source);
+        Ok(())
+    }
+
+    fn take_variable(
+        &mut self,
+        setting: &'static Setting,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), Failure> {
+        for name in variables(setting) {
+            // Compose files and unit files set to nothing what they do not mean to set.
+            let Some(text) = variable(&name).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let Some(text) = text.to_str() else {
+                return Err(usage(format_args!("{name} is not UTF-8")));
+            };
+            let value = setting.kind.read_all(text);
+            return self.take(setting, &value, Path::new(""), Source::Variable(name));
+        }
+        Ok(())
+    }
+
+    fn take_file(&mut self, path: &Path) -> Result<(), Failure> {
+        let shown = path.display();
+        let text = fs::read_to_string(path)
+            .map_err(|error| usage(format_args!("cannot read {shown}: {error}")))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            // The error's own text shows the line, which may hold a password.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            usage(format_args!("{shown}, line {line}: {}", error.message()))
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let mut taken = HashMap::new();
+        for (key, value) in &table {
+            let source = Source::File(path.to_owned(), key.clone());
+            let name = key.replace('_', "-");
+            let named = |setting: &&Setting| {
+                setting.name == name || setting.alias.is_some_and(|alias| alias == name)
+            };
+            let Some(setting) = SETTINGS.iter().find(named) else {
+                return Err(usage(format_args!(
+                    "{source} is unknown; expected the long name of a setting: `peerage serve --help` lists them"
+                )));
+            };
+            if let Some(other) = taken.insert(setting.name, key) {
+                return Err(usage(format_args!("{source} says again what {other} says")));
+            }
+            self.take(setting, value, base, source)?;
+        }
+        Ok(())
+    }
+}
+
+/// A value as people write it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+fn refuse(source: &Source, value: &str, expected: &str) -> Failure {
+    usage(format_args!("{source} is {value}; expected {expected}"))
+}
+
+fn usage(message: impl fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, message)
+}

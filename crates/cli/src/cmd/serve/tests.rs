@@ -1,0 +1,479 @@
+use std::{collections::HashMap, ffi::OsString, fs, path::Path};
+
+use clap::Parser;
+use peerage_server::{Config, ConfigError, Cors, NearbyConfig, SignalConfig};
+
+use super::{
+    settings::{Draft, SETTINGS},
+    sources::{Options, Settled},
+};
+use crate::exit::Failure;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What is asked of a server in one way or several.
+#[derive(Default)]
+struct Told<'a> {
+    options: &'a [&'a str],
+    variables: &'a [(&'a str, &'a str)],
+    file: Option<&'a str>,
+}
+
+impl Told<'_> {
+    fn settled(&self) -> Result<Settled, Failure> {
+        let line = Line::try_parse_from([&["serve"], self.options].concat())
+            .map_err(|error| Failure::new(crate::exit::Exit::Usage, error))?;
+        let variables: HashMap<_, _> = self.variables.iter().copied().collect();
+        let variable = |name: &str| variables.get(name).map(OsString::from);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peerage.toml");
+        if let Some(text) = self.file {
+            fs::write(&path, text).unwrap();
+        }
+        let file = self.file.map(|_| path.as_path());
+        Settled::new(&line.options, variable, file).map_err(|mut failure| {
+            // Where the file was is of no interest.
+            let text = failure
+                .to_string()
+                .replace(&format!("{}/", folder.path().display()), "");
+            failure.error = anyhow::anyhow!(text);
+            failure
+        })
+    }
+
+    fn config(&self) -> Config {
+        self.settled()
+            .unwrap_or_else(|failure| panic!("{failure}"))
+            .config
+    }
+
+    fn complaint(&self) -> String {
+        match self.settled() {
+            Ok(_) => panic!(
+                "{:?}, {:?}, {:?} are taken",
+                self.options, self.variables, self.file
+            ),
+            Err(failure) => failure.to_string(),
+        }
+    }
+}
+
+fn options<'a>(options: &'a [&'a str]) -> Told<'a> {
+    Told {
+        options,
+        ..Told::default()
+    }
+}
+
+fn variables<'a>(variables: &'a [(&'a str, &'a str)]) -> Told<'a> {
+    Told {
+        variables,
+        ..Told::default()
+    }
+}
+
+fn file(text: &str) -> Told<'_> {
+    Told {
+        file: Some(text),
+        ..Told::default()
+    }
+}
+
+macro_rules! each_field {
+    ($of:expr, $prefix:literal, $type:ident { $($field:ident),* $(,)? } $(but $($apart:ident),+)?) => {{
+        // No `..`: a new field stops this from compiling until it has a setting.
+        let $type { $($field,)* $($($apart: _),+)? } = $of;
+        [$((concat!($prefix, stringify!($field)), format!("{:?}", $field))),*]
+    }};
+}
+
+/// All of a configuration, as [`ConfigError`] names it.
+fn fields(config: &Config) -> HashMap<&'static str, String> {
+    let own = each_field!(config, "", Config {
+        listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, connections, connections_per_address, handshake,
+        http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
+    } but signal, nearby);
+    let signal = each_field!(
+        &config.signal,
+        "signal.",
+        SignalConfig {
+            key,
+            expire_after,
+            alive_for,
+            hold_at_most,
+            peers,
+            waiting_messages,
+            waiting_octets,
+            sender_waiting_octets,
+            all_waiting_octets,
+            watched,
+            watchers,
+        }
+    );
+    // The secret is no setting: it is kept in the state folder.
+    let nearby = each_field!(&config.nearby, "nearby.", NearbyConfig { members } but secret);
+    own.into_iter().chain(signal).chain(nearby).collect()
+}
+
+fn defaults() -> Config {
+    Draft::new().finish().unwrap()
+}
+
+/// For each setting a value that is not the default: as an option or variable has it, and as a file has it.
+const SAMPLES: &[(&str, &str, &str)] = &[
+    ("host", "::1", "'::1'"),
+    ("port", "9001", "9001"),
+    ("path", "/myapp", "'/myapp'"),
+    ("key", "mykey", "'mykey'"),
+    ("expire-timeout", "1234", "1234"),
+    ("alive-timeout", "1234", "1234"),
+    ("concurrent-limit", "12", "12"),
+    ("allow-discovery", "true", "true"),
+    ("proxied", "10.0.0.0/8", "['10.0.0.0/8']"),
+    ("proxy-header", "Forwarded", "'Forwarded'"),
+    ("cors", "https://app.example", "['https://app.example']"),
+    ("domain", "devices.example", "'devices.example'"),
+    ("tls-cert", "/cert.pem", "'/cert.pem'"),
+    ("tls-key", "/key.pem", "'/key.pem'"),
+    ("ice-server", "stun:a:1", "['stun:a:1']"),
+    ("connections", "12", "12"),
+    ("connections-per-address", "12", "12"),
+    ("room-members", "12", "12"),
+    ("handshake-timeout", "1234", "1234"),
+    ("http-lifetime", "1234", "1234"),
+    ("message-rate", "12", "12"),
+    ("message-burst", "12", "12"),
+    ("octet-rate", "1234", "1234"),
+    ("send-queue", "8MiB", "'8MiB'"),
+    ("buffered", "8MiB", "'8MiB'"),
+    ("stall-timeout", "1234", "1234"),
+    ("hold-timeout", "1234", "1234"),
+    ("waiting-messages", "12", "12"),
+    ("waiting-octets", "8MiB", "'8MiB'"),
+    ("sender-waiting-octets", "3MiB", "'3MiB'"),
+    ("all-waiting-octets", "8MiB", "'8MiB'"),
+    ("watched", "12", "12"),
+    ("watchers", "12", "12"),
+    ("drain-timeout", "1234", "1234"),
+];
+
+#[test]
+fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_has_a_setting() {
+    let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+    let samples: Vec<_> = SAMPLES.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names, samples, "each setting has a sample");
+    let before = fields(&defaults());
+    let mut reached = Vec::new();
+    for (setting, (name, text, toml)) in SETTINGS.iter().zip(SAMPLES) {
+        let mut option = vec![format!("--{name}={text}")];
+        let mut variable = vec![(variable_of(name), *text)];
+        let mut lines = format!("{name} = {toml}\n");
+        // One half of TLS is an error.
+        for other in ["tls-cert", "tls-key"] {
+            if setting.field == "tls" && *name != other {
+                option.push(format!("--{other}=x"));
+                variable.push((variable_of(other), "x"));
+                lines += &format!("{other} = 'x'\n");
+            }
+        }
+        let underscored: Vec<_> = option
+            .iter()
+            .map(|option| option.replace('-', "_").replacen("__", "--", 1))
+            .collect();
+        let variable: Vec<_> = variable
+            .iter()
+            .map(|(name, text)| (name.as_str(), *text))
+            .collect();
+        let ways = [
+            options(&refs(&option)).config(),
+            options(&refs(&underscored)).config(),
+            variables(&variable).config(),
+            file(&lines).config(),
+            file(&lines.replace('-', "_")).config(),
+        ]
+        .map(|config| fields(&config));
+        for after in &ways {
+            let changed: Vec<_> = after
+                .iter()
+                .filter(|(field, value)| before[*field] != **value)
+                .collect();
+            let expected = (&setting.field, &ways[0][setting.field]);
+            // Files that a file names lie beside it: these have a test of their own.
+            if setting.field == "tls" {
+                assert_eq!((changed.len(), changed[0].0), (1, expected.0), "{name}");
+            } else {
+                assert_eq!(changed, [expected], "{name}");
+            }
+        }
+        reached.push(setting.field);
+    }
+    for field in before.keys() {
+        assert!(reached.contains(field), "{field} has no setting");
+    }
+}
+
+fn variable_of(name: &str) -> String {
+    format!("PEERAGE_{}", name.to_uppercase().replace('-', "_"))
+}
+
+fn refs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn an_option_goes_before_a_variable_and_a_variable_before_the_file() {
+    let port = |options: &[&str], variables: &[(&str, &str)]| {
+        let told = Told {
+            options,
+            variables,
+            file: Some("port = 1"),
+        };
+        told.config().listen.port()
+    };
+    let all = [("PORT", "2"), ("PEERAGE_PORT", "3")];
+    assert_eq!(port(&["-p", "4"], &all), 4);
+    assert_eq!(port(&[], &all), 3);
+    assert_eq!(port(&[], &all[..1]), 2);
+    assert_eq!(port(&[], &[("PEERAGE_PORT", "")]), 1);
+    assert_eq!(options(&[]).config().listen.port(), 9_000);
+}
+
+#[test]
+fn command_lines_of_peerjs_server_mean_what_they_meant() {
+    let all = "-H 0.0.0.0 -p 9001 --path /myapp -k mykey -t 4000 --alive_timeout 50000 -c 10 --allow_discovery --proxied \
+               --sslkey k.pem --sslcert c.pem --cors https://a.example https://b.example";
+    let config = options(&all.split_whitespace().collect::<Vec<_>>()).config();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:9001");
+    assert_eq!(
+        (config.path.as_str(), config.signal.key.as_str()),
+        ("/myapp", "mykey")
+    );
+    assert_eq!(config.signal.expire_after.as_millis(), 4_000);
+    assert_eq!(config.signal.alive_for.as_millis(), 50_000);
+    assert_eq!((config.signal.peers, config.discovery), (10, true));
+    assert!(
+        config
+            .proxies
+            .iter()
+            .any(|net| net.contains(&"10.1.2.3".parse::<std::net::IpAddr>().unwrap()))
+    );
+    assert!(
+        !config
+            .proxies
+            .iter()
+            .any(|net| net.contains(&"8.8.8.8".parse::<std::net::IpAddr>().unwrap()))
+    );
+    let tls = config.tls.unwrap();
+    assert_eq!(
+        (tls.cert.to_str(), tls.key.to_str()),
+        (Some("c.pem"), Some("k.pem"))
+    );
+    assert!(
+        matches!(config.cors, Cors::Origins(origins) if origins == ["https://a.example", "https://b.example"])
+    );
+}
+
+#[test]
+fn switches_may_be_bare_or_say_true_or_false() {
+    let is_open = |line: &[&str]| options(line).config().discovery;
+    assert!(is_open(&["--allow_discovery"]));
+    assert!(is_open(&["--allow-discovery", "true"]));
+    assert!(is_open(&["--allow_discovery=true", "--port", "1"]));
+    assert!(!is_open(&["--allow_discovery", "false"]));
+    let nets = |line: &[&str]| options(line).config().proxies.len();
+    assert_eq!(nets(&["--proxied"]), 8);
+    assert_eq!(nets(&["--proxied", "true"]), 8);
+    assert_eq!(nets(&["--proxied=false"]), 0);
+    assert_eq!(nets(&["--proxied", "192.0.2.7,10.0.0.0/8"]), 2);
+    assert_eq!(nets(&["--proxied", "192.0.2.7", "2001:db8::/32"]), 2);
+    assert_eq!(
+        variables(&[("PEERAGE_PROXIED", "10.0.0.0/8, fd00::/8")])
+            .config()
+            .proxies
+            .len(),
+        2
+    );
+    assert!(
+        options(&["--proxied", "true,10.0.0.0/8"])
+            .settled()
+            .is_err()
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name_value_and_expectation() {
+    for (told, parts) in [
+        (
+            options(&["--port", "x"]),
+            &["'x'", "--port", "0 to 65535"][..],
+        ),
+        (
+            options(&["--message-rate", "0"]),
+            &["'0'", "--message-rate", "1 to "],
+        ),
+        (
+            options(&["--alive_timeout", "99999999999"]),
+            &["99999999999", "milliseconds"],
+        ),
+        (
+            options(&["--host", "example.org"]),
+            &["example.org", "IP address"],
+        ),
+        (
+            options(&["--allow_discovery", "maybe"]),
+            &["maybe", "true or false"],
+        ),
+        (
+            options(&["--cors", "app.example"]),
+            &["app.example", "https://"],
+        ),
+        (
+            variables(&[("PORT", "x")]),
+            &["PORT is `x`; expected a port, 0 to 65535"],
+        ),
+        (
+            variables(&[("PEERAGE_SEND_QUEUE", "4MB")]),
+            &["PEERAGE_SEND_QUEUE is `4MB`; expected octets"],
+        ),
+        (
+            file("message-rate = 'fast'"),
+            &["peerage.toml: message-rate is `fast`; expected a whole number"],
+        ),
+        (
+            file("message-rate = '12'"),
+            &["peerage.toml: message-rate is `12`; expected a whole number"],
+        ),
+        (
+            file("allow_discovery = 1"),
+            &["peerage.toml: allow_discovery is `1`; expected true or false"],
+        ),
+        (
+            file("cors = [1]"),
+            &["peerage.toml: cors is `[1]`; expected origins"],
+        ),
+        (
+            file("[port]\nx = 1"),
+            &["peerage.toml: port is `{\"x\":1}`; expected a port"],
+        ),
+        (
+            file("\nmessage-rat = 1"),
+            &["peerage.toml: message-rat is unknown; expected"],
+        ),
+        (
+            file("tls-key = 'a'\nsslkey = 'b'"),
+            &["peerage.toml:", " says again what "],
+        ),
+        (file("port = 1\nport = = 2"), &["peerage.toml, line 2: "]),
+        (
+            file("tls-cert = 'a'"),
+            &["--tls-cert is given without --tls-key"],
+        ),
+    ] {
+        let complaint = told.complaint();
+        for part in parts {
+            assert!(complaint.contains(part), "{complaint:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_server_refuses_is_told_in_the_words_in_which_it_was_said() {
+    let error = ConfigError {
+        key: "path",
+        value: "/a b".into(),
+        expected: "x",
+    };
+    for (told, said) in [
+        (options(&["--path", "/a b"]), "--path is `/a b`; expected x"),
+        (
+            variables(&[("PEERSERVER_PATH", "/a b")]),
+            "PEERSERVER_PATH is `/a b`; expected x",
+        ),
+        (
+            file("path = '/a b'"),
+            "peerage.toml: path is `/a b`; expected x",
+        ),
+    ] {
+        let explained = told
+            .settled()
+            .unwrap_or_else(|failure| panic!("{failure}"))
+            .explain(&error)
+            .to_string();
+        assert!(explained.ends_with(said), "{explained}");
+    }
+}
+
+#[test]
+fn ice_servers_may_have_passwords_and_no_error_shows_one() {
+    let json = r#"{"urls":"turn:t:1","username":"u","credential":"hidden"}"#;
+    let array = format!("[\"stun:s:1\", {json}]");
+    let toml =
+        "ice-server = ['stun:s:1', { urls = ['turn:t:1'], username = 'u', credential = 'hidden' }]";
+    for told in [
+        options(&["--ice-server", "stun:s:1", "--ice_server", json]),
+        variables(&[("PEERAGE_ICE_SERVER", &array)]),
+        file(toml),
+    ] {
+        let servers = told.config().ice_servers;
+        assert_eq!(
+            (servers.len(), servers[0].urls[0].as_str()),
+            (2, "stun:s:1")
+        );
+        assert_eq!(servers[1].credential.as_deref(), Some("hidden"));
+    }
+    let two = variables(&[("PEERAGE_ICE_SERVER", "stun:a:1 stun:b:1")]).config();
+    assert_eq!(two.ice_servers.len(), 2);
+    let wrong = json.replace("username", "user");
+    for told in [
+        options(&["--ice-server", &wrong]),
+        options(&["--ice-server", "turn:hidden"]),
+        options(&["--ice-server", &json.replace("turn", "ftp")]),
+        variables(&[("PEERAGE_ICE_SERVER", &wrong)]),
+        variables(&[("PEERAGE_ICE_SERVER", &wrong[1..])]),
+        file("ice-server = { urls = 'turn:t:1', credential = 'hidden' }"),
+        file("ice-server = [{ urls = 'turn:t:1', credential = 'hidden' ]"),
+    ] {
+        let complaint = told.complaint();
+        assert!(
+            complaint.contains("ice-server")
+                || complaint.contains("ICE_SERVER")
+                || complaint.contains("line 1"),
+            "{complaint}"
+        );
+        assert!(!complaint.contains("hidden"), "{complaint}");
+    }
+}
+
+#[test]
+fn files_that_the_file_names_lie_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peerage.toml");
+    fs::write(&path, "sslcert = 'cert.pem'\nsslkey = '/abs/key.pem'").unwrap();
+    let settled = Settled::new(&Options::default(), |_| None, Some(&path));
+    let tls = settled
+        .unwrap_or_else(|failure| panic!("{failure}"))
+        .config
+        .tls
+        .unwrap();
+    assert_eq!(tls.cert, folder.path().join("cert.pem"));
+    assert_eq!(tls.key, Path::new("/abs/key.pem"));
+}
+
+#[test]
+fn sizes_have_units_and_none_takes_a_limit_away() {
+    let queue = |text: &str| options(&["--send-queue", text]).config().send_queue;
+    assert_eq!(
+        [queue("4096"), queue("4KiB"), queue("4 MiB")],
+        [4_096, 4_096, 4 << 20]
+    );
+    let told = Told {
+        options: &["--connections-per-address", "none"],
+        file: Some("connections-per-address = 5"),
+        ..Told::default()
+    };
+    assert_eq!(told.config().connections_per_address, None);
+}
