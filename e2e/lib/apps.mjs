@@ -67,7 +67,7 @@ async function film(into) {
 }
 
 /** The `bin` folder of an environment with exactly what `../apps/NAME.txt` lists; made once for each content of that list. */
-async function installed(name) {
+export async function installed(name) {
     const list = join(ROOT, 'e2e', 'apps', `${name}.txt`);
     const [into, wanted] = [join(OUT, name), readFileSync(list, 'utf8')];
     const mark = join(into, 'installed.txt');

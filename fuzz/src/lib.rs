@@ -2,6 +2,7 @@
 //!
 //! Each target below `targets/` is the function of its name; its seeds stand below `seeds/`.
 
+mod calls;
 mod cookies;
 mod http;
 mod identity;
@@ -13,6 +14,7 @@ mod signal;
 mod texts;
 mod websocket;
 
+pub use calls::{call_path, forwarded};
 pub use cookies::{cookies, cookies_file};
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};

@@ -10,6 +10,7 @@ mod keys;
 mod log;
 mod output;
 mod peerjs_files;
+mod rooms;
 mod signals;
 mod state;
 
@@ -51,7 +52,7 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = match command {
         Command::Expose(expose) => runtime.block_on(expose.run(state()?)),
-        Command::Serve(serve) => runtime.block_on(serve.run()),
+        Command::Serve(serve) => runtime.block_on(serve.run(cli.global.state.clone())),
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
     };
     // Blocking work (a slow disk, a name look-up) must not hold up the end.

@@ -8,6 +8,7 @@ pub mod jar;
 pub mod legacy;
 pub mod link;
 pub mod names;
+pub mod nearby;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

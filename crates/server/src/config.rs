@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use peerage_proto::{names, signal};
+use peerage_proto::wire::forwarded::Header;
+use peerage_proto::{names, nearby, signal};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -23,6 +24,11 @@ pub struct Config {
     pub path: String,
     /// Proxies in front of this server: from them alone forwarding headers (`X-Forwarded-For` and its like) are believed. Default none.
     pub proxies: Vec<IpNet>,
+    /// The one header in which those proxies name the client. Default `X-Forwarded-For`. It must be one that each of them sets or adds to: any other goes
+    /// through them as the client wrote it.
+    pub proxy_header: Header,
+    /// Rooms of those who share an address: their limit, and what names them.
+    pub nearby: nearby::Config,
     /// Limits and times of the signalling itself.
     pub signal: signal::Config,
     /// The username protocol at the root path, and its page: limits and times. None turns it off; [`Hooks`](crate::Hooks) have no word in it.
@@ -71,6 +77,8 @@ impl Default for Config {
             tls: None,
             path: "/".to_owned(),
             proxies: Vec::new(),
+            proxy_header: Header::default(),
+            nearby: nearby::Config::default(),
             signal: signal::Config::default(),
             names: Some(names::Config::default()),
             discovery: false,
@@ -140,6 +148,7 @@ impl Config {
             ("names.names", names.names),
             ("names.names_per_socket", names.names_per_socket),
             ("names.ping_after", names.ping_after.as_millis() as usize),
+            ("nearby.members", self.nearby.members),
             ("message_rate", self.message_rate as usize),
             ("message_burst", self.message_burst as usize),
             ("octet_rate", self.octet_rate as usize),

@@ -15,11 +15,14 @@
 //!
 //! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
+mod address;
 mod bundle;
+mod callers;
 mod config;
 mod directory;
 mod hooks;
 mod host;
+mod nearby;
 mod routes;
 mod server;
 mod state;
@@ -31,7 +34,9 @@ mod websocket;
 pub use config::{Config, ConfigError, Cors, IceServer, TlsFiles};
 pub use hooks::{Admission, Hooks, Message, Passage, SocketId, Visitor};
 pub use peerage_proto::names::Config as NamesConfig;
+pub use peerage_proto::nearby::{Config as NearbyConfig, Secret as NearbySecret};
 pub use peerage_proto::signal::Config as SignalConfig;
+pub use peerage_proto::wire::forwarded::Header as ProxyHeader;
 pub use peerage_proto::wire::signal::Kind;
 pub use routes::{device_origins, router};
 pub use server::{BindError, Server};

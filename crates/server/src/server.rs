@@ -12,15 +12,17 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use peerage_proto::wire::forwarded::is_among;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::address::Place;
 use crate::config::{Config, ConfigError};
 use crate::routes::router;
 use crate::state::State;
@@ -108,17 +110,17 @@ impl Server {
                 () = closing.cancelled() => break,
             };
             match accepted {
-                Ok((stream, from)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => {
+                Ok((stream, from)) => match self.place(&places, from) {
+                    Some(place) => {
                         let connection = http.clone().connection(
                             stream,
                             self.tls.clone(),
-                            Arc::new(place),
+                            place,
                             closing.clone(),
                         );
                         connections.spawn(connection);
                     }
-                    Err(_) => debug!(%from, "all connections are taken"),
+                    None => debug!(%from, "no place for another connection"),
                 },
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
@@ -129,6 +131,18 @@ impl Server {
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = timeout(self.state.config().drain, all).await;
         connections.shutdown().await;
+    }
+
+    /// None when all are taken, or all that one address may have.
+    fn place(&self, places: &Arc<Semaphore>, from: SocketAddr) -> Option<Place> {
+        let permit = places.clone().try_acquire_owned().ok()?;
+        let seat = if is_among(from.ip().to_canonical(), &self.state.config().proxies) {
+            // Whom a proxy brings is told by each request.
+            None
+        } else {
+            self.state.seats().take(from.ip()).ok()?
+        };
+        Some(Place::new(permit, seat))
     }
 }
 
@@ -212,9 +226,6 @@ pub enum BindError {
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
 }
-
-/// One of the connections that the server takes at a time.
-pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Where a request's connection arrived, for its handlers.
 #[derive(Clone)]

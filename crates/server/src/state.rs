@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::address::{Place, Seats};
 use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
 use crate::hooks::{Hooked, Hooks};
-use crate::server::Place;
+use crate::nearby::Nearby;
 use crate::switchboard::{Opened, Switchboard};
 use crate::websocket::{Budget, Connection, Ending, Service};
 
@@ -28,6 +29,8 @@ struct Shared {
     misses: AtomicU64,
     sockets: TaskTracker,
     budget: Arc<Budget>,
+    seats: Arc<Seats>,
+    nearby: Arc<Nearby>,
 }
 
 impl State {
@@ -54,13 +57,17 @@ impl State {
     fn build(config: Config, hooks: Option<Hooked>) -> Result<Self, ConfigError> {
         config.check()?;
         let budget = Budget::new(config.buffered);
-        let switchboard = Switchboard::new(&config.signal, config.send_queue, budget.clone());
+        let nearby = Arc::new(Nearby::new(&config.nearby));
+        let switchboard =
+            Switchboard::new(&config.signal, config.send_queue, budget.clone(), &nearby);
         let directory = Directory::new(
             config.names.clone().unwrap_or_default(),
             config.send_queue,
             budget.clone(),
         );
         Ok(Self(Arc::new(Shared {
+            seats: Seats::new(config.connections_per_address),
+            nearby,
             config,
             hooks,
             switchboard,
@@ -107,6 +114,18 @@ impl State {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.0.directory
+    }
+
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.0.seats
+    }
+
+    pub(crate) fn nearby(&self) -> &Nearby {
+        &self.0.nearby
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.0.budget
     }
 
     pub(crate) fn missed(&self) {

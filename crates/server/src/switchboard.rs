@@ -1,6 +1,6 @@
 //! The shell of the router: its shards, each under a lock of its own, a queue for each socket, one task for each shard's deadlines.
 //!
-//! Nothing awaits while a lock is held, and no two locks are held at a time: performing an output is pushing to a bounded queue, and what one shard says to
+//! Nothing awaits while a lock is held, and no two shards' at a time: performing an output is pushing to a bounded queue, and what one shard says to
 //! another is carried over between the two.
 
 use std::collections::{HashMap, VecDeque};
@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tracing::debug;
 
+use crate::nearby::Nearby;
 use crate::websocket::{Budget, Ending, Outbox, Overflow};
 
 /// For each core of the machine: so that two threads hardly ever want the same one.
@@ -52,13 +53,20 @@ struct Core {
     outboxes: HashMap<ConnId, Arc<Outbox>>,
     /// The socket that opens at this moment.
     fresh: Option<ConnId>,
+    /// What is kept of ids while they are held.
+    nearby: Arc<Nearby>,
 }
 
 /// A socket that has been let in or refused; in either case its queue says the rest.
 pub(crate) type Opened = (ConnId, Arc<Outbox>);
 
 impl Switchboard {
-    pub(crate) fn new(config: &signal::Config, send_queue: usize, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(
+        config: &signal::Config,
+        send_queue: usize,
+        budget: Arc<Budget>,
+        nearby: &Arc<Nearby>,
+    ) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         let totals = Arc::<Totals>::default();
         let shard = |_| Shard {
@@ -66,6 +74,7 @@ impl Switchboard {
                 router: Router::new(config.clone(), totals.clone()),
                 outboxes: HashMap::new(),
                 fresh: None,
+                nearby: nearby.clone(),
             }),
             rearm: Notify::new(),
         };
@@ -272,7 +281,9 @@ impl Core {
                     }
                 }
                 Output::Route(matter) => routed.push(matter),
-                Output::Came(_) | Output::Went(_) => {}
+                // Under the lock: before the id can be somebody else's.
+                Output::Went(id) => self.nearby.forget(&id),
+                Output::Came(_) => {}
             }
         }
         self.fresh = None;

@@ -19,6 +19,11 @@ const DIFFERENCES: &[(&str, Different, &str)] = &[
         "the key is checked everywhere, or it is no key",
     ),
     (
+        "old XHR fallback path (removed in 1.0)",
+        Different::Status(401),
+        "ambianic-pnp's clients have it still; this one's id is not registered",
+    ),
+    (
         "peers with discovery on, two clients registered, server key mykey, path /myapp",
         Different::NotYet,
         "option `path`",

@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::get;
-use common::{Answer, Client, ask, soon};
+use common::{Answer, Client, ask, ask_with_body, soon};
 use http::StatusCode;
 use peerage_server::testing::config;
 use peerage_server::{
@@ -482,4 +482,14 @@ async fn what_a_hook_drops_is_not_relayed_and_its_sender_goes_on() {
     alice.send(r#"{"type":"CANDIDATE","dst":"bob"}"#).await;
     alice.send(&to("bob")).await;
     assert_eq!(bob.receive().await, from("alice", "bob"));
+}
+
+#[tokio::test]
+async fn no_message_goes_past_a_hook_by_way_of_http() {
+    let (watch, _hears) = Watch::new();
+    let app = App::hooked(config(), watch).await;
+    let (_alice, _bob) = (app.open("alice").await, app.open("bob").await);
+    let path = "/signal/peerjs/alice/t/offer";
+    let refused = ask_with_body(app.address, "POST", path, &[], &to("bob")).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
 }

@@ -18,7 +18,7 @@ use peerage_server::{BindError, Config, Server, SignalConfig};
 use self::sources::{Options, Settled};
 use crate::{
     exit::{Exit, Failure},
-    output, signals,
+    output, rooms, signals,
 };
 
 /// Run the server that brings peers together: PeerJS signalling, and one web origin per device.
@@ -40,13 +40,14 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Serves until the process is told to end.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    /// Serves until the process is told to end. Of the state folder it needs the rooms' secret.
+    pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
         let variable = |name: &str| std::env::var_os(name);
         let settled = Settled::new(&self.options, variable, self.config.as_deref())?;
-        let config = settled.config.clone();
+        let mut config = settled.config.clone();
+        config.nearby.secret = rooms::secret(state)?;
         let server = Server::bind(config).await.map_err(|error| match error {
             BindError::Config(error) => settled.explain(&error),
             error => refused(error),

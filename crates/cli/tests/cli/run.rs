@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A command on an environment without settings of the person who runs the tests.
+/// A command on an environment without settings of the person who runs the tests, and without a hand on that person's own state.
 pub(crate) fn peerage(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
     let ours = |name: &str| {
@@ -25,7 +25,9 @@ pub(crate) fn peerage(args: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
-    command.args(args);
+    command
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .args(args);
     command
 }
 

@@ -104,6 +104,44 @@ fn settings_that_cannot_be_are_usage_errors() {
 }
 
 #[test]
+fn the_room_of_an_address_keeps_its_name_when_the_server_is_started_again() {
+    let place = Place::new();
+    let names = ["state", "state", "other"].map(|state| {
+        let args = ["--port", "0", "--state", &place.text(state)];
+        let (_server, address) = told(&[], &args);
+        let (_socket, first) = dial(address, "/", "peerjs", "ui");
+        assert_eq!(first, OPEN);
+        let answer = get(address, "/peerjs/ui/t/room/id", "");
+        let (_, name) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            name.starts_with(r#"{"roomId":""#) && name.len() == 53,
+            "{name}"
+        );
+        name.to_owned()
+    });
+    assert_eq!(names[0], names[1]);
+    assert_ne!(names[0], names[2]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_rooms_secret_is_its_owners_alone_and_a_damaged_one_is_not_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let state = place.text("state");
+    Running::start(&["serve", "--port", "0", "--state", &state]).line("devices");
+    let file = place.path("state").join("rooms.secret");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    fs::write(&file, "x").unwrap();
+    let refused = run(&["serve", "--port", "0", "--state", &state]);
+    assert_eq!(code(&refused), 3, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("rooms.secret"));
+}
+
+#[test]
 fn ctrl_c_ends_it_cleanly() {
     let (mut server, _) = serve();
     server.interrupt();

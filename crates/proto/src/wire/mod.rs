@@ -1,9 +1,11 @@
 //! Every format that leaves the process: `parse`, `emit`, limits and round-trip tests. No state, no time.
 
 pub mod base32;
+pub mod call_path;
 pub mod candidate;
 pub mod cookie;
 pub mod evidence;
+pub mod forwarded;
 pub mod http;
 pub mod id;
 pub mod legacy;

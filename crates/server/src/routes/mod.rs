@@ -1,11 +1,13 @@
 //! One file for each thing that can be asked for.
 
 mod banner;
+mod call;
 mod cors;
 mod device;
 mod id;
 mod peers;
 mod prefix;
+mod room;
 mod socket;
 mod username;
 
@@ -13,10 +15,11 @@ use axum::Router;
 use axum::extract::{OriginalUri, RawPathParams, Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
 
+use crate::address;
 use crate::host::device_of;
 use crate::state::State;
 use crate::websocket::is_upgrade;
@@ -38,7 +41,9 @@ use crate::websocket::is_upgrade;
 /// ```
 pub fn router(state: State) -> Router {
     let path = state.config().path.clone();
-    prefix::mount(&path, routes(state.clone())).layer(from_fn_with_state(state, device_origins))
+    prefix::mount(&path, routes(state.clone()))
+        .layer(from_fn_with_state(state.clone(), device_origins))
+        .layer(from_fn_with_state(state, address::layer))
 }
 
 /// What lies below [`Config::path`](crate::Config::path).
@@ -53,6 +58,7 @@ fn routes(state: State) -> Router {
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
         .merge(by_name)
+        .route("/{key}/{id}/{token}/{*call}", any(call::answer))
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
         .with_state(state)

@@ -1,9 +1,8 @@
 //! The WebSocket: `GET /peerjs?key=K&id=ID&token=T[&proof=P][&hold=SECONDS][&presence=1]`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::{ConnectInfo, Request, State as Shared};
+use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -14,8 +13,9 @@ use peerage_proto::wire::socket_query::SocketQuery;
 use peerage_proto::wire::statement::Time;
 
 use super::not_found;
+use crate::address::{self, Place};
 use crate::hooks::{self, Admission, Panicked, Passage, Visit};
-use crate::server::{Arrival, Place};
+use crate::server::Arrival;
 use crate::state::State;
 use crate::websocket::{self, Ending, Service};
 
@@ -66,18 +66,9 @@ async fn admit(
         token: &query.token,
         headers: &parts.headers,
         extensions: &parts.extensions,
-        address: address(parts),
+        address: address::of_client(config, parts),
     };
     hooks.admit(request, config.handshake).await
-}
-
-/// Where the connection comes from.
-fn address(parts: &Parts) -> Option<IpAddr> {
-    let arrival = parts.extensions.get::<Arrival>();
-    let told = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    arrival
-        .map(|arrival| arrival.remote)
-        .or_else(|| told.map(|ConnectInfo(address)| address.ip().to_canonical()))
 }
 
 fn register(

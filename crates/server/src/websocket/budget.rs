@@ -23,20 +23,20 @@ impl Budget {
     }
 }
 
-/// What one socket holds in one direction; given back when dropped.
+/// What one socket, or the body of one request, holds in one direction; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Arc<Budget>,
     counted: usize,
 }
 
 impl Share {
-    pub(super) const fn new(budget: Arc<Budget>) -> Self {
+    pub(crate) const fn new(budget: Arc<Budget>) -> Self {
         Self { budget, counted: 0 }
     }
 
     /// The socket holds this much now; false, and nothing has changed, when that is more than there is.
-    pub(super) fn resize(&mut self, octets: usize) -> bool {
+    pub(crate) fn resize(&mut self, octets: usize) -> bool {
         let counted = octets.saturating_sub(FREE);
         let Budget { held, limit } = &*self.budget;
         if counted > self.counted {

@@ -16,9 +16,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use sha1::{Digest as _, Sha1};
 
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, Share};
 pub(crate) use connection::{Connection, Service};
 pub(crate) use outbox::{Ending, Outbox, Overflow};
+pub(crate) use pace::Pace;
 
 /// Section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -64,6 +64,18 @@ impl Client {
             .expect("the socket is open");
     }
 
+    /// Sends a ping frame and waits for its answer.
+    pub(crate) async fn ping(&mut self) {
+        let ping = Message::Ping("x".into());
+        soon("sending", self.0.send(ping))
+            .await
+            .expect("the socket is open");
+        match soon("a pong", self.0.next()).await {
+            Some(Ok(Message::Pong(_))) => {}
+            other => panic!("no pong but {other:?}"),
+        }
+    }
+
     /// The next text message.
     pub(crate) async fn receive(&mut self) -> String {
         match soon("receiving", self.0.next()).await {
@@ -115,11 +127,37 @@ pub(crate) async fn ask(
     ask_over(stream, method, path, headers).await
 }
 
+/// The same with a body.
+pub(crate) async fn ask_with_body(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let stream = soon("connecting", TcpStream::connect(address))
+        .await
+        .expect("the server listens");
+    let length = body.len().to_string();
+    let headers = [headers, &[("content-length", length.as_str())]].concat();
+    converse(stream, method, path, &headers, body).await
+}
+
 pub(crate) async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    converse(stream, method, path, headers, "").await
+}
+
+async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
+    body: &str,
 ) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !headers
@@ -132,6 +170,7 @@ pub(crate) async fn ask_over(
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
+    request.push_str(body);
     let mut octets = Vec::new();
     let exchange = async {
         stream.write_all(request.as_bytes()).await?;

@@ -49,6 +49,7 @@ pub(super) enum Kind {
     /// The least, then where.
     Millis(u64, fn(&mut Draft) -> &mut Duration),
     Proxies,
+    ProxyHeader,
     Origins,
     IceServers,
 }
@@ -202,6 +203,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..PEERJS
     },
     Setting {
+        name: "proxy-header",
+        field: "proxy_header",
+        value: "NAME",
+        help: "The one header in which those proxies name the client; they must set it or add to it",
+        kind: Kind::ProxyHeader,
+        ..PEERJS
+    },
+    Setting {
         name: "cors",
         field: "cors",
         value: "ORIGIN",
@@ -265,6 +274,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         value: "N",
         help: "TCP connections at a time from one address, or one IPv6 /64; or none",
         kind: Kind::MaybeCount(|draft| &mut draft.config.connections_per_address),
+        ..LIMIT
+    },
+    Setting {
+        name: "room-members",
+        field: "nearby.members",
+        value: "N",
+        help: "Clients in the room of one address",
+        kind: Kind::Count(|draft| &mut draft.config.nearby.members),
         ..LIMIT
     },
     Setting {
@@ -453,6 +470,7 @@ impl Kind {
             ),
             Self::Millis(least, _) => format!("milliseconds, a whole number, {least} to {LONGEST} (a year)"),
             Self::Proxies => "true, false, or addresses and networks such as 10.0.0.0/8".into(),
+            Self::ProxyHeader => "a header's name such as X-Forwarded-For, Forwarded or X-Real-IP".into(),
             Self::Origins => "origins such as https://app.example, or *".into(),
             Self::IceServers => "URLs such as stun:HOST:PORT, or objects with `urls`, `username` and `credential`; turn: and turns: need both".into(),
         }
@@ -482,7 +500,12 @@ impl Kind {
             _ => None,
         };
         let typed = match self {
-            Self::Host | Self::Text(_) | Self::Name(_) | Self::File(_) | Self::Origins => None,
+            Self::Host
+            | Self::Text(_)
+            | Self::Name(_)
+            | Self::File(_)
+            | Self::ProxyHeader
+            | Self::Origins => None,
             Self::Flag(_) | Self::Proxies => truth(),
             Self::IceServers if text.starts_with('{') => serde_json::from_str(text).ok(),
             Self::IceServers => None,
@@ -540,6 +563,7 @@ impl Kind {
                 *at(draft) = Duration::from_millis(within(value, *least, LONGEST)?);
             }
             Self::Proxies => draft.config.proxies = proxies(value)?,
+            Self::ProxyHeader => draft.config.proxy_header = value.as_str()?.parse().ok()?,
             Self::Origins => draft.config.cors = origins(value)?,
             Self::IceServers => draft.config.ice_servers = members(value, ice_server)?,
         }
@@ -559,6 +583,7 @@ impl Kind {
             Self::OctetRate(at) => Some(in_units((*at(draft)).into())),
             Self::Millis(_, at) => Some(at(draft).as_millis().to_string()),
             Self::Origins => Some("*".into()),
+            Self::ProxyHeader => Some(draft.config.proxy_header.to_string()),
             Self::Flag(at) => Some(at(draft).to_string()),
             Self::Proxies => Some("false".into()),
             Self::Name(_) | Self::File(_) | Self::IceServers => None,

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
 use clap::Parser;
-use peerage_server::{Config, ConfigError, Cors, NamesConfig, SignalConfig};
+use peerage_server::{Config, ConfigError, Cors, NamesConfig, NearbyConfig, SignalConfig};
 
 use super::{
     settings::{Draft, SETTINGS},
@@ -94,9 +94,9 @@ macro_rules! each_field {
 /// All of a configuration, as [`ConfigError`] names it.
 fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
-        listen, domain, tls, path, proxies, discovery, cors, ice_servers, connections, connections_per_address, handshake,
+        listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
-    } but signal, names);
+    } but signal, names, nearby);
     let signal = each_field!(
         &config.signal,
         "signal.",
@@ -114,6 +114,8 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             watchers,
         }
     );
+    // The secret is no setting: it is kept in the state folder.
+    let nearby = each_field!(&config.nearby, "nearby.", NearbyConfig { members } but secret);
     let default = NamesConfig::default();
     let names = each_field!(
         config.names.as_ref().unwrap_or(&default),
@@ -129,6 +131,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
     own.into_iter()
         .chain(signal)
         .chain(names)
+        .chain(nearby)
         .chain([with_names])
         .collect()
 }
@@ -148,6 +151,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("concurrent-limit", "12", "12"),
     ("allow-discovery", "true", "true"),
     ("proxied", "10.0.0.0/8", "['10.0.0.0/8']"),
+    ("proxy-header", "Forwarded", "'Forwarded'"),
     ("cors", "https://app.example", "['https://app.example']"),
     ("domain", "devices.example", "'devices.example'"),
     ("tls-cert", "/cert.pem", "'/cert.pem'"),
@@ -156,6 +160,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("usernames", "false", "false"),
     ("connections", "12", "12"),
     ("connections-per-address", "12", "12"),
+    ("room-members", "12", "12"),
     ("handshake-timeout", "1234", "1234"),
     ("http-lifetime", "1234", "1234"),
     ("message-rate", "12", "12"),
