@@ -3,16 +3,14 @@
 //! Nothing awaits while the lock is held: performing an output is pushing to a bounded queue.
 
 use std::collections::HashMap;
-use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use peerage_proto::names::{self, CloseReason, ConnId, Input, Names, Output};
 use peerage_proto::wire::username::{Message, MessageError};
-use tokio::sync::Notify;
-use tokio::time::sleep_until;
 use tracing::debug;
 
+use crate::alarm::Alarm;
 use crate::switchboard::Opened;
 use crate::websocket::{Budget, Ending, Outbox, Overflow};
 
@@ -20,8 +18,7 @@ use crate::websocket::{Budget, Ending, Outbox, Overflow};
 #[derive(Debug)]
 pub(crate) struct Directory {
     core: Mutex<Core>,
-    /// The earliest deadline moved forward.
-    rearm: Notify,
+    alarm: Alarm,
     send_queue: usize,
     budget: Arc<Budget>,
 }
@@ -42,7 +39,7 @@ impl Directory {
         };
         Self {
             core: Mutex::new(core),
-            rearm: Notify::new(),
+            alarm: Alarm::default(),
             send_queue,
             budget,
         }
@@ -83,19 +80,12 @@ impl Directory {
 
     /// Keeps the machine's time. Never returns; owned by who runs the server.
     pub(crate) async fn keep_time(&self) {
-        loop {
-            let due = self.with(|core, _| core.names.poll_timeout());
-            let deadline = async {
-                match due {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => pending().await,
-                }
-            };
-            tokio::select! {
-                () = deadline => self.with(|core, now| core.names.handle_timeout(now)),
-                () = self.rearm.notified() => {}
-            }
-        }
+        self.alarm
+            .keep(
+                || self.with(|core, _| core.names.poll_timeout()),
+                || self.with(|core, now| core.names.handle_timeout(now)),
+            )
+            .await;
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
@@ -105,11 +95,7 @@ impl Directory {
         let now = Instant::now();
         let result = act(&mut core, now);
         core.perform_outputs(now);
-        if let Some(next) = core.names.poll_timeout()
-            && due.is_none_or(|due| next < due)
-        {
-            self.rearm.notify_one();
-        }
+        self.alarm.moved(due, core.names.poll_timeout());
         result
     }
 }

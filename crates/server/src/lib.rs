@@ -16,6 +16,7 @@
 //! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
 
 mod address;
+mod alarm;
 mod bundle;
 mod callers;
 mod config;

@@ -4,7 +4,6 @@
 //! another is carried over between the two.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +19,9 @@ use peerage_proto::signal::{
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::signal::FrameRef;
 use rand_core::UnwrapErr;
-use tokio::sync::Notify;
-use tokio::time::sleep_until;
 use tracing::debug;
 
+use crate::alarm::Alarm;
 use crate::nearby::Nearby;
 use crate::websocket::{Budget, Ending, Outbox, Overflow};
 
@@ -43,8 +41,7 @@ pub(crate) struct Switchboard {
 #[derive(Debug)]
 struct Shard {
     core: Mutex<Core>,
-    /// The earliest deadline moved forward.
-    rearm: Notify,
+    alarm: Alarm,
 }
 
 #[derive(Debug)]
@@ -76,7 +73,7 @@ impl Switchboard {
                 fresh: None,
                 nearby: nearby.clone(),
             }),
-            rearm: Notify::new(),
+            alarm: Alarm::default(),
         };
         Self {
             shards: (0..cores * SHARDS_PER_CORE).map(shard).collect(),
@@ -172,23 +169,13 @@ impl Switchboard {
 
     /// Keeps the routers' time. Never returns; owned by who runs the server.
     pub(crate) async fn keep_time(&self) {
-        join_all(self.shards.iter().map(|shard| self.keep_time_of(shard))).await;
-    }
-
-    async fn keep_time_of(&self, shard: &Shard) {
-        loop {
-            let due = self.act(shard, |core, _| core.router.poll_timeout());
-            let deadline = async {
-                match due {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => pending().await,
-                }
-            };
-            tokio::select! {
-                () = deadline => self.act(shard, |core, now| core.router.handle_timeout(now)),
-                () = shard.rearm.notified() => {}
-            }
-        }
+        join_all(self.shards.iter().map(|shard| {
+            shard.alarm.keep(
+                || self.act(shard, |core, _| core.router.poll_timeout()),
+                || self.act(shard, |core, now| core.router.handle_timeout(now)),
+            )
+        }))
+        .await;
     }
 
     fn shard_of(&self, id: &str) -> &Shard {
@@ -241,11 +228,7 @@ impl Shard {
         let due = core.router.poll_timeout();
         let result = act(&mut core);
         core.perform_outputs(now, routed);
-        if let Some(next) = core.router.poll_timeout()
-            && due.is_none_or(|due| next < due)
-        {
-            self.rearm.notify_one();
-        }
+        self.alarm.moved(due, core.router.poll_timeout());
         result
     }
 }
