@@ -25,14 +25,15 @@ impl Watchers {
     }
 
     /// False when the id has as many as it may.
-    fn add(&mut self, id: PeerId, watcher: Watcher) -> bool {
-        let watchers = self.of.entry(id).or_default();
-        if watchers.iter().any(|known| known.conn == watcher.conn) {
+    fn add(&mut self, id: &PeerId, watcher: &Watcher) -> bool {
+        let known = self.of.get(id).map_or(&[][..], Vec::as_slice);
+        if known.iter().any(|known| known.conn == watcher.conn) {
             return true;
         }
-        let room = watchers.len() < self.limit;
+        let room = known.len() < self.limit;
         if room {
-            watchers.push(watcher);
+            let watchers = self.of.entry(id.clone()).or_default();
+            watchers.push(watcher.clone());
         }
         room
     }
@@ -98,7 +99,7 @@ impl Router {
 
     /// A subscription is answered by what is true now.
     pub(super) fn watch(&mut self, of: PeerId, watcher: Watcher) {
-        let presence = if !self.watchers.add(of.clone(), watcher.clone()) {
+        let presence = if !self.watchers.add(&of, &watcher) {
             Presence::Refused
         } else if self.is_visible(&of) {
             Presence::Online

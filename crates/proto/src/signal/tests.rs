@@ -861,6 +861,19 @@ fn subscriptions_of_a_socket_and_of_an_id_are_bounded_and_the_refusal_is_told() 
 }
 
 #[test]
+fn a_subscription_that_is_refused_leaves_nothing_behind_even_where_none_is_allowed() {
+    let mut t = Table::with(Config {
+        watchers: 0,
+        ..Config::default()
+    });
+    let bob = t.open("bob");
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    let refusal = signal::presence("alice", "bob", Presence::Refused);
+    t.expect(&[send(bob, &refusal)]);
+    assert!(t.is_idle());
+}
+
+#[test]
 fn a_client_cannot_tell_others_who_is_there() {
     let mut t = Table::new();
     let (mallory, bob) = (t.open("mallory"), t.open("bob"));
