@@ -15,6 +15,8 @@ mod timers;
 mod waiting;
 
 #[cfg(test)]
+pub(crate) mod census;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
@@ -146,8 +148,8 @@ pub enum Output {
 /// Something for the holder of an id, or about it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Routed {
-    to: PeerId,
-    matter: Matter,
+    pub(crate) to: PeerId,
+    pub(crate) matter: Matter,
 }
 
 impl Routed {
@@ -158,8 +160,9 @@ impl Routed {
     }
 }
 
+/// What it is about: a secret between shards, which the simulation shares.
 #[derive(Clone, PartialEq, Eq)]
-enum Matter {
+pub(crate) enum Matter {
     /// A frame from `src`, as it is to be sent.
     Frame {
         src: PeerId,
@@ -182,9 +185,9 @@ enum Matter {
 
 /// A socket that watches, and under which id it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Watcher {
-    id: PeerId,
-    conn: ConnId,
+pub(crate) struct Watcher {
+    pub(crate) id: PeerId,
+    pub(crate) conn: ConnId,
 }
 
 /// Without the text: payloads hold addresses and proofs.

@@ -48,6 +48,12 @@ impl Watchers {
         }
     }
 
+    /// How many watch each id.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&PeerId, usize)> {
+        self.of.iter().map(|(id, watchers)| (id, watchers.len()))
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.of.is_empty()
