@@ -79,8 +79,17 @@ pub(super) struct Socket {
     pub(super) closed: bool,
     hold: Duration,
     seen: Instant,
-    /// What it watches, and the last it heard.
-    watches: BTreeMap<PeerId, Option<Presence>>,
+    pub(super) watches: BTreeMap<PeerId, Watch>,
+}
+
+/// A subscription.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Watch {
+    /// What a newer one has a higher one of.
+    pub(super) number: u64,
+    heard: u64,
+    /// The last that was told.
+    word: Option<Presence>,
 }
 
 pub(super) struct Message {
@@ -257,8 +266,8 @@ impl Book {
             Said::Subscribe(of) => {
                 let room = socket.watches.len() < self.config.watched;
                 if room || socket.watches.contains_key(of) {
-                    socket.watches.entry(of.clone()).or_default();
-                    let watcher = Watcher { id, conn };
+                    socket.watches.entry(of.clone()).or_default().heard = 0;
+                    let watcher = watcher(id, conn);
                     self.route(of, Matter::Watch { watcher }, Promise::Presence);
                 } else {
                     let text = signal::presence(of.as_str(), id.as_str(), Presence::Refused);
@@ -268,7 +277,7 @@ impl Book {
             }
             Said::Unsubscribe(of) => {
                 if socket.watches.remove(of).is_some() {
-                    let watcher = Watcher { id, conn };
+                    let watcher = watcher(id, conn);
                     self.route(of, Matter::Unwatch { watcher }, Promise::Release);
                 }
             }
@@ -332,44 +341,54 @@ impl Book {
                 }
             }
             Matter::Watch { watcher } => {
+                let limit = self.config.watchers;
                 let watchers = self.watchers.entry(to.clone()).or_default();
-                if !watchers.contains(watcher) && watchers.len() >= self.config.watchers {
-                    return self.tell(to, watcher, Presence::Refused, Promise::Room);
-                }
-                if !watchers.contains(watcher) {
-                    watchers.push(watcher.clone());
+                let room = watchers.len() < limit;
+                let known = watchers.iter_mut().find(|known| known.conn == watcher.conn);
+                match known {
+                    Some(known) => known.number = known.number.max(watcher.number),
+                    None if room => watchers.push(watcher.clone()),
+                    None => return self.tell(to, watcher, Presence::Refused, Promise::Room),
                 }
                 self.tell(to, watcher, self.presence_of(to), Promise::Presence);
             }
             Matter::Unwatch { watcher } => {
                 if let Some(watchers) = self.watchers.get_mut(to) {
-                    watchers.retain(|known| known != watcher);
+                    watchers.retain(|known| {
+                        known.conn != watcher.conn || known.number > watcher.number
+                    });
                 }
             }
             Matter::Told {
                 watcher: conn,
+                number,
                 of,
+                serial,
                 presence,
             } => {
-                let socket = self.sockets.get_mut(conn);
-                let word = socket.and_then(|socket| socket.watches.get_mut(of));
                 let is_refused = *presence == Presence::Refused;
-                if let Some(word) = word {
-                    *word = Some(*presence);
-                    if is_refused && let Some(socket) = self.sockets.get_mut(conn) {
-                        self.report.unsubscribed += 1;
-                        socket.watches.remove(of);
+                let socket = self.sockets.get_mut(conn);
+                let watches = socket.map(|socket| &mut socket.watches);
+                let Some(watches) = watches.filter(|watches| watches.contains_key(of)) else {
+                    if !is_refused {
+                        let watcher = watcher(to.clone(), *conn);
+                        self.route(of, Matter::Unwatch { watcher }, Promise::Release);
                     }
-                    self.report.told += 1;
-                    let text = signal::presence(of.as_str(), to.as_str(), *presence);
-                    self.send(*conn, &text, Promise::Presence);
-                } else if !is_refused {
-                    let watcher = Watcher {
-                        id: to.clone(),
-                        conn: *conn,
-                    };
-                    self.route(of, Matter::Unwatch { watcher }, Promise::Release);
+                    return;
+                };
+                let watch = watches.entry(of.clone()).or_default();
+                // Overtaken by a newer word, or meant for an older subscription.
+                if *serial < watch.heard || is_refused && *number != watch.number {
+                    return;
                 }
+                (watch.heard, watch.word) = (*serial, Some(*presence));
+                if is_refused {
+                    watches.remove(of);
+                    self.report.unsubscribed += 1;
+                }
+                self.report.told += 1;
+                let text = signal::presence(of.as_str(), to.as_str(), *presence);
+                self.send(*conn, &text, Promise::Presence);
             }
         }
     }
@@ -492,7 +511,7 @@ impl Book {
     /// Now that nothing is on its way: is what each subscriber heard last true?
     pub(super) fn is_quietly_true(&self) -> Result<(), Broken> {
         for socket in self.sockets.values().filter(|socket| socket.live) {
-            for (of, word) in &socket.watches {
+            for (of, Watch { word, .. }) in &socket.watches {
                 let truth = self.presence_of(of);
                 if *word != Some(truth) {
                     let detail = format!("{:?} heard {word:?} of {of}: {truth:?}", socket.id);
@@ -561,7 +580,7 @@ impl Book {
         let Some(id) = socket.id.clone() else { return };
         for of in watches.keys() {
             let id = id.clone();
-            let watcher = Watcher { id, conn };
+            let watcher = watcher(id, conn);
             self.route(of, Matter::Unwatch { watcher }, Promise::Release);
         }
     }
@@ -584,7 +603,9 @@ impl Book {
     fn tell(&mut self, of: &PeerId, watcher: &Watcher, presence: Presence, promise: Promise) {
         let matter = Matter::Told {
             watcher: watcher.conn,
+            number: 0,
             of: of.clone(),
+            serial: 0,
             presence,
         };
         self.route(&watcher.id, matter, promise);
@@ -599,6 +620,15 @@ impl Book {
     fn send(&mut self, conn: ConnId, text: &str, promise: Promise) {
         self.due
             .push((Output::Send(conn, text.to_owned().into()), promise));
+    }
+}
+
+/// Whatever number its subscription gets.
+const fn watcher(id: PeerId, conn: ConnId) -> Watcher {
+    Watcher {
+        id,
+        conn,
+        number: 0,
     }
 }
 

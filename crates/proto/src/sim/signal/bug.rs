@@ -76,6 +76,10 @@ pub(super) enum Bug {
     LoseFramesBetween,
     /// What one shard says to another overtakes.
     Overtake,
+    /// An older word counts that comes later.
+    BelieveLate,
+    /// The end of a subscription ends the next one, too.
+    EndNext,
     /// Who did not opt in is told of, too.
     TellHidden,
     /// A takeover is told as a coming.
@@ -103,7 +107,7 @@ pub(super) enum Limit {
 }
 
 impl Bug {
-    pub(super) const ALL: [(Self, Promise); 41] = [
+    pub(super) const ALL: [(Self, Promise); 43] = [
         (Self::WrongSocket, Promise::Stranger),
         (Self::BelieveSource, Promise::Stranger),
         (Self::BelieveAnyToken, Promise::Owner),
@@ -139,6 +143,8 @@ impl Bug {
         (Self::ForgetDropped, Promise::Release),
         (Self::LoseTold, Promise::Presence),
         (Self::LoseToldBetween, Promise::Presence),
+        (Self::BelieveLate, Promise::Presence),
+        (Self::EndNext, Promise::Presence),
         (Self::TellHidden, Promise::Discretion),
         (Self::TellTakeover, Promise::Discretion),
         (Self::IgnoreLife, Promise::Alive),
@@ -314,7 +320,9 @@ impl Shard {
                 if *of == *hello.id && hello.visible {
                     let matter = Matter::Told {
                         watcher: watcher.conn,
+                        number: watcher.number,
                         of: of.clone(),
+                        serial: u64::MAX,
                         presence: Presence::Online,
                     };
                     let to = watcher.id.clone();
@@ -324,13 +332,15 @@ impl Shard {
         }
     }
 
-    fn arrive(&mut self, bug: Bug, routed: Routed, now: Instant) {
+    fn arrive(&mut self, bug: Bug, mut routed: Routed, now: Instant) {
         self.count += 1;
         let sometimes = self.count.is_multiple_of(8);
         if let Matter::Watch { watcher } = &routed.matter {
             self.watchers.push((routed.to.clone(), watcher.clone()));
         }
-        match (bug, &routed.matter) {
+        match (bug, &mut routed.matter) {
+            (Bug::BelieveLate, Matter::Told { serial, .. }) => *serial = u64::MAX,
+            (Bug::EndNext, Matter::Unwatch { watcher }) => watcher.number = u64::MAX,
             (Bug::RepeatMatter, Matter::Frame { .. }) if sometimes => {
                 self.router.handle_input(Input::Routed(routed.clone()), now);
             }

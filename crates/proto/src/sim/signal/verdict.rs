@@ -12,6 +12,10 @@ use crate::wire::signal::{Frame, Kind, OPEN, Presence, Refused};
 impl Book {
     /// A router does something. Which message it is, where one goes from shard to shard.
     pub(super) fn done(&mut self, output: &Output) -> Result<Option<u64>, Broken> {
+        let plain = match output {
+            Output::Route(routed) => Some(Output::Route(unnumbered(routed))),
+            _ => None,
+        };
         let place = match output {
             // To one socket all goes in order.
             Output::Send(conn, _) => self
@@ -19,7 +23,10 @@ impl Book {
                 .iter()
                 .position(|(due, _)| matches!(due, Output::Send(to, _) if to == conn))
                 .filter(|place| self.due[*place].0 == *output),
-            _ => self.due.iter().position(|(due, _)| due == output),
+            _ => {
+                let output = plain.as_ref().unwrap_or(output);
+                self.due.iter().position(|(due, _)| due == output)
+            }
         };
         let Some(place) = place else {
             return Err(self.blame(output));
@@ -44,6 +51,12 @@ impl Book {
                         message.fate == Fate::OnItsWay && message.text == *text
                     });
                     return Ok(uid.map(|uid| uid as u64));
+                }
+                Matter::Watch { watcher } => {
+                    let socket = self.sockets.get_mut(&watcher.conn);
+                    if let Some(watch) = socket.and_then(|socket| socket.watches.get_mut(to)) {
+                        watch.number = watcher.number;
+                    }
                 }
                 Matter::Told { of, .. } if self.unchanged.as_ref() == Some(of) => {
                     let detail = format!("{to} is told that {of} is still there");
@@ -268,6 +281,17 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// Without the numbers that a router gives to what it says.
+fn unnumbered(routed: &Routed) -> Routed {
+    let mut routed = routed.clone();
+    match &mut routed.matter {
+        Matter::Watch { watcher } | Matter::Unwatch { watcher } => watcher.number = 0,
+        Matter::Told { number, serial, .. } => (*number, *serial) = (0, 0),
+        Matter::Frame { .. } | Matter::Expired { .. } => {}
+    }
+    routed
 }
 
 /// Messages carry their number.

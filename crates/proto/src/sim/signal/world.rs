@@ -9,7 +9,9 @@ use super::bug::Shard;
 use super::client::{Client, HOST, Kin, noise};
 use super::{Book, Broken, Bug, Failure, Promise, Report};
 use crate::identity::fixture;
-use crate::signal::{CloseReason, Config, ConnId, Departure, Hello, Input, Output, Routed, Totals};
+use crate::signal::{
+    CloseReason, Config, ConnId, Departure, Hello, Input, Matter, Output, Routed, Totals,
+};
 use crate::sim::Rng;
 use crate::wire::id::PeerId;
 use crate::wire::signal::{FrameRef, OPEN};
@@ -123,7 +125,7 @@ impl World {
         let shards = rng.pick(1..6);
         let (lossy, jumbled) = match rng.pick(0..8) {
             0 | 1 => (true, false),
-            2 => (false, true),
+            2 | 3 => (false, true),
             _ => (false, false),
         };
         let mut clients = Vec::new();
@@ -164,7 +166,12 @@ impl World {
             clients,
             ids,
             lines: BTreeMap::new(),
-            slow: [0, 0, 20, 1_000][rng.pick(0..4) as usize],
+            slow: match rng.pick(0..4) {
+                _ if jumbled => 4_000,
+                0 | 1 => 0,
+                2 => 20,
+                _ => 1_000,
+            },
             lossy,
             phase: Phase::Busy,
             looks: 0,
@@ -375,8 +382,13 @@ impl World {
         }
         let line = (from, self.book.shard_of(routed.to().as_str()));
         let last = self.lines.entry(line).or_insert(self.now);
-        let at = self.now + Duration::from_millis(self.rng.size(self.slow));
         let overtakes = self.book.jumbled || self.bug == Some(Bug::Overtake);
+        let delay = if overtakes {
+            self.rng.pick(0..self.slow.max(1))
+        } else {
+            self.rng.size(self.slow)
+        };
+        let at = self.now + Duration::from_millis(delay);
         let at = if overtakes { at } else { at.max(*last) };
         *last = at;
         let life = self.life;
@@ -422,14 +434,19 @@ impl World {
         }
     }
 
-    /// Quiet at last, unless something is still on its way.
+    /// Quiet at last, unless some word on who is there is still on its way.
     fn look(&mut self) -> Result<(), Broken> {
-        let on_the_way = |event: &Event| matches!(event, Event::Parcel { .. });
+        let on_the_way = |event: &Event| match event {
+            Event::Parcel { routed, .. } => {
+                !matches!(routed.matter, Matter::Frame { .. } | Matter::Expired { .. })
+            }
+            _ => false,
+        };
         if self.events.values().any(on_the_way) || self.now < self.asleep_until + CALM {
             self.at(self.now + Duration::from_millis(100), Event::Look);
             return Ok(());
         }
-        if !self.lossy && !self.book.jumbled {
+        if !self.lossy {
             self.book.is_quietly_true()?;
         }
         let mut clients = self.clients.iter();
@@ -547,18 +564,20 @@ impl World {
                 }
             }
             (17..21, Kin::Stock) => self.say_to(number, conn),
-            (17..20, _) => {
-                let of = self.anyone();
-                self.say(conn, "SUBSCRIBE", Some(&of), Said::Subscribe(of.clone()));
-            }
-            (20, _) => {
-                let of = self.anyone();
-                self.say(
-                    conn,
-                    "UNSUBSCRIBE",
-                    Some(&of),
-                    Said::Unsubscribe(of.clone()),
-                );
+            (17..21, _) => {
+                let of = self.someone();
+                for _ in 0..self.rng.pick(1..4) {
+                    if self.rng.one_in(3) {
+                        self.say(
+                            conn,
+                            "UNSUBSCRIBE",
+                            Some(&of),
+                            Said::Unsubscribe(of.clone()),
+                        );
+                    } else {
+                        self.say(conn, "SUBSCRIBE", Some(&of), Said::Subscribe(of.clone()));
+                    }
+                }
             }
             // A page is loaded again, or closed for a while.
             (21 | 22, _) => {
@@ -566,6 +585,8 @@ impl World {
                 self.send_up(conn, Up::Gone(Departure::Clean));
                 if kin == Kin::Stock {
                     self.clients[number].reload();
+                } else if self.rng.one_in(2) {
+                    self.connect(number);
                 } else {
                     self.clients[number].wants = self.rng.one_in(2);
                 }
@@ -683,6 +704,15 @@ impl World {
         });
         let text = format!(r#"{{"type":"{kind}"{dst}}}"#).into_bytes();
         self.send_up(conn, Up::Said(said, text));
+    }
+
+    /// One of whom many want to hear, or anyone.
+    fn someone(&mut self) -> PeerId {
+        let known = self.rng.pick(0..4) as usize;
+        match self.ids.get(known).map(|id| PeerId::parse(id)) {
+            Some(Ok(id)) if self.rng.one_in(2) => id,
+            _ => self.anyone(),
+        }
     }
 
     /// One of the clients, or somebody who never comes.
