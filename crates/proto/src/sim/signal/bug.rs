@@ -84,6 +84,8 @@ pub(super) enum Bug {
     TellHidden,
     /// A takeover is told as a coming.
     TellTakeover,
+    /// A hold is told as a going.
+    TellHold,
     /// Heartbeats and pings do not count.
     IgnoreLife,
     /// Nobody is ever silent.
@@ -107,7 +109,7 @@ pub(super) enum Limit {
 }
 
 impl Bug {
-    pub(super) const ALL: [(Self, Promise); 43] = [
+    pub(super) const ALL: [(Self, Promise); 44] = [
         (Self::WrongSocket, Promise::Stranger),
         (Self::BelieveSource, Promise::Stranger),
         (Self::BelieveAnyToken, Promise::Owner),
@@ -147,6 +149,7 @@ impl Bug {
         (Self::EndNext, Promise::Presence),
         (Self::TellHidden, Promise::Discretion),
         (Self::TellTakeover, Promise::Discretion),
+        (Self::TellHold, Promise::Discretion),
         (Self::IgnoreLife, Promise::Alive),
         (Self::NeverSilent, Promise::Alive),
         (Self::ForgetToken, Promise::Return),
@@ -240,6 +243,16 @@ impl Shard {
                 let clean = Input::Closed(conn, Departure::Clean);
                 self.router.handle_input(clean, now);
             }
+            (Bug::TellHold, Input::Closed(conn, departure)) => {
+                let closed = Input::Closed(conn, departure);
+                self.router.handle_input(closed, now);
+                let known = self.sockets.iter().find(|(known, _)| *known == conn);
+                if let Some((_, id)) = known.cloned()
+                    && self.router.is_held(&id)
+                {
+                    self.tell(&id, Presence::Offline);
+                }
+            }
             (Bug::IgnoreLife, Input::Beat(_)) => {}
             (Bug::IgnoreLife, Input::Received(_, frame)) if frame.kind == Kind::Heartbeat => {}
             (_, Input::Routed(routed)) => self.arrive(bug, routed, now),
@@ -315,19 +328,24 @@ impl Shard {
             self.sockets.push((conn, hello.id.to_owned()));
             self.tokens.insert(hello.id.to_owned(), token.clone());
         }
-        if is_in && held && bug == Bug::TellTakeover {
-            for (of, watcher) in &self.watchers {
-                if *of == *hello.id && hello.visible {
-                    let matter = Matter::Told {
-                        watcher: watcher.conn,
-                        number: watcher.number,
-                        of: of.clone(),
-                        serial: u64::MAX,
-                        presence: Presence::Online,
-                    };
-                    let to = watcher.id.clone();
-                    self.outputs.push_back(Output::Route(Routed { to, matter }));
-                }
+        if is_in && held && bug == Bug::TellTakeover && hello.visible {
+            self.tell(hello.id, Presence::Online);
+        }
+    }
+
+    /// Tells all who have ever watched.
+    fn tell(&mut self, id: &str, presence: Presence) {
+        for (of, watcher) in &self.watchers {
+            if *of == *id {
+                let matter = Matter::Told {
+                    watcher: watcher.conn,
+                    number: watcher.number,
+                    of: of.clone(),
+                    serial: u64::MAX,
+                    presence,
+                };
+                let to = watcher.id.clone();
+                self.outputs.push_back(Output::Route(Routed { to, matter }));
             }
         }
     }

@@ -7,6 +7,7 @@
 mod book;
 mod bug;
 mod client;
+mod crowd;
 mod verdict;
 mod world;
 
