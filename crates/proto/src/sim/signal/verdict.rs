@@ -202,8 +202,9 @@ impl Book {
             .iter()
             .find(|message| number.is_some() && number_of(&message.text) == number);
         match meant {
-            Some(message) if Some(&message.src) != frame.src.as_ref() => Promise::Stranger,
-            _ => Promise::Intact,
+            Some(message) if Some(&message.src) == frame.src.as_ref() => Promise::Intact,
+            // Under another's id, or from a socket that has none any more.
+            _ => Promise::Stranger,
         }
     }
 
