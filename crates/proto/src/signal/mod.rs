@@ -15,6 +15,8 @@ mod timers;
 mod waiting;
 
 #[cfg(test)]
+pub(crate) mod census;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use std::time::{Duration, Instant};
 use crate::wire::id::{PeerId, Token, is_key_shaped};
 use crate::wire::signal::{self, FrameRef, Kind, Presence, Refused};
 
-use presence::Watchers;
+use presence::{Watch, Watchers};
 use registration::owns;
 pub use registration::{Hello, fresh_id};
 use timers::{TimerKey, Timers};
@@ -146,8 +148,8 @@ pub enum Output {
 /// Something for the holder of an id, or about it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Routed {
-    to: PeerId,
-    matter: Matter,
+    pub(crate) to: PeerId,
+    pub(crate) matter: Matter,
 }
 
 impl Routed {
@@ -158,8 +160,9 @@ impl Routed {
     }
 }
 
+/// What it is about: a secret between shards, which the simulation shares.
 #[derive(Clone, PartialEq, Eq)]
-enum Matter {
+pub(crate) enum Matter {
     /// A frame from `src`, as it is to be sent.
     Frame {
         src: PeerId,
@@ -175,16 +178,22 @@ enum Matter {
     /// For one socket of the id: what it asked to be told of.
     Told {
         watcher: ConnId,
+        /// The subscription's, as far as the shard of `of` knows.
+        number: u64,
         of: PeerId,
+        /// Orders what this shard tells.
+        serial: u64,
         presence: Presence,
     },
 }
 
 /// A socket that watches, and under which id it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Watcher {
-    id: PeerId,
-    conn: ConnId,
+pub(crate) struct Watcher {
+    pub(crate) id: PeerId,
+    pub(crate) conn: ConnId,
+    /// Which subscription: a later one of the same socket has a higher number.
+    pub(crate) number: u64,
 }
 
 /// Without the text: payloads hold addresses and proofs.
@@ -255,6 +264,8 @@ pub struct Router {
     holders: HashMap<PeerId, Holder>,
     waiting: Waiting,
     watchers: Watchers,
+    /// Numbers subscriptions and what subscribers are told.
+    serial: u64,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
 }
@@ -285,7 +296,7 @@ struct Conn {
     hold: Duration,
     visible: bool,
     /// The ids that it watches.
-    watches: Vec<PeerId>,
+    watches: Vec<Watch>,
     seen: Instant,
     alive: TimerKey,
 }
@@ -310,6 +321,7 @@ impl Router {
         Self {
             waiting: Waiting::new(&config, totals.clone()),
             watchers: Watchers::new(config.watchers),
+            serial: 0,
             config,
             totals,
             conns: HashMap::new(),
@@ -521,12 +533,21 @@ impl Router {
                 }
             }
             Matter::Watch { watcher } => self.watch(to, watcher),
-            Matter::Unwatch { watcher } => self.watchers.remove(&to, watcher.conn),
+            Matter::Unwatch { watcher } => self.watchers.remove(&to, &watcher),
             Matter::Told {
-                watcher,
+                watcher: conn,
+                number,
                 of,
+                serial,
                 presence,
-            } => self.told(&to, watcher, of, presence),
+            } => {
+                let watcher = Watcher {
+                    id: to,
+                    conn,
+                    number,
+                };
+                self.told(watcher, of, serial, presence);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Who is told when an id comes and goes (`docs/protocol/presence.md`).
 //!
 //! The watched id's shard holds who watches; the watcher's shard holds what is watched. Where the two do not agree, because a socket went while its
-//! subscription was on the way, the next thing told mends it: it is answered by an end of the subscription.
+//! subscription was on the way, the next thing told mends it: it is answered by an end of the subscription. What overtakes on the way between the two is told
+//! apart by its number: neither does an older word replace a newer one, nor the end of one subscription end the next.
 
 use std::collections::HashMap;
 
@@ -16,6 +17,15 @@ pub(super) struct Watchers {
     limit: usize,
 }
 
+/// An id that a socket watches.
+#[derive(Debug)]
+pub(super) struct Watch {
+    of: PeerId,
+    number: u64,
+    /// The newest that was told of it.
+    heard: u64,
+}
+
 impl Watchers {
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -25,26 +35,39 @@ impl Watchers {
     }
 
     /// False when the id has as many as it may.
-    fn add(&mut self, id: PeerId, watcher: Watcher) -> bool {
-        let watchers = self.of.entry(id).or_default();
-        if watchers.iter().any(|known| known.conn == watcher.conn) {
+    fn add(&mut self, id: &PeerId, watcher: &Watcher) -> bool {
+        let Some(watchers) = self.of.get_mut(id) else {
+            let room = self.limit > 0;
+            if room {
+                self.of.insert(id.clone(), vec![watcher.clone()]);
+            }
+            return room;
+        };
+        if let Some(known) = watchers.iter_mut().find(|known| known.conn == watcher.conn) {
+            known.number = known.number.max(watcher.number);
             return true;
         }
         let room = watchers.len() < self.limit;
         if room {
-            watchers.push(watcher);
+            watchers.push(watcher.clone());
         }
         room
     }
 
-    pub(super) fn remove(&mut self, id: &PeerId, conn: ConnId) {
+    pub(super) fn remove(&mut self, id: &PeerId, watcher: &Watcher) {
         let Some(watchers) = self.of.get_mut(id) else {
             return;
         };
-        watchers.retain(|watcher| watcher.conn != conn);
+        watchers.retain(|known| known.conn != watcher.conn || known.number > watcher.number);
         if watchers.is_empty() {
             self.of.remove(id);
         }
+    }
+
+    /// How many watch each id.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&PeerId, usize)> {
+        self.of.iter().map(|(id, watchers)| (id, watchers.len()))
     }
 
     #[cfg(test)]
@@ -59,14 +82,25 @@ impl Router {
         let (Some(state), Ok(of)) = (self.conns.get_mut(&conn), PeerId::parse(of)) else {
             return;
         };
-        if !state.watches.contains(&of) {
+        let known = state.watches.iter_mut().find(|watch| watch.of == of);
+        let number = if let Some(watch) = known {
+            // Whoever asks again is answered, whatever was heard before.
+            watch.heard = 0;
+            watch.number
+        } else {
             if state.watches.len() >= limit {
                 let text = signal::presence(of.as_str(), id.as_str(), Presence::Refused);
                 return self.send(conn, text.into());
             }
-            state.watches.push(of.clone());
-        }
-        let watcher = Watcher { id, conn };
+            self.serial += 1;
+            state.watches.push(Watch {
+                of: of.clone(),
+                number: self.serial,
+                heard: 0,
+            });
+            self.serial
+        };
+        let watcher = Watcher { id, conn, number };
         self.route(of, Matter::Watch { watcher });
     }
 
@@ -74,9 +108,9 @@ impl Router {
         let Some(state) = self.conns.get_mut(&conn) else {
             return;
         };
-        if let Some(at) = state.watches.iter().position(|watched| *watched == *of) {
-            let of = state.watches.swap_remove(at);
-            let watcher = Watcher { id, conn };
+        if let Some(at) = state.watches.iter().position(|watch| watch.of == *of) {
+            let Watch { of, number, .. } = state.watches.swap_remove(at);
+            let watcher = Watcher { id, conn, number };
             self.route(of, Matter::Unwatch { watcher });
         }
     }
@@ -87,10 +121,11 @@ impl Router {
         };
         let watches = std::mem::take(&mut state.watches);
         let id = state.id.clone();
-        for of in watches {
+        for Watch { of, number, .. } in watches {
             let watcher = Watcher {
                 id: id.clone(),
                 conn,
+                number,
             };
             self.route(of, Matter::Unwatch { watcher });
         }
@@ -98,7 +133,7 @@ impl Router {
 
     /// A subscription is answered by what is true now.
     pub(super) fn watch(&mut self, of: PeerId, watcher: Watcher) {
-        let presence = if !self.watchers.add(of.clone(), watcher.clone()) {
+        let presence = if !self.watchers.add(&of, &watcher) {
             Presence::Refused
         } else if self.is_visible(&of) {
             Presence::Online
@@ -121,43 +156,44 @@ impl Router {
     }
 
     /// At the watcher's shard.
-    pub(super) fn told(&mut self, to: &PeerId, conn: ConnId, of: PeerId, presence: Presence) {
-        let watches = self
-            .conns
-            .get_mut(&conn)
-            .map(|state| &mut state.watches)
-            .filter(|watches| watches.contains(&of));
-        match watches {
-            Some(watches) => {
-                if presence == Presence::Refused {
-                    watches.retain(|watched| *watched != of);
-                }
-                let text = signal::presence(of.as_str(), to.as_str(), presence);
-                self.send(conn, text.into());
-            }
+    pub(super) fn told(&mut self, watcher: Watcher, of: PeerId, serial: u64, presence: Presence) {
+        let Watcher { id, conn, number } = &watcher;
+        let is_refused = presence == Presence::Refused;
+        let state = self.conns.get_mut(conn);
+        let found = state.and_then(|state| {
+            let at = state.watches.iter().position(|watch| watch.of == of)?;
+            Some((&mut state.watches, at))
+        });
+        let Some((watches, at)) = found else {
             // It is gone, or wants to hear no more. (A refusal means that it was not taken in.)
-            None if presence != Presence::Refused => {
-                let watcher = Watcher {
-                    id: to.clone(),
-                    conn,
-                };
+            if !is_refused {
                 self.route(of, Matter::Unwatch { watcher });
             }
-            None => {}
+            return;
+        };
+        let watch = &mut watches[at];
+        if serial < watch.heard || is_refused && *number != watch.number {
+            return;
         }
+        watch.heard = serial;
+        if is_refused {
+            watches.swap_remove(at);
+        }
+        let text = signal::presence(of.as_str(), id.as_str(), presence);
+        self.send(*conn, text.into());
     }
 
     fn tell(&mut self, of: &PeerId, watcher: Watcher, presence: Presence) {
-        let Watcher { id, conn } = watcher;
-        let of = of.clone();
-        self.route(
-            id,
-            Matter::Told {
-                watcher: conn,
-                of,
-                presence,
-            },
-        );
+        self.serial += 1;
+        let Watcher { id, conn, number } = watcher;
+        let told = Matter::Told {
+            watcher: conn,
+            number,
+            of: of.clone(),
+            serial: self.serial,
+            presence,
+        };
+        self.route(id, told);
     }
 
     fn is_visible(&self, id: &PeerId) -> bool {

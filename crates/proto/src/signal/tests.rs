@@ -110,6 +110,19 @@ impl Table {
         self.input(input);
     }
 
+    /// What an input sends to another shard, which is still on its way.
+    fn routed(&mut self, input: Input<'_>) -> Routed {
+        self.router.handle_input(input, self.now);
+        let outputs = std::iter::from_fn(|| self.router.poll_output());
+        let mut routed = outputs.filter_map(|output| match output {
+            Output::Route(routed) => Some(routed),
+            _ => None,
+        });
+        let only = routed.next().expect("something is routed");
+        assert_eq!(routed.next(), None);
+        only
+    }
+
     fn close(&mut self, conn: ConnId) {
         self.input(Input::Closed(conn, Departure::Clean));
     }
@@ -835,6 +848,48 @@ fn a_subscription_that_arrives_after_its_socket_has_gone_is_taken_back() {
 }
 
 #[test]
+fn what_is_told_of_an_id_does_not_replace_what_was_told_later() {
+    let mut t = Table::new();
+    let bob = t.open("bob");
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    t.expect(&[send(bob, &told("alice", false))]);
+    let visible = Hello {
+        visible: true,
+        ..HELLO
+    };
+    let alice = ConnId(7);
+    let coming = t.routed(Input::Opened(alice, visible));
+    let going = t.routed(Input::Closed(alice, Departure::Clean));
+    t.input(Input::Routed(going));
+    t.expect(&[send(bob, &told("alice", false))]);
+    t.input(Input::Routed(coming));
+    t.expect(&[]);
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    t.expect(&[send(bob, &told("alice", false))]);
+}
+
+#[test]
+fn the_end_of_a_subscription_does_not_end_the_next_one_that_overtook_it() {
+    let mut t = Table::new();
+    let bob = t.open("bob");
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    let frame = FrameRef::parse(br#"{"type":"UNSUBSCRIBE","dst":"alice"}"#).unwrap();
+    let end = t.routed(Input::Received(bob, frame));
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    t.input(Input::Routed(end));
+    t.outputs();
+    let alice = t.hello(Hello {
+        visible: true,
+        ..HELLO
+    });
+    t.expect(&[send(alice, signal::OPEN), send(bob, &told("alice", true))]);
+    t.close(bob);
+    t.close(alice);
+    t.outputs();
+    assert!(t.is_idle());
+}
+
+#[test]
 fn subscriptions_of_a_socket_and_of_an_id_are_bounded_and_the_refusal_is_told() {
     let mut t = Table::with(Config {
         watched: 2,
@@ -858,6 +913,19 @@ fn subscriptions_of_a_socket_and_of_an_id_are_bounded_and_the_refusal_is_told() 
         carol,
         &signal::presence("a", "carol", Presence::Offline),
     )]);
+}
+
+#[test]
+fn a_subscription_that_is_refused_leaves_nothing_behind_even_where_none_is_allowed() {
+    let mut t = Table::with(Config {
+        watchers: 0,
+        ..Config::default()
+    });
+    let bob = t.open("bob");
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"alice"}"#);
+    let refusal = signal::presence("alice", "bob", Presence::Refused);
+    t.expect(&[send(bob, &refusal)]);
+    assert!(t.is_idle());
 }
 
 #[test]

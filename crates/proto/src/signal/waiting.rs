@@ -153,6 +153,25 @@ impl Waiting {
         }
     }
 
+    /// Messages and octets that wait for each id.
+    #[cfg(test)]
+    pub(super) fn by_receiver(&self) -> impl Iterator<Item = (&PeerId, usize, usize)> {
+        let counts = |mailbox: &Mailbox| {
+            let octets = mailbox.messages.iter().map(|message| message.text.len());
+            (mailbox.messages.len(), octets.sum())
+        };
+        self.mailboxes.iter().map(move |(id, mailbox)| {
+            let (messages, octets) = counts(mailbox);
+            (id, messages, octets)
+        })
+    }
+
+    /// Octets of each sender.
+    #[cfg(test)]
+    pub(super) const fn by_sender(&self) -> &HashMap<PeerId, usize> {
+        &self.senders
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.mailboxes.is_empty() && self.senders.is_empty()

@@ -6,6 +6,8 @@ pub mod http;
 #[cfg(test)]
 mod link;
 mod rng;
+#[cfg(test)]
+mod signal;
 
 pub use rng::Rng;
 
