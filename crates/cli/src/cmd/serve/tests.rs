@@ -300,6 +300,31 @@ fn command_lines_of_peerjs_server_mean_what_they_meant() {
 }
 
 #[test]
+fn a_star_is_every_origin_and_stands_alone() {
+    assert!(matches!(options(&["--cors", "*"]).config().cors, Cors::Any));
+    let both = options(&["--cors", "*", "https://a.example"]);
+    assert!(both.settled().is_err());
+}
+
+#[test]
+fn what_is_not_a_list_is_said_once() {
+    for twice in [
+        "--port 1 --port 2",
+        "--port 1 -p 2",
+        "--alive_timeout 1 --alive-timeout 1",
+        "--sslkey a --tls-key b",
+        "--path /a --path /a",
+    ] {
+        let line: Vec<_> = twice.split(' ').collect();
+        let complaint = options(&line).complaint();
+        assert!(complaint.contains("multiple times"), "{twice}: {complaint}");
+    }
+    let listed = "--cors https://a.example --cors https://b.example";
+    let line: Vec<_> = listed.split(' ').collect();
+    assert!(matches!(options(&line).config().cors, Cors::Origins(origins) if origins.len() == 2));
+}
+
+#[test]
 fn switches_may_be_bare_or_say_true_or_false() {
     let is_open = |line: &[&str]| options(line).config().discovery;
     assert!(is_open(&["--allow_discovery"]));
