@@ -300,6 +300,32 @@ fn command_lines_of_peerjs_server_mean_what_they_meant() {
 }
 
 #[test]
+fn command_lines_that_the_document_recommends_can_be_given() {
+    let document = include_str!("../../../../../docs/compat.md");
+    let mut given = 0;
+    let before_the_tables = document.split("\n## peerjs-server").next();
+    let moves = before_the_tables.and_then(|text| text.split_once("\n### From "));
+    for text in moves.unwrap().1.split('`') {
+        let Some((told, line)) = text.split_once("peerage serve ") else {
+            continue;
+        };
+        let variables: Vec<_> = told
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
+        let line: Vec<_> = line.split(' ').collect();
+        let told = Told {
+            options: &line,
+            variables: &variables,
+            file: None,
+        };
+        assert!(told.settled().is_ok(), "{text}: {}", told.complaint());
+        given += 1;
+    }
+    assert!(given > 5, "{given}");
+}
+
+#[test]
 fn a_star_is_every_origin_and_stands_alone() {
     assert!(matches!(options(&["--cors", "*"]).config().cors, Cors::Any));
     let both = options(&["--cors", "*", "https://a.example"]);
