@@ -122,32 +122,6 @@ suite('a server under attack', () => {
         }
     });
 
-    attack('who never reads is closed, and the one who floods it goes on talking to others', async (attacker) => {
-        const [victim, flooder, friend] = await Promise.all(['victim', 'flooder', 'friend'].map((id) => attacker.socket(id)));
-        victim.socket.pause();
-        const flood = offer('victim', 'x'.repeat(60_000));
-        const heard = [];
-        void (async () => { for (;;) heard.push(JSON.parse((await frame(flooder)).payload)); })().catch(() => {});
-        // When its id is free its messages wait for it, as for anybody absent, and expire.
-        const freed = () => heard.some(({ type, src }) => type === 'EXPIRE' && src === 'victim');
-        let asked = 0;
-        const flooded = (async () => {
-            while (!freed()) {
-                for (let n = 0; n < 9; n++) flooder.write(flood);
-                flooder.write(offer('friend', ++asked));
-                await flooder.taken();
-            }
-        })();
-        await within(PATIENCE, flooded, 'the victim was not closed');
-        for (let n = 1; n <= asked; n++) {
-            const { payload } = JSON.parse((await frame(friend)).payload);
-            assert.equal(payload, n);
-        }
-        victim.socket.resume();
-        await within(SLACK, victim.over, 'the socket that did not read is still there');
-        await attacker.socket('victim', 'another-token');
-    });
-
     attack('a flood to ids that nobody has: each message expires, no more is kept than the limit', async (attacker) => {
         const flooders = await Promise.all(Array.from({ length: 8 }, (_, n) => attacker.socket(`to-nobody-${n}`)));
         const stop = performance.now() + 3_000;
@@ -341,6 +315,57 @@ suite('a server with short times and small limits under attack', () => {
         }
         await endings(sockets, 1_900, 2_000);
         await attacker.socket('0', 'another-token');
+    });
+
+    attack('who never reads is closed, and the one who floods it hears what finds no room, and goes on talking to others', ['--stall-timeout', '2000'], async (attacker) => {
+        const [victim, flooder, friend] = await Promise.all(['victim', 'flooder', 'friend'].map((id) => attacker.socket(id)));
+        victim.socket.pause();
+        const flood = offer('victim', 'x'.repeat(60_000));
+        const heard = [];
+        void (async () => { for (;;) heard.push(JSON.parse((await frame(flooder)).payload)); })().catch(() => {});
+        const full = () => heard.some(({ type, src }) => type === 'EXPIRE' && src === 'victim');
+        let asked = 0;
+        const flooded = (async () => {
+            while (!full()) {
+                for (let n = 0; n < 9; n++) flooder.write(flood);
+                flooder.write(offer('friend', ++asked));
+                await flooder.taken();
+            }
+        })();
+        await within(PATIENCE, flooded, 'the victim was not full');
+        for (let n = 1; n <= asked; n++) {
+            const { payload } = JSON.parse((await frame(friend)).payload);
+            assert.equal(payload, n);
+        }
+        // And a second more for each 32 KiB that were taken by it or the kernel since.
+        await until('its id is free', () => attacker.socket('victim', 'another-token').catch(() => null), { ms: 2_000 + 4_000 + SLACK });
+        victim.socket.resume();
+        await within(SLACK, victim.over, 'the socket that did not read is still there');
+    });
+
+    attack('who reads is not cut by those who write to it more than it reads', [], async (attacker) => {
+        const [victim, flooder] = await Promise.all([attacker.socket('victim'), attacker.socket('flooder')]);
+        victim.socket.pause();
+        // The whole burst of octets, twice what may wait.
+        const count = 8 * MIB / 250_000 | 0;
+        flooder.write(Buffer.concat(Array.from({ length: count }, (_, n) => offer('victim', `${n} ${'x'.repeat(249_000)}`))));
+        flooder.write(offer('flooder', 'end'));
+        let refused = 0;
+        for (;;) {
+            const { type, payload } = JSON.parse((await frame(flooder)).payload);
+            if (payload === 'end') break;
+            assert.equal(type, 'EXPIRE');
+            refused++;
+        }
+        victim.socket.resume();
+        let last = -1;
+        for (let n = 0; n < count - refused; n++) {
+            const n = Number(JSON.parse((await frame(victim)).payload).payload.split(' ')[0]);
+            assert.ok(n > last, 'in order');
+            last = n;
+        }
+        flooder.write(offer('victim', 'still there'));
+        assert.equal(JSON.parse((await frame(victim)).payload).payload, 'still there');
     });
 
     // And a second more for each 32 KiB that are being written.

@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::alarm::Alarm;
 use crate::nearby::Nearby;
-use crate::websocket::{Budget, Ending, Outbox, Overflow};
+use crate::websocket::{Budget, Ending, Outbox};
 
 /// For each core of the machine: so that two threads hardly ever want the same one.
 const SHARDS_PER_CORE: usize = 8;
@@ -237,23 +237,7 @@ impl Core {
     fn perform_outputs(&mut self, now: Instant, routed: &mut Matters) {
         while let Some(output) = self.router.poll_output() {
             match output {
-                Output::Send(conn, text) => {
-                    let Some(outbox) = self.outboxes.get(&conn) else {
-                        continue;
-                    };
-                    let pushed = if self.fresh == Some(conn) {
-                        outbox.push_welcome(&text)
-                    } else {
-                        outbox.push(&text)
-                    };
-                    if let Err(Overflow) = pushed {
-                        debug!(conn = conn.0, "closing a slow reader");
-                        outbox.end(Ending::Slow);
-                        self.outboxes.remove(&conn);
-                        let lost = Input::Closed(conn, Departure::Lost);
-                        self.router.handle_input(lost, now);
-                    }
-                }
+                Output::Send(conn, text) => self.send(conn, &text, now),
                 Output::Close(conn, reason) => {
                     if let Some(outbox) = self.outboxes.remove(&conn) {
                         outbox.end(match reason {
@@ -270,5 +254,32 @@ impl Core {
             }
         }
         self.fresh = None;
+    }
+
+    /// Into the socket's queue. What another peer sent and has no room there is that peer's affair: a reader is not cut because others write to it.
+    fn send(&mut self, conn: ConnId, text: &str, now: Instant) {
+        let Some(outbox) = self.outboxes.get(&conn) else {
+            return;
+        };
+        let pushed = if self.fresh == Some(conn) {
+            outbox.push_welcome(text)
+        } else {
+            outbox.push(text)
+        };
+        if pushed.is_ok() {
+            return;
+        }
+        let frame = FrameRef::from_text(text);
+        let relayed = frame.ok().filter(|frame| frame.is_relayed());
+        if let Some(frame) = relayed {
+            debug!(conn = conn.0, "a reader's queue is full");
+            self.router.handle_input(Input::Undelivered(frame), now);
+        } else if outbox.push_own(text).is_err() {
+            debug!(conn = conn.0, "closing a slow reader");
+            outbox.end(Ending::Slow);
+            self.outboxes.remove(&conn);
+            let lost = Input::Closed(conn, Departure::Lost);
+            self.router.handle_input(lost, now);
+        }
     }
 }

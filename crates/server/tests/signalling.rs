@@ -268,23 +268,24 @@ async fn the_largest_message_passes() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_closed_and_its_senders_go_on() {
+async fn who_never_reads_is_closed_and_its_senders_go_on() {
     let server = TestServer::with(Config {
         send_queue: 1024 * 1024,
         octet_rate: 1 << 30,
+        stall: Duration::from_millis(100),
         ..config()
     })
     .await
     .unwrap();
-    let mut slow = Client::open(&server, "slow").await;
+    let mut deaf = Client::open(&server, "deaf").await;
     let mut alice = Client::open(&server, "alice").await;
     let offer = format!(
-        r#"{{"type":"OFFER","dst":"slow","payload":"{}"}}"#,
-        "x".repeat(256 * 1024)
+        r#"{{"type":"OFFER","dst":"deaf","payload":"{}"}}"#,
+        "x".repeat(20 * 1024)
     );
     // More than the queue and the system's buffers hold together, and not read.
     let flood = async {
-        for _ in 0..200 {
+        for _ in 0..1_000 {
             alice.send(&offer).await;
         }
     };
@@ -296,8 +297,51 @@ async fn a_slow_reader_is_closed_and_its_senders_go_on() {
             break;
         }
     }
-    assert!([1006, 1013].contains(&slow.closed().await));
-    Client::open(&server, "slow").await;
+    let freed = async {
+        let path = "/peerjs?key=peerjs&id=deaf&token=other";
+        while Client::dial(&server, path).await.receive().await != r#"{"type":"OPEN"}"# {}
+    };
+    soon("the end of who does not read", freed).await;
+    assert!([1006, 1013].contains(&deaf.closed().await));
+}
+
+#[tokio::test]
+async fn who_reads_is_not_cut_by_those_who_write_more_than_it_reads() {
+    let server = TestServer::with(Config {
+        send_queue: 256 * 1024,
+        octet_rate: 1 << 30,
+        ..config()
+    })
+    .await
+    .unwrap();
+    let mut bob = Client::open(&server, "bob").await;
+    let mut mallory = Client::open(&server, "mallory").await;
+    let filler = "x".repeat(64 * 1024);
+    let sent = 400;
+    for n in 0..sent {
+        let offer = format!(r#"{{"type":"OFFER","dst":"bob","payload":"{n} {filler}"}}"#);
+        mallory.send(&offer).await;
+    }
+    // What is sent to oneself comes after the answers to what was sent before.
+    mallory.send(r#"{"type":"OFFER","dst":"mallory"}"#).await;
+    let mut expired = 0;
+    while mallory.receive().await == r#"{"type":"EXPIRE","src":"bob","dst":"mallory"}"# {
+        expired += 1;
+    }
+    assert!(expired > 0, "all of it found room: nothing is shown");
+    let mut last = None;
+    for _ in 0..sent - expired {
+        let text = bob.receive().await;
+        let (_, payload) = text.split_once(r#""payload":""#).unwrap();
+        let n: usize = payload.split(' ').next().unwrap().parse().unwrap();
+        assert!(last < Some(n), "what is delivered is in order, and once");
+        last = Some(n);
+    }
+    mallory.send(r#"{"type":"LEAVE","dst":"bob"}"#).await;
+    assert_eq!(
+        bob.receive().await,
+        r#"{"type":"LEAVE","src":"mallory","dst":"bob"}"#
+    );
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub struct Config {
     /// Longest time for which an id stays its holder's after a socket broke off. Default 60 s. Clients ask for it ([`Hello::hold`]); stock clients do not,
     /// and theirs are free at once: they come back with another token.
     pub hold_at_most: Duration,
+    /// Ids that are kept in this way at a time. Default 10,000, a tenth of all: they cost no connection. One more is free at once.
+    pub held: usize,
     /// Ids held at a time. Default 100,000, some 2 kB each; the stock server's 5,000 had to make up for its missing other limits.
     pub peers: usize,
     /// Messages that wait for one absent id. Default 64: an offer with all its candidates for several callers. One more is dropped, and its sender
@@ -65,6 +67,8 @@ pub struct Config {
     pub watched: usize,
     /// Sockets that may watch one id. Default 1,024. One more is refused.
     pub watchers: usize,
+    /// Subscriptions of all sockets together. Default 200,000, some 300 octets each with ids of the usual length. One more is refused.
+    pub all_watched: usize,
 }
 
 impl Default for Config {
@@ -74,6 +78,7 @@ impl Default for Config {
             expire_after: Duration::from_secs(5),
             alive_for: Duration::from_secs(90),
             hold_at_most: Duration::from_secs(60),
+            held: 10_000,
             peers: 100_000,
             waiting_messages: 64,
             waiting_octets: 4 * 1024 * 1024,
@@ -81,6 +86,7 @@ impl Default for Config {
             all_waiting_octets: 64 * 1024 * 1024,
             watched: 256,
             watchers: 1_024,
+            all_watched: 200_000,
         }
     }
 }
@@ -89,6 +95,8 @@ impl Default for Config {
 #[derive(Debug, Default)]
 pub struct Totals {
     peers: AtomicUsize,
+    held: AtomicUsize,
+    watches: AtomicUsize,
     waiting: AtomicUsize,
     registrations: AtomicU64,
 }
@@ -119,6 +127,8 @@ pub enum Input<'a> {
     Closed(ConnId, Departure),
     /// Another shard's, or this one's, [`Output::Route`].
     Routed(Routed),
+    /// A frame of another peer's that was to be sent, for whose reader too much waits already.
+    Undelivered(FrameRef<'a>),
 }
 
 /// How a socket ended.
@@ -341,6 +351,7 @@ impl Router {
             }
             Input::Closed(conn, departure) => self.closed(conn, departure, now),
             Input::Routed(Routed { to, matter }) => self.routed(to, matter, now),
+            Input::Undelivered(frame) => self.undelivered(&frame),
         }
     }
 
@@ -356,6 +367,7 @@ impl Router {
                 }
                 Timer::Release(id) => {
                     if let Some(Holder::Absent(absent)) = self.holders.remove(&id) {
+                        self.totals.held.fetch_sub(1, Ordering::Relaxed);
                         self.freed(id, absent.visible);
                     }
                 }
@@ -421,6 +433,7 @@ impl Router {
                 visible
             }
             Some(Holder::Absent(absent)) => {
+                self.totals.held.fetch_sub(1, Ordering::Relaxed);
                 self.timers.cancel(absent.timer);
                 absent.visible
             }
@@ -572,13 +585,26 @@ impl Router {
         }
     }
 
+    /// As if there were nobody: it is the sender's to try again, and no fault of who reads.
+    fn undelivered(&mut self, frame: &FrameRef<'_>) {
+        let id = |id: &Option<Cow<'_, str>>| PeerId::parse(id.as_deref()?).ok();
+        if matches!(frame.kind, Kind::Offer | Kind::Answer)
+            && let (Some(src), Some(missing)) = (id(&frame.src), id(&frame.dst))
+        {
+            self.route(src, Matter::Expired { missing });
+        }
+    }
+
     fn closed(&mut self, id: ConnId, departure: Departure, now: Instant) {
         let Some(conn) = self.forget(id) else { return };
         // After a LEAVE the id may belong to another socket by now.
         let Some(registered) = conn.registered else {
             return;
         };
-        if departure == Departure::Lost && !conn.hold.is_zero() {
+        if departure == Departure::Lost
+            && !conn.hold.is_zero()
+            && reserve(&self.totals.held, 1, self.config.held)
+        {
             let release = Timer::Release(conn.id.clone());
             let timer = self.timers.arm(now + conn.hold, release);
             let absent = Absent {
@@ -645,8 +671,17 @@ impl Router {
 /// A shard that ends takes what it held out of the totals.
 impl Drop for Router {
     fn drop(&mut self) {
-        self.totals
-            .peers
-            .fetch_sub(self.holders.len(), Ordering::Relaxed);
+        let absent = |holder: &&Holder| matches!(holder, Holder::Absent(_));
+        let held = self.holders.values().filter(absent).count();
+        let watches = self.conns.values().map(|conn| conn.watches.len()).sum();
+        let Totals {
+            peers,
+            held: all_held,
+            watches: all_watches,
+            ..
+        } = &*self.totals;
+        peers.fetch_sub(self.holders.len(), Ordering::Relaxed);
+        all_held.fetch_sub(held, Ordering::Relaxed);
+        all_watches.fetch_sub(watches, Ordering::Relaxed);
     }
 }

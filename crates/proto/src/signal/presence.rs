@@ -5,8 +5,9 @@
 //! apart by its number: neither does an older word replace a newer one, nor the end of one subscription end the next.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
-use super::{ConnId, Holder, Matter, Router, Watcher};
+use super::{ConnId, Holder, Matter, Router, Watcher, reserve};
 use crate::wire::id::PeerId;
 use crate::wire::signal::{self, Presence};
 
@@ -88,7 +89,9 @@ impl Router {
             watch.heard = 0;
             watch.number
         } else {
-            if state.watches.len() >= limit {
+            if state.watches.len() >= limit
+                || !reserve(&self.totals.watches, 1, self.config.all_watched)
+            {
                 let text = signal::presence(of.as_str(), id.as_str(), Presence::Refused);
                 return self.send(conn, text.into());
             }
@@ -110,6 +113,7 @@ impl Router {
         };
         if let Some(at) = state.watches.iter().position(|watch| watch.of == *of) {
             let Watch { of, number, .. } = state.watches.swap_remove(at);
+            self.totals.watches.fetch_sub(1, Ordering::Relaxed);
             let watcher = Watcher { id, conn, number };
             self.route(of, Matter::Unwatch { watcher });
         }
@@ -120,6 +124,9 @@ impl Router {
             return;
         };
         let watches = std::mem::take(&mut state.watches);
+        self.totals
+            .watches
+            .fetch_sub(watches.len(), Ordering::Relaxed);
         let id = state.id.clone();
         for Watch { of, number, .. } in watches {
             let watcher = Watcher {
@@ -178,6 +185,7 @@ impl Router {
         watch.heard = serial;
         if is_refused {
             watches.swap_remove(at);
+            self.totals.watches.fetch_sub(1, Ordering::Relaxed);
         }
         let text = signal::presence(of.as_str(), id.as_str(), presence);
         self.send(*conn, text.into());

@@ -177,6 +177,7 @@ impl Table {
         self.router.waiting.is_empty()
             && self.router.watchers.is_empty()
             && self.totals.waiting.load(Ordering::Relaxed) == 0
+            && self.totals.watches.load(Ordering::Relaxed) == 0
     }
 
     #[track_caller]
@@ -696,6 +697,54 @@ fn what_is_sent_to_a_held_id_waits_for_its_holder_as_for_any_absent_peer() {
 }
 
 #[test]
+fn ids_kept_for_who_broke_off_are_bounded_and_one_more_is_free_at_once() {
+    let mut t = Table::with(Config {
+        held: 1,
+        ..Config::default()
+    });
+    let conns = ["alice", "bob"].map(|id| t.open_held(id, "token", secs(30)));
+    t.outputs();
+    for conn in conns {
+        t.lose(conn);
+    }
+    assert_eq!(t.held(), ["alice"]);
+    let back = t.open_held("alice", "token", secs(30));
+    t.expect(&[send(back, signal::OPEN)]);
+    let bob = t.open_held("bob", "other", secs(30));
+    t.lose(bob);
+    assert_eq!(t.held(), ["alice", "bob"], "there is room again");
+    t.outputs();
+    t.lose(back);
+    assert_eq!(t.held(), ["bob"]);
+    t.advance(secs(30));
+    assert_eq!(t.totals.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_frame_for_which_its_reader_has_no_room_comes_back_as_if_nobody_were_there() {
+    let mut t = Table::new();
+    let (alice, bob) = (t.open("alice"), t.open("bob"));
+    for (kind, is_told) in [
+        ("OFFER", true),
+        ("ANSWER", true),
+        ("CANDIDATE", false),
+        ("LEAVE", false),
+        ("EXPIRE", false),
+    ] {
+        let text = relayed(kind, "alice", "bob", "1");
+        t.input(Input::Undelivered(FrameRef::from_text(&text).unwrap()));
+        let expired = send(alice, r#"{"type":"EXPIRE","src":"bob","dst":"alice"}"#);
+        t.expect(if is_told {
+            std::slice::from_ref(&expired)
+        } else {
+            &[]
+        });
+    }
+    t.receive(alice, &offer("bob", "2"));
+    t.expect(&[send(bob, &relayed("OFFER", "alice", "bob", "2"))]);
+}
+
+#[test]
 fn a_held_id_counts_among_the_ids() {
     let mut t = Table::with(Config {
         peers: 1,
@@ -913,6 +962,28 @@ fn subscriptions_of_a_socket_and_of_an_id_are_bounded_and_the_refusal_is_told() 
         carol,
         &signal::presence("a", "carol", Presence::Offline),
     )]);
+}
+
+#[test]
+fn subscriptions_of_all_are_bounded_and_those_that_end_make_room() {
+    let mut t = Table::with(Config {
+        all_watched: 2,
+        ..Config::default()
+    });
+    let (bob, carol) = (t.open("bob"), t.open("carol"));
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"a"}"#);
+    t.receive(carol, r#"{"type":"SUBSCRIBE","dst":"a"}"#);
+    t.outputs();
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"b"}"#);
+    let refusal = signal::presence("b", "bob", Presence::Refused);
+    t.expect(&[send(bob, &refusal)]);
+    t.receive(bob, r#"{"type":"UNSUBSCRIBE","dst":"a"}"#);
+    t.receive(bob, r#"{"type":"SUBSCRIBE","dst":"b"}"#);
+    t.expect(&[send(bob, &signal::presence("b", "bob", Presence::Offline))]);
+    t.close(carol);
+    t.close(bob);
+    t.outputs();
+    assert!(t.is_idle());
 }
 
 #[test]

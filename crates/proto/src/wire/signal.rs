@@ -237,6 +237,15 @@ impl<'a> FrameRef<'a> {
         })
     }
 
+    /// Whether a server writes such frames only for another peer.
+    #[must_use]
+    pub const fn is_relayed(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Offer | Kind::Answer | Kind::Candidate | Kind::Leave
+        )
+    }
+
     /// The text of this frame as `src` sent it.
     #[must_use]
     pub fn relayed_from(&self, src: &str) -> String {

@@ -12,17 +12,18 @@ mod socket;
 mod username;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{OriginalUri, RawPathParams, Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
 
 use crate::address;
 use crate::host::device_of;
 use crate::state::State;
-use crate::websocket::is_upgrade;
+use crate::websocket::{Share, is_upgrade};
 
 /// All routes. Requests for a device's origin (by `Host`) get the shell page and nothing else; the others get peerjs-server's interface.
 ///
@@ -109,4 +110,29 @@ async fn not_found(headers: HeaderMap) -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (StatusCode::NOT_FOUND, headers, "Not found").into_response()
+}
+
+/// A JSON answer, which counts among what the server holds until it has been sent or given up: who asks need not read.
+fn json(state: &State, text: String) -> Response {
+    struct Held {
+        text: String,
+        _share: Share,
+    }
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.text.as_bytes()
+        }
+    }
+
+    let mut share = Share::new(state.budget().clone());
+    if !share.resize(text.len()) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let octets = Bytes::from_owner(Held {
+        text,
+        _share: share,
+    });
+    let headers = [(CONTENT_TYPE, "application/json; charset=utf-8")];
+    (headers, octets).into_response()
 }

@@ -3,7 +3,7 @@
 use axum::extract::{RawPathParams, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::CACHE_CONTROL;
 
 use super::key_of;
 use crate::state::State;
@@ -13,15 +13,9 @@ pub(super) async fn get(Shared(state): Shared<State>, params: RawPathParams) -> 
     if !config.discovery || key_of(&params) != config.signal.key {
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     }
+    let no_store = [(CACHE_CONTROL, "no-store")];
     match serde_json::to_string(&state.switchboard().peers()) {
-        Ok(ids) => (
-            [
-                (CONTENT_TYPE, "application/json; charset=utf-8"),
-                (CACHE_CONTROL, "no-store"),
-            ],
-            ids,
-        )
-            .into_response(),
+        Ok(ids) => (no_store, super::json(&state, ids)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use peerage_proto::nearby::Refused;
 use peerage_proto::wire::call_path::Call;
 use peerage_proto::wire::forwarded::Household;
@@ -62,17 +61,13 @@ pub(super) fn answer(
     };
     drop(rooms);
     match answer {
-        Ok(answer) => json(&answer),
+        Ok(answer) => match serde_json::to_string(&answer) {
+            Ok(text) => super::json(state, text),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        },
         Err(refused @ (Refused::Elsewhere | Refused::Full)) => {
             (StatusCode::FORBIDDEN, refused.to_string()).into_response()
         }
         Err(_) => StatusCode::FORBIDDEN.into_response(),
-    }
-}
-
-fn json(answer: &Answer) -> Response {
-    match serde_json::to_string(answer) {
-        Ok(text) => ([(CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

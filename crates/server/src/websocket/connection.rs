@@ -69,10 +69,12 @@ pub(crate) struct Connection<IO, S> {
     begun: Option<Instant>,
     /// Until when not to read.
     resume: Option<Instant>,
-    /// What is being written, from where on, and since when it has had to wait.
+    /// What is being written, and from where on.
     writing: Vec<u8>,
     at: usize,
+    /// Since when something has had to wait to be written, and how many octets were written from then on.
     since: Option<Instant>,
+    written: usize,
     is_flushed: bool,
     /// Fires at the next deadline or before it.
     timer: Option<Pin<Box<Sleep>>>,
@@ -120,6 +122,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             writing: Vec::new(),
             at: 0,
             since: None,
+            written: 0,
             is_flushed: true,
             timer: None,
         }
@@ -166,7 +169,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                     return Err(End::Ours(ending));
                 }
             } else {
-                self.since = None;
                 self.at = 0;
                 match self.outbox.poll_next(context) {
                     Poll::Ready(Ok(chunk)) => self.writing = chunk,
@@ -176,6 +178,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                     }
                     Poll::Pending => {
                         self.writing = Vec::new();
+                        self.since = None;
+                        self.written = 0;
                         return self.flush(context);
                     }
                 }
@@ -185,6 +189,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(End::Broken),
                 Poll::Ready(Ok(octets)) => {
                     self.at += octets;
+                    self.written += octets;
                     self.is_flushed = false;
                     self.outbox.written(octets);
                 }
@@ -323,7 +328,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
         };
         let held = self.inbox.len() + self.decoder.held();
         let read_by = late(self.begun, held);
-        let written_by = late(self.since, self.writing.len());
+        let written_by = late(self.since, self.written + self.writing.len() - self.at);
         let deadlines = [self.resume, read_by, written_by];
         let Some(due) = deadlines.into_iter().flatten().min() else {
             return Ok(false);

@@ -11,6 +11,9 @@ use super::budget::{Budget, Share};
 /// As much as is handed to the system at a time, but for longer messages.
 const CHUNK: usize = 64 * 1024;
 
+/// Beyond the limit, for what the server itself has to say: who does not read as much as that does not read.
+const OWN: usize = 64 * 1024;
+
 /// One socket's queue of frames: many push, the socket's task takes.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -108,15 +111,21 @@ impl Outbox {
         self.append(size, usize::MAX, |chunk| push_text(chunk, text))
     }
 
+    /// Adds a message of the server's own, for which there is room where there is none for others'.
+    pub(crate) fn push_own(&self, text: &str) -> Result<(), Overflow> {
+        let (size, limit) = (text_size(text.len()), self.limit + OWN);
+        self.append(size, limit, |chunk| push_text(chunk, text))
+    }
+
     /// Adds a ping.
     pub(crate) fn push_ping(&self) -> Result<(), Overflow> {
-        self.append(2, self.limit, push_ping)
+        self.append(2, self.limit + OWN, push_ping)
     }
 
     /// Adds the answer to a ping.
     pub(super) fn push_pong(&self, payload: &[u8]) -> Result<(), Overflow> {
         let size = text_size(payload.len());
-        self.append(size, self.limit, |chunk| push_pong(chunk, payload))
+        self.append(size, self.limit + OWN, |chunk| push_pong(chunk, payload))
     }
 
     fn append(

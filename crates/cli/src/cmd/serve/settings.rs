@@ -389,6 +389,22 @@ pub(super) static SETTINGS: &[Setting] = &[
         ..LIMIT
     },
     Setting {
+        name: "held",
+        field: "signal.held",
+        value: "N",
+        help: "Ids kept in this way at a time",
+        kind: Kind::Count(|draft| &mut draft.config.signal.held),
+        ..LIMIT
+    },
+    Setting {
+        name: "all-watched",
+        field: "signal.all_watched",
+        value: "N",
+        help: "Subscriptions of all clients together",
+        kind: Kind::Count(|draft| &mut draft.config.signal.all_watched),
+        ..LIMIT
+    },
+    Setting {
         name: "watched",
         field: "signal.watched",
         value: "N",

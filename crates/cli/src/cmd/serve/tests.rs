@@ -105,6 +105,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             expire_after,
             alive_for,
             hold_at_most,
+            held,
             peers,
             waiting_messages,
             waiting_octets,
@@ -112,6 +113,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             all_waiting_octets,
             watched,
             watchers,
+            all_watched,
         }
     );
     // The secret is no setting: it is kept in the state folder.
@@ -174,6 +176,8 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("waiting-octets", "8MiB", "'8MiB'"),
     ("sender-waiting-octets", "3MiB", "'3MiB'"),
     ("all-waiting-octets", "8MiB", "'8MiB'"),
+    ("held", "12", "12"),
+    ("all-watched", "12", "12"),
     ("watched", "12", "12"),
     ("watchers", "12", "12"),
     ("usernames-limit", "12", "12"),
