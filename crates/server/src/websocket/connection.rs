@@ -72,8 +72,10 @@ pub(crate) struct Connection<IO, S> {
     /// What is being written, and from where on.
     writing: Vec<u8>,
     at: usize,
-    /// Since when something has had to wait to be written, and how many octets were written from then on.
+    /// Since when it has had to wait.
     since: Option<Instant>,
+    /// Since when there has always been something that had to wait, and how many octets were written from then on.
+    behind: Option<Instant>,
     written: usize,
     is_flushed: bool,
     /// Fires at the next deadline or before it.
@@ -122,6 +124,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
             writing: Vec::new(),
             at: 0,
             since: None,
+            behind: None,
             written: 0,
             is_flushed: true,
             timer: None,
@@ -169,6 +172,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                     return Err(End::Ours(ending));
                 }
             } else {
+                self.since = None;
                 self.at = 0;
                 match self.outbox.poll_next(context) {
                     Poll::Ready(Ok(chunk)) => self.writing = chunk,
@@ -178,7 +182,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                     }
                     Poll::Pending => {
                         self.writing = Vec::new();
-                        self.since = None;
+                        self.behind = None;
                         self.written = 0;
                         return self.flush(context);
                     }
@@ -194,7 +198,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
                     self.outbox.written(octets);
                 }
                 Poll::Pending => {
-                    self.since.get_or_insert_with(Instant::now);
+                    let now = Instant::now();
+                    self.since.get_or_insert(now);
+                    self.behind.get_or_insert(now);
                     return Ok(());
                 }
             }
@@ -328,8 +334,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
         };
         let held = self.inbox.len() + self.decoder.held();
         let read_by = late(self.begun, held);
-        let written_by = late(self.since, self.written + self.writing.len() - self.at);
-        let deadlines = [self.resume, read_by, written_by];
+        let written_by = late(self.since, self.writing.len());
+        let caught_up_by = late(self.behind, self.written);
+        let deadlines = [self.resume, read_by, written_by, caught_up_by];
         let Some(due) = deadlines.into_iter().flatten().min() else {
             return Ok(false);
         };
@@ -349,7 +356,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Connection<IO, S> {
         if is_past(read_by) {
             return Err(End::Ours(Ending::Stalled));
         }
-        if is_past(written_by) {
+        if is_past(written_by) || is_past(caught_up_by) {
             return Err(End::Ours(Ending::Slow));
         }
         Ok(true)
