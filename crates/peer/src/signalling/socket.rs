@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use peerage_proto::identity::registration;
-use peerage_proto::wire::signal::{Frame, Kind, MAX_FRAME};
+use peerage_proto::wire::signal::{Frame, Kind, MAX_RELAYED};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -48,8 +48,8 @@ impl Socket {
         let stream = dial(&registration.server, roots).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
+            .max_message_size(Some(MAX_RELAYED))
+            .max_frame_size(Some(MAX_RELAYED));
         let opened = timeout(OPEN, async {
             // The URL holds the token: it is in no error text.
             let (stream, _) = client_async_with_config(url.as_str(), stream, Some(config))

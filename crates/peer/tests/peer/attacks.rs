@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use peerage_peer::{ConnectError, ConnectOptions, Connection, Peer};
+use peerage_peer::{ConnectError, ConnectOptions, Connection, Peer, ServerState};
 use peerage_proto::identity::caller::FalseAnswer;
 use peerage_proto::identity::gate::{State, Terms};
 use peerage_proto::identity::{Code, Secret, SigningKey};
 use peerage_proto::link;
-use peerage_proto::wire::signal::{AnswerPayload, Frame, Kind, OfferPayload};
+use peerage_proto::wire::id::{MAX_ID, PeerId};
+use peerage_proto::wire::signal::{AnswerPayload, Frame, Kind, MAX_FRAME, OfferPayload};
 use serde_json::value::RawValue;
 
 use super::relay::Relay;
@@ -203,4 +204,26 @@ async fn candidates_that_lead_nowhere_do_not_keep_the_true_ones_from_opening() {
     let mut there = attempt(&caller, &device).await.unwrap();
     let mut here = soon(device.peer.incoming()).await.unwrap();
     speak(&mut there, &mut here).await;
+}
+
+#[tokio::test]
+async fn the_longest_frame_that_anyone_may_send_does_not_cut_who_gets_it_from_the_server() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let mut server = alice.server();
+    server.mark_unchanged();
+    let mut frame = Frame::to(alice.id().clone(), Kind::Offer, None);
+    let filler = "x".repeat(MAX_FRAME - frame.to_text().len() - r#","payload":"""#.len());
+    frame.payload = Some(RawValue::from_string(format!("\"{filler}\"")).unwrap());
+    assert_eq!(frame.to_text().len(), MAX_FRAME);
+    // As the server relays it.
+    frame.src = Some(PeerId::parse(&"\u{1}".repeat(MAX_ID)).unwrap());
+    relay.deliver(frame);
+    // Frames keep their order: who has an answer has seen what was delivered before.
+    let bob = stock_peer(&relay, "bob").await;
+    soon(alice.connect(bob.id(), ConnectOptions::default()))
+        .await
+        .unwrap();
+    assert!(!server.has_changed().unwrap());
+    assert_eq!(*server.borrow(), ServerState::Open);
 }

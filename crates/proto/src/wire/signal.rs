@@ -25,6 +25,10 @@ use super::id::{MAX_ID, PeerId};
 /// Longest frame in octets, either direction: 2 MiB. An SDP is a few kilobytes; the rest is room for the application's `metadata`.
 pub const MAX_FRAME: usize = 2 * 1024 * 1024;
 
+/// Longest frame that a server sends: it relays up to [`MAX_FRAME`] and puts in the sender's id, each octet of which may be six in JSON. Whoever takes less can
+/// be cut from its server by anyone who sends it the longest frame.
+pub const MAX_RELAYED: usize = MAX_FRAME + 6 * MAX_ID + r#","src":"""#.len();
+
 /// What a frame is for: its `type` member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -470,6 +474,19 @@ mod tests {
             relayed(sent),
             r#"{"type":"OFFER","src":"alice","dst":"bob","payload":{ "b":1, "a":[1e400, "\ud800"] }}"#
         );
+    }
+
+    #[test]
+    fn the_longest_frame_from_the_longest_id_is_as_long_as_a_client_must_take() {
+        let frame = |filler: usize| {
+            let filler = "x".repeat(filler);
+            format!(r#"{{"type":"OFFER","dst":"bob","payload":"{filler}"}}"#)
+        };
+        let longest = frame(MAX_FRAME - frame(0).len());
+        let relayed = FrameRef::parse(longest.as_bytes())
+            .unwrap()
+            .relayed_from(&"\u{1}".repeat(MAX_ID));
+        assert_eq!(relayed.len(), MAX_RELAYED);
     }
 
     #[test]
