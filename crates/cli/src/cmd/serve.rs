@@ -44,6 +44,7 @@ impl Serve {
     pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
+        allow_open_files();
         let variable = |name: &str| std::env::var_os(name);
         let settled = Settled::new(&self.options, variable, self.config.as_deref())?;
         let mut config = settled.config.clone();
@@ -110,6 +111,18 @@ impl Serve {
             );
         }
         Ok(())
+    }
+}
+
+/// Each client is an open file: as many as the system lets this process have, where shells and service managers begin with a thousand or so.
+fn allow_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Without it the server takes fewer clients, and says so when they come.
+        let _ = setrlimit(Resource::Nofile, limit);
     }
 }
 

@@ -175,6 +175,30 @@ fn a_token_is_in_no_log() {
     assert!(!log.contains("sesame"), "{log}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn it_may_open_as_many_files_as_the_system_allows() {
+    let limited = "ulimit -Sn 64; exec \"$0\" serve --port 0";
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_peerage")])
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut { stdout }, &mut line).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut numbers = files.unwrap().split_whitespace().skip(3);
+    let (soft, hard) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(soft == hard && hard != "64", "{limits}");
+}
+
 #[test]
 fn ctrl_c_ends_it_cleanly() {
     let (mut server, _) = serve();
