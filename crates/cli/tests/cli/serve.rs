@@ -175,6 +175,23 @@ fn a_token_is_in_no_log() {
     assert!(!log.contains("sesame"), "{log}");
 }
 
+#[test]
+fn behind_a_proxy_it_names_the_address_that_the_proxy_has() {
+    let args = ["serve", "--port", "0", "--domain", "x.example", "--proxied"];
+    let mut server = Running::start(&args);
+    assert!(server.line("Listening on ").contains("for a proxy"));
+    assert!(
+        server
+            .line("devices")
+            .contains("--server https://x.example\n")
+    );
+    assert!(
+        server
+            .line("PeerJS")
+            .contains("host: 'x.example', port: 443, secure: true")
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn it_may_open_as_many_files_as_the_system_allows() {
