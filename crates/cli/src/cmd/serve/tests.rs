@@ -300,6 +300,57 @@ fn command_lines_of_peerjs_server_mean_what_they_meant() {
 }
 
 #[test]
+fn command_lines_that_the_document_recommends_can_be_given() {
+    let document = include_str!("../../../../../docs/compat.md");
+    let mut given = 0;
+    let before_the_tables = document.split("\n## peerjs-server").next();
+    let moves = before_the_tables.and_then(|text| text.split_once("\n### From "));
+    for text in moves.unwrap().1.split('`') {
+        let Some((told, line)) = text.split_once("peerage serve ") else {
+            continue;
+        };
+        let variables: Vec<_> = told
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
+        let line: Vec<_> = line.split(' ').collect();
+        let told = Told {
+            options: &line,
+            variables: &variables,
+            file: None,
+        };
+        assert!(told.settled().is_ok(), "{text}: {}", told.complaint());
+        given += 1;
+    }
+    assert!(given > 5, "{given}");
+}
+
+#[test]
+fn a_star_is_every_origin_and_stands_alone() {
+    assert!(matches!(options(&["--cors", "*"]).config().cors, Cors::Any));
+    let both = options(&["--cors", "*", "https://a.example"]);
+    assert!(both.settled().is_err());
+}
+
+#[test]
+fn what_is_not_a_list_is_said_once() {
+    for twice in [
+        "--port 1 --port 2",
+        "--port 1 -p 2",
+        "--alive_timeout 1 --alive-timeout 1",
+        "--sslkey a --tls-key b",
+        "--path /a --path /a",
+    ] {
+        let line: Vec<_> = twice.split(' ').collect();
+        let complaint = options(&line).complaint();
+        assert!(complaint.contains("multiple times"), "{twice}: {complaint}");
+    }
+    let listed = "--cors https://a.example --cors https://b.example";
+    let line: Vec<_> = listed.split(' ').collect();
+    assert!(matches!(options(&line).config().cors, Cors::Origins(origins) if origins.len() == 2));
+}
+
+#[test]
 fn switches_may_be_bare_or_say_true_or_false() {
     let is_open = |line: &[&str]| options(line).config().discovery;
     assert!(is_open(&["--allow_discovery"]));
