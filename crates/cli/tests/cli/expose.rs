@@ -313,7 +313,7 @@ fn the_secret_is_in_the_link_and_in_no_log() {
     assert!(!exposed.process.rest().contains(&secret));
     // ICE's passwords.
     for log in [stderr(&caller), &log] {
-        assert!(log.contains("str0m") && !log.contains("pass: ") && !log.contains("ice-pwd"));
+        assert!(log.contains("TRACE") && !log.contains("pass: ") && !log.contains("ice-pwd"));
     }
 }
 
