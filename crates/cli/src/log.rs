@@ -26,10 +26,10 @@ pub(crate) fn start(global: &Global, default: Option<LevelFilter>) {
     } else {
         level.min(LevelFilter::WARN)
     };
-    // These show what WebSockets carry.
+    // These show what WebSockets carry, and ICE's passwords.
     let usual = || {
         let ours = OURS.map(|name| format!("{name}={level},")).concat();
-        format!("{ours}{libraries},tungstenite=warn,tokio_tungstenite=warn")
+        format!("{ours}{libraries},tungstenite=warn,tokio_tungstenite=warn,is=warn")
     };
     let filter = EnvFilter::builder().parse_lossy(chosen.unwrap_or_else(usual));
     tracing_subscriber::fmt()

@@ -13,7 +13,29 @@
 //! # }
 //! ```
 //!
-//! [`router`] gives the same service for an [`axum`] application of your own, and [`Hooks`] let it say who may connect and what is relayed.
+//! [`router`] gives the same service for an [`axum`] application of your own, below a path of it; PeerJS clients name that path. [`Hooks`] let it say who
+//! may connect and what is relayed, [`Config`] has every setting.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::net::SocketAddr;
+//!
+//! use peerage_server::{Config, State, router};
+//!
+//! let state = State::new(Config::default())?;
+//! let app = axum::Router::new().nest("/signal", router(state.clone()));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//! tokio::select! {
+//!     // With the clients' addresses: rooms and limits by address need them.
+//!     served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).into_future() => served?,
+//!     // Without this nothing expires, and nobody is closed for silence.
+//!     () = state.run(std::future::pending()) => {}
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/login.rs` in this crate is a whole application: log-in, hooks, a list of who is there.
 
 mod address;
 mod alarm;

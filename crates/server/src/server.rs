@@ -3,7 +3,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use http::Request;
@@ -34,6 +34,8 @@ const HEAD: usize = 64 * 1024;
 const FIELDS: usize = 128;
 /// Pause after an accept that failed for want of something (out of descriptors, mostly): trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two complaints about that.
+const ACCEPT_COMPLAINT: Duration = Duration::from_secs(60);
 /// Tries to find a port that is free at both loopback addresses, where any port will do.
 const BIND_TRIES: usize = 16;
 
@@ -102,6 +104,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(self.state.config().connections));
         let http = Http::new(&self.state);
         let mut connections = JoinSet::new();
+        let mut complained: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -123,7 +126,10 @@ impl Server {
                     None => debug!(%from, "no place for another connection"),
                 },
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection");
+                    if complained.is_none_or(|at| at.elapsed() >= ACCEPT_COMPLAINT) {
+                        complained = Some(Instant::now());
+                        warn!(%error, "cannot accept a connection");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

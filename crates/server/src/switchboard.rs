@@ -19,7 +19,7 @@ use peerage_proto::signal::{
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::signal::FrameRef;
 use rand_core::UnwrapErr;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::alarm::Alarm;
 use crate::nearby::Nearby;
@@ -239,6 +239,9 @@ impl Core {
             match output {
                 Output::Send(conn, text) => self.send(conn, &text, now),
                 Output::Close(conn, reason) => {
+                    if let CloseReason::Refused(why) = reason {
+                        info!(conn = conn.0, ?why, "client refused");
+                    }
                     if let Some(outbox) = self.outboxes.remove(&conn) {
                         outbox.end(match reason {
                             CloseReason::Refused(_) => Ending::Refused,
@@ -249,8 +252,12 @@ impl Core {
                 }
                 Output::Route(matter) => routed.push(matter),
                 // Under the lock: before the id can be somebody else's.
-                Output::Went(id) => self.nearby.forget(&id),
-                Output::Came(_) => {}
+                Output::Went(id) => {
+                    self.nearby.forget(&id);
+                    info!(id = id.as_str(), "client disconnected");
+                }
+                // Ids are strangers' text: a field is written escaped.
+                Output::Came(id) => info!(id = id.as_str(), "client connected"),
             }
         }
         self.fresh = None;

@@ -44,6 +44,7 @@ impl Serve {
     pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
+        allow_open_files();
         let variable = |name: &str| std::env::var_os(name);
         let settled = Settled::new(&self.options, variable, self.config.as_deref())?;
         let mut config = settled.config.clone();
@@ -58,16 +59,18 @@ impl Serve {
     }
 
     fn announce(&self, config: &Config, address: SocketAddr) -> io::Result<()> {
-        let scheme = if config.tls.is_some() {
-            "https"
-        } else {
-            "http"
+        let is_behind = config.tls.is_none() && !config.proxies.is_empty();
+        // A proxy has the name and the certificate, and the port that goes with https.
+        let (scheme, port) = match config.tls {
+            None if is_behind && config.domain.is_some() => ("https", 443),
+            None => ("http", address.port()),
+            Some(_) => ("https", address.port()),
         };
         let host = config.domain.as_deref().unwrap_or("localhost");
         let path = config.path.trim_matches('/');
-        let mut url = match (scheme, address.port()) {
+        let mut url = match (scheme, port) {
             ("https", 443) | ("http", 80) => format!("{scheme}://{host}"),
-            (_, port) => format!("{scheme}://{host}:{port}"),
+            _ => format!("{scheme}://{host}:{port}"),
         };
         if !path.is_empty() {
             url += &format!("/{path}");
@@ -81,7 +84,9 @@ impl Serve {
                 }),
             );
         }
-        let reach = if address.ip().is_loopback() {
+        let reach = if is_behind {
+            ", for a proxy in front"
+        } else if address.ip().is_loopback() {
             ", for this machine only"
         } else {
             ""
@@ -92,8 +97,7 @@ impl Serve {
             writeln!(out, "  devices   peerage expose TARGET --server {url}")?;
         }
         let mut options = format!(
-            "host: '{host}', port: {}, secure: {}",
-            address.port(),
+            "host: '{host}', port: {port}, secure: {}",
             scheme == "https"
         );
         if !path.is_empty() {
@@ -103,13 +107,25 @@ impl Serve {
             options += &format!(", key: '{}'", config.signal.key);
         }
         writeln!(out, "  PeerJS    new Peer(id, {{ {options} }})")?;
-        if scheme == "http" && !address.ip().is_loopback() {
+        if config.tls.is_none() && !is_behind && !address.ip().is_loopback() {
             output::warn(
                 "without a certificate, browsers open links on this machine only: \
                  give --domain, --tls-cert and --tls-key, or put a proxy with TLS in front",
             );
         }
         Ok(())
+    }
+}
+
+/// Each client is an open file: as many as the system lets this process have, where shells and service managers begin with a thousand or so.
+fn allow_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Without it the server takes fewer clients, and says so when they come.
+        let _ = setrlimit(Resource::Nofile, limit);
     }
 }
 

@@ -311,6 +311,10 @@ fn the_secret_is_in_the_link_and_in_no_log() {
     let log = exposed.process.complaint();
     assert!(!log.is_empty() && !log.contains(&secret));
     assert!(!exposed.process.rest().contains(&secret));
+    // ICE's passwords.
+    for log in [stderr(&caller), &log] {
+        assert!(log.contains("TRACE") && !log.contains("pass: ") && !log.contains("ice-pwd"));
+    }
 }
 
 #[test]

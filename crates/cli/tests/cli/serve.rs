@@ -142,6 +142,81 @@ fn the_rooms_secret_is_its_owners_alone_and_a_damaged_one_is_not_replaced() {
 }
 
 #[test]
+fn verbose_says_who_comes_and_goes_and_why_one_is_refused() {
+    let mut server = Running::start(&["serve", "--port", "0", "-v"]);
+    let line = server.line("Listening on ");
+    let address = line.split_whitespace().nth(2).unwrap();
+    let address = address.trim_end_matches([',', '.']).parse().unwrap();
+    let (socket, first) = dial(address, "/", "peerjs", "ann%0a%1b");
+    assert_eq!(first, OPEN);
+    let came = server.warning("client connected");
+    assert!(came.contains(r#"id="ann\n\u{1b}""#), "{came}");
+    drop(socket);
+    assert!(server.warning("client disconnected").contains("ann"));
+    let (_socket, _) = dial(address, "/", "wrong", "bob");
+    assert!(server.warning("client refused").contains("WrongKey"));
+}
+
+#[test]
+fn a_token_is_in_no_log() {
+    let mut server = Running::start(&["serve", "--port", "0", "-vvv"]);
+    let line = server.line("Listening on ");
+    let address = line.split_whitespace().nth(2).unwrap();
+    let address = address.trim_end_matches([',', '.']).parse().unwrap();
+    let url = format!("ws://{address}/peerjs?key=peerjs&id=ann&token=sesame-8271");
+    let (mut socket, _) = tungstenite::client(url, connect(address)).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::text(OPEN));
+    get(address, "/peerjs/ann/sesame-8271/room/id", "");
+    get(address, "/peerjs/ann/sesame-8271/nothing", "");
+    server.interrupt();
+    assert!(server.end().success());
+    let log = server.complaint();
+    assert!(log.contains(r#"client connected id="ann""#), "{log}");
+    assert!(!log.contains("sesame"), "{log}");
+}
+
+#[test]
+fn behind_a_proxy_it_names_the_address_that_the_proxy_has() {
+    let args = ["serve", "--port", "0", "--domain", "x.example", "--proxied"];
+    let mut server = Running::start(&args);
+    assert!(server.line("Listening on ").contains("for a proxy"));
+    assert!(
+        server
+            .line("devices")
+            .contains("--server https://x.example\n")
+    );
+    assert!(
+        server
+            .line("PeerJS")
+            .contains("host: 'x.example', port: 443, secure: true")
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_may_open_as_many_files_as_the_system_allows() {
+    let limited = "ulimit -Sn 64; exec \"$0\" serve --port 0";
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_peerage")])
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut { stdout }, &mut line).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut numbers = files.unwrap().split_whitespace().skip(3);
+    let (soft, hard) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(soft == hard && hard != "64", "{limits}");
+}
+
+#[test]
 fn ctrl_c_ends_it_cleanly() {
     let (mut server, _) = serve();
     server.interrupt();

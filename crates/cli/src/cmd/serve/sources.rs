@@ -159,15 +159,16 @@ impl Settled {
                 gathered.take(setting, value, Path::new(""), Source::Option(setting.name))?;
             }
         }
-        let half = |HalfOfTls { given, missing }| {
+        let Gathered { draft, sources } = gathered;
+        let config = draft.finish().map_err(|HalfOfTls { given, missing }| {
+            // Of the two it is the one that was said.
+            let source = sources.get("tls").map(Source::to_string);
+            let given = source.as_deref().unwrap_or(given);
             usage(format_args!(
                 "{given} is given without {missing}: TLS needs both"
             ))
-        };
-        Ok(Self {
-            config: gathered.draft.finish().map_err(half)?,
-            sources: gathered.sources,
-        })
+        })?;
+        Ok(Self { config, sources })
     }
 
     /// What is wrong with a setting, in the words in which it was said.

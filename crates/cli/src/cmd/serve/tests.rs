@@ -447,7 +447,7 @@ fn what_cannot_be_is_refused_by_name_value_and_expectation() {
         (file("port = 1\nport = = 2"), &["peerage.toml, line 2: "]),
         (
             file("tls-cert = 'a'"),
-            &["--tls-cert is given without --tls-key"],
+            &["peerage.toml: tls-cert is given without --tls-key"],
         ),
     ] {
         let complaint = told.complaint();
