@@ -728,3 +728,38 @@ mod connections_per_address {
         }
     }
 }
+
+#[tokio::test]
+async fn answers_count_as_held_until_they_are_written_and_what_is_too_much_is_refused() {
+    // What an answer holds beyond 16 KiB counts; each of these ids is 3,070 octets of JSON.
+    let limit = 7 * 1024;
+    let server = behind_a_proxy(Config {
+        buffered: limit,
+        discovery: true,
+        ..config()
+    })
+    .await;
+    let id = |number: usize| format!("{number}{}", "%01".repeat(511));
+    let mut sockets = Vec::new();
+    for number in 0..7 {
+        sockets.push(Client::open(&server, &id(number)).await);
+        assert_eq!(join(&server, &id(number), HOME).await.status, 200);
+    }
+    let peers = async || call(&server, "GET", "/peerjs/peers", HOME).await;
+    for _ in 0..3 {
+        let answer = members(&server, &id(0), HOME).await;
+        assert!(answer.len() > 16 * 1024 + limit / 2, "given back");
+        assert_eq!(peers().await.body, answer);
+    }
+    sockets.push(Client::open(&server, &id(7)).await);
+    assert_eq!(join(&server, &id(7), HOME).await.status, 503);
+    assert_eq!(peers().await.status, 503);
+    drop(sockets.pop());
+    let gone = async {
+        while peers().await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the end of a registration", gone).await;
+    assert!(!members(&server, &id(0), HOME).await.is_empty());
+}
