@@ -9,6 +9,7 @@ use futures_util::SinkExt;
 use peerage_proto::identity::SigningKey;
 use peerage_proto::identity::registration::prove;
 use peerage_proto::wire::id::Token;
+use peerage_proto::wire::signal::MAX_FRAME;
 use peerage_proto::wire::statement::Time;
 use peerage_server::testing::{TestServer, config};
 use peerage_server::{BindError, Config, Server};
@@ -307,20 +308,28 @@ async fn who_never_reads_is_closed_and_its_senders_go_on() {
 
 #[tokio::test]
 async fn who_reads_is_not_cut_by_those_who_write_more_than_it_reads() {
+    flooded(64 * 1024, 400, 256 * 1024).await;
+    // As long as they come: longer than that when the sender's id is in them.
+    flooded(MAX_FRAME, 16, 3 * 1024 * 1024).await;
+}
+
+/// So many offers of this size, to one who reads only then, and for whom so much may wait.
+async fn flooded(size: usize, sent: usize, send_queue: usize) {
     let server = TestServer::with(Config {
-        send_queue: 256 * 1024,
+        send_queue,
         octet_rate: 1 << 30,
         ..config()
     })
     .await
-    .unwrap();
+    .expect("the server starts");
     let mut bob = Client::open(&server, "bob").await;
     let mut mallory = Client::open(&server, "mallory").await;
-    let filler = "x".repeat(64 * 1024);
-    let sent = 400;
+    let offer = |n: usize, filler: usize| {
+        let filler = "x".repeat(filler);
+        format!(r#"{{"type":"OFFER","dst":"bob","payload":"{n} {filler}"}}"#)
+    };
     for n in 0..sent {
-        let offer = format!(r#"{{"type":"OFFER","dst":"bob","payload":"{n} {filler}"}}"#);
-        mallory.send(&offer).await;
+        mallory.send(&offer(n, size - offer(n, 0).len())).await;
     }
     // What is sent to oneself comes after the answers to what was sent before.
     mallory.send(r#"{"type":"OFFER","dst":"mallory"}"#).await;
@@ -332,8 +341,11 @@ async fn who_reads_is_not_cut_by_those_who_write_more_than_it_reads() {
     let mut last = None;
     for _ in 0..sent - expired {
         let text = bob.receive().await;
-        let (_, payload) = text.split_once(r#""payload":""#).unwrap();
-        let n: usize = payload.split(' ').next().unwrap().parse().unwrap();
+        let number = text
+            .split_once(r#""payload":""#)
+            .and_then(|(_, payload)| payload.split_once(' '))
+            .map(|(number, _)| number.parse());
+        let n: usize = number.expect("a payload").expect("its number");
         assert!(last < Some(n), "what is delivered is in order, and once");
         last = Some(n);
     }

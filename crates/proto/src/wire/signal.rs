@@ -125,7 +125,7 @@ impl Frame {
     /// Reads one frame from a text or binary WebSocket message. Members other than the four are dropped; of a repeated one the last counts.
     ///
     /// # Errors
-    /// Longer than [`MAX_FRAME`], not a JSON object, or a `type` that is not in [`Kind`].
+    /// Longer than [`MAX_RELAYED`], not a JSON object, or a `type` that is not in [`Kind`].
     pub fn parse(text: &[u8]) -> Result<Self, FrameError> {
         FrameRef::parse(text).map(|frame| frame.to_owned())
     }
@@ -212,7 +212,7 @@ impl<'a> FrameRef<'a> {
     /// # Errors
     /// As [`Frame::parse`].
     pub fn parse(text: &'a [u8]) -> Result<Self, FrameError> {
-        if text.len() > MAX_FRAME {
+        if text.len() > MAX_RELAYED {
             return Err(FrameError::TooLong(text.len()));
         }
         Self::from_text(str::from_utf8(text).map_err(|_| FrameError::Utf8)?)
@@ -223,7 +223,7 @@ impl<'a> FrameRef<'a> {
     /// # Errors
     /// As [`FrameRef::parse`].
     pub fn from_text(text: &'a str) -> Result<Self, FrameError> {
-        if text.len() > MAX_FRAME {
+        if text.len() > MAX_RELAYED {
             return Err(FrameError::TooLong(text.len()));
         }
         let members: Members<'a> = serde_json::from_str(text).map_err(FrameError::Json)?;
@@ -354,8 +354,8 @@ pub fn presence(of: &str, watcher: &str, presence: Presence) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// More than [`MAX_FRAME`].
-    #[error("frame of {0} octets; at most {MAX_FRAME} are allowed")]
+    /// More than [`MAX_RELAYED`].
+    #[error("frame of {0} octets; at most {MAX_RELAYED} are allowed")]
     TooLong(usize),
     /// Not UTF-8.
     #[error("frame is not UTF-8")]
@@ -550,7 +550,7 @@ mod tests {
         }
         assert!(Frame::parse(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}']).is_err());
         assert!(matches!(
-            Frame::parse(&vec![b' '; MAX_FRAME + 1]),
+            Frame::parse(&vec![b' '; MAX_RELAYED + 1]),
             Err(FrameError::TooLong(_))
         ));
     }
