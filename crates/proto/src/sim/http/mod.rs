@@ -10,9 +10,6 @@ mod errand;
 mod tap;
 mod world;
 
-use std::fmt;
-use std::time::Duration;
-
 pub use bug::Bug;
 pub use world::run;
 
@@ -37,31 +34,7 @@ pub enum Promise {
 }
 
 /// A broken promise, and how to see it again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Replays the run.
-    pub seed: u64,
-    /// Virtual time since the start.
-    pub at: Duration,
-    /// What was broken.
-    pub promise: Promise,
-    /// By what.
-    pub detail: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            at,
-            promise,
-            detail,
-        } = self;
-        write!(f, "SEED={seed}: {promise:?} broken after {at:?}: {detail}")
-    }
-}
-
-impl std::error::Error for Failure {}
+pub type Failure = super::Failure<Promise>;
 
 /// What a run did: a simulation in which nothing happens proves nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,17 +67,7 @@ impl std::ops::AddAssign for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::epoch;
-
-    fn seeds(count: u64) -> std::ops::Range<u64> {
-        match std::env::var("SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok())
-        {
-            Some(seed) => seed..seed + 1,
-            None => 0..count,
-        }
-    }
+    use crate::sim::{epoch, seeds};
 
     #[test]
     fn every_promise_holds_whatever_the_seed() {

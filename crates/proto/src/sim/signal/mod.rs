@@ -11,9 +11,6 @@ mod crowd;
 mod verdict;
 mod world;
 
-use std::fmt;
-use std::time::Duration;
-
 use book::Book;
 use bug::Bug;
 use world::run;
@@ -54,26 +51,7 @@ enum Promise {
 type Broken = (Promise, String);
 
 /// A broken promise, and how to see it again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Failure {
-    seed: u64,
-    /// Virtual time since the start.
-    at: Duration,
-    promise: Promise,
-    detail: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            at,
-            promise,
-            detail,
-        } = self;
-        write!(f, "SEED={seed}: {promise:?} broken after {at:?}: {detail}")
-    }
-}
+type Failure = super::Failure<Promise>;
 
 /// What a run did: a simulation in which nothing happens proves nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -147,15 +125,10 @@ impl std::ops::AddAssign for Report {
     }
 }
 
-/// `./check sim` may try more seeds than the quick run of all tests.
-const SEEDS: u64 = if cfg!(feature = "sim") { 3_000 } else { 300 };
-
 #[test]
 fn every_promise_holds_whatever_clients_do() {
-    let one = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seeds = one.map_or(0..SEEDS, |seed: u64| seed..seed + 1);
+    let seeds = super::seeds(300);
+    let count = seeds.end - seeds.start;
     let mut total = Report::default();
     for seed in seeds {
         match run(seed, None, super::epoch()) {
@@ -164,7 +137,7 @@ fn every_promise_holds_whatever_clients_do() {
         }
     }
     assert!(
-        one.is_some() || total.counts().iter().all(|&count| count * 8 > SEEDS),
+        count == 1 || total.counts().iter().all(|&least| least * 8 > count),
         "too little happened: {total:?}"
     );
 }
