@@ -27,6 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::routes::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
+use crate::turn::TurnError;
 
 /// Octets of a request's head: 64 KiB. Looked at as the buffer grows: one that comes in a single piece may be somewhat longer.
 const HEAD: usize = 64 * 1024;
@@ -58,6 +59,11 @@ impl Server {
     /// # Errors
     /// See [`BindError`]; a port that is taken at either address is [`BindError::InUse`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
+        Self::without_turn(config).await
+    }
+
+    /// The same, but for STUN and TURN.
+    pub(crate) async fn without_turn(config: Config) -> Result<Self, BindError> {
         let wanted = config.listen;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let state = State::new(config)?;
@@ -228,6 +234,9 @@ pub enum BindError {
     /// A setting that cannot be.
     #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
+    /// STUN and TURN were asked for by name and cannot be served.
+    #[error("STUN and TURN cannot be served")]
+    Turn(#[from] TurnError),
     /// TLS was asked for and cannot be served.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),

@@ -96,7 +96,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
         listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
-    } but signal, names, nearby);
+    } but signal, names, nearby, turn, ice_secret);
     let signal = each_field!(
         &config.signal,
         "signal.",

@@ -1,0 +1,89 @@
+//! STUN and TURN, beside the signalling.
+
+mod config;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+pub use config::TurnConfig;
+
+/// How STUN and TURN are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A plain connection: for networks that let no UDP through.
+    Tcp,
+    /// A connection with TLS.
+    Tls,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        })
+    }
+}
+
+/// Where a server answers STUN and TURN.
+#[derive(Debug, Default)]
+pub struct TurnPlaces {
+    /// By UDP; the ports are the true ones where 0 was asked for.
+    pub udp: Vec<SocketAddr>,
+    /// By TCP.
+    pub tcp: Vec<SocketAddr>,
+    /// Over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Of what nobody named: what could not be had, and is off.
+    pub missed: Vec<TurnError>,
+}
+
+impl TurnPlaces {
+    /// Whether anything is answered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.udp.is_empty() && self.tcp.is_empty() && self.tls.is_empty()
+    }
+}
+
+/// Why STUN and TURN cannot be served, at one place or at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnError {
+    /// Another process listens there.
+    #[error("{transport} {address}, for STUN and TURN, is in use")]
+    InUse {
+        /// How it would be asked for.
+        transport: Transport,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The system refuses for another reason: an address that is not ours, a port that needs rights.
+    #[error("cannot listen on {transport} {address}, for STUN and TURN")]
+    Listen {
+        /// How it would be asked for.
+        transport: Transport,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No socket can be opened at the address that was named for relaying.
+    #[error("cannot relay from {address}")]
+    Relay {
+        /// Which.
+        address: IpAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// None was named, and this machine has none that peers could be told.
+    #[error("this machine has no address to relay from")]
+    NoRelay,
+    /// The system has no thread or no timer for it.
+    #[error("STUN and TURN cannot be started")]
+    Start(#[source] io::Error),
+}
