@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::hooks::{Hooked, Hooks};
 use crate::nearby::Nearby;
 use crate::switchboard::{Opened, Switchboard};
-use crate::turn::TurnPlaces;
+use crate::turn::{SharedStats, TurnPlaces, TurnStats, lock_stats};
 use crate::websocket::{Budget, Connection, Ending, Service};
 
 /// What all connections of one server share. Cheap to clone.
@@ -38,6 +38,7 @@ struct Shared {
     /// Of our own TURN server: the one that was given, or drawn. None where it is off.
     turn_secret: Option<Secret>,
     turn: OnceLock<TurnPlaces>,
+    turn_stats: OnceLock<SharedStats>,
 }
 
 impl State {
@@ -88,6 +89,7 @@ impl State {
             budget,
             turn_secret,
             turn: OnceLock::new(),
+            turn_stats: OnceLock::new(),
         })))
     }
 
@@ -122,6 +124,17 @@ impl State {
     /// Tells where STUN and TURN are answered, before anybody asks. What is told later does not count.
     pub(crate) fn answers_turn_at(&self, places: TurnPlaces) {
         let _ = self.0.turn.set(places);
+    }
+
+    /// What has happened to STUN and TURN so far. None where nobody serves them.
+    #[must_use]
+    pub fn turn_stats(&self) -> Option<TurnStats> {
+        Some(lock_stats(self.0.turn_stats.get()?).clone())
+    }
+
+    /// Tells where it is counted.
+    pub(crate) fn counts_turn_in(&self, stats: SharedStats) {
+        let _ = self.0.turn_stats.set(stats);
     }
 
     /// With what credentials of our TURN server are made and checked.
