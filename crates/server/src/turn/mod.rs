@@ -2,32 +2,12 @@
 
 mod config;
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use peerage_proto::turn::server::Transport;
+
 pub use config::TurnConfig;
-
-/// How STUN and TURN are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// A plain connection: for networks that let no UDP through.
-    Tcp,
-    /// A connection with TLS.
-    Tls,
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
-        })
-    }
-}
 
 /// Where a server answers STUN and TURN.
 #[derive(Debug, Default)]
@@ -55,7 +35,7 @@ impl TurnPlaces {
 #[non_exhaustive]
 pub enum TurnError {
     /// Another process listens there.
-    #[error("{transport} {address}, for STUN and TURN, is in use")]
+    #[error("{} {address}, for STUN and TURN, is in use", name(*transport))]
     InUse {
         /// How it would be asked for.
         transport: Transport,
@@ -63,7 +43,7 @@ pub enum TurnError {
         address: SocketAddr,
     },
     /// The system refuses for another reason: an address that is not ours, a port that needs rights.
-    #[error("cannot listen on {transport} {address}, for STUN and TURN")]
+    #[error("cannot listen on {} {address}, for STUN and TURN", name(*transport))]
     Listen {
         /// How it would be asked for.
         transport: Transport,
@@ -86,4 +66,12 @@ pub enum TurnError {
     /// The system has no thread or no timer for it.
     #[error("STUN and TURN cannot be started")]
     Start(#[source] io::Error),
+}
+
+const fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+        Transport::Tls => "TLS",
+    }
 }
