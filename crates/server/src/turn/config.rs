@@ -44,7 +44,7 @@ pub struct TurnConfig {
     pub bandwidth: Option<u32>,
     /// Peers that may be relayed to although they are not of the public internet: private networks, this machine. Default none.
     pub allow_peers: Vec<IpNet>,
-    /// Peers that may not. These go before those allowed. Default none.
+    /// Peers that may not. Default none. Of all networks that hold an address the longest prefix decides, and between two alike this one.
     pub deny_peers: Vec<IpNet>,
 }
 

@@ -6,7 +6,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use peerage_server::{Config, NamesConfig, TlsFiles};
+use peerage_server::{Config, NamesConfig, TlsFiles, TurnConfig, TurnSecret};
 
 pub(super) use self::{
     kinds::{Kind, one_or_all},
@@ -37,8 +37,18 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) usernames: bool,
     pub(super) names: NamesConfig,
+    pub(super) serves_turn: bool,
+    pub(super) turn: TurnConfig,
+    pub(super) turn_secret: Option<GivenSecret>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
+}
+
+/// The secret that the owner names, and says last.
+#[derive(Clone, Debug)]
+pub(super) enum GivenSecret {
+    Text(TurnSecret),
+    File(PathBuf),
 }
 
 /// One half of what TLS needs was named.
@@ -58,6 +68,9 @@ impl Draft {
             },
             usernames: true,
             names: NamesConfig::default(),
+            serves_turn: true,
+            turn: TurnConfig::default(),
+            turn_secret: None,
             tls_cert: None,
             tls_key: None,
         }
@@ -72,9 +85,11 @@ impl Draft {
             (None, Some(_)) => return half("--tls-key", "--tls-cert"),
         };
         let names = self.usernames.then_some(self.names);
+        let turn = self.serves_turn.then_some(self.turn);
         Ok(Config {
             tls,
             names,
+            turn,
             ..self.config
         })
     }

@@ -1,8 +1,10 @@
 //! What a value may be, how it is read, and where it goes.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -11,7 +13,7 @@ use peerage_server::{Cors, IceServer};
 use serde::Deserialize;
 use toml::Value;
 
-use super::Draft;
+use super::{Draft, GivenSecret};
 
 /// What a value is, and where it goes.
 pub(in super::super) enum Kind {
@@ -21,14 +23,25 @@ pub(in super::super) enum Kind {
     Name(fn(&mut Draft) -> &mut Option<String>),
     File(fn(&mut Draft) -> &mut Option<PathBuf>),
     Flag(fn(&mut Draft) -> &mut bool),
+    /// Says no to a flag.
+    Not(fn(&mut Draft) -> &mut bool),
     Count(fn(&mut Draft) -> &mut usize),
     Rate(fn(&mut Draft) -> &mut u32),
     /// Or `none`.
     MaybeCount(fn(&mut Draft) -> &mut Option<usize>),
     Octets(fn(&mut Draft) -> &mut usize),
     OctetRate(fn(&mut Draft) -> &mut u32),
+    /// Or `none`.
+    MaybeOctetRate(fn(&mut Draft) -> &mut Option<u32>),
     /// The least, then where.
     Millis(u64, fn(&mut Draft) -> &mut Duration),
+    Seconds(fn(&mut Draft) -> &mut Duration),
+    Places(fn(&mut Draft) -> &mut Vec<SocketAddr>),
+    Addresses(fn(&mut Draft) -> &mut Vec<IpAddr>),
+    Networks(fn(&mut Draft) -> &mut Vec<IpNet>),
+    PortRange(fn(&mut Draft) -> &mut RangeInclusive<u16>),
+    TurnSecret,
+    TurnSecretFile,
     Proxies,
     ProxyHeader,
     Origins,
@@ -48,8 +61,8 @@ impl Kind {
             Self::Host => "an IP address or localhost".into(),
             Self::Port => "a port, 0 to 65535".into(),
             Self::Text(_) | Self::Name(_) => "a text".into(),
-            Self::File(_) => "the path of a file".into(),
-            Self::Flag(_) => "true or false".into(),
+            Self::File(_) | Self::TurnSecretFile => "the path of a file".into(),
+            Self::Flag(_) | Self::Not(_) => "true or false".into(),
             Self::Count(_) | Self::Rate(_) => format!("a whole number, 1 to {MOST}"),
             Self::MaybeCount(_) => format!("a whole number, 1 to {MOST}, or none"),
             Self::Octets(_) => "octets, 1 to 1024GiB: a whole number, or one with KiB, MiB or GiB".into(),
@@ -57,27 +70,47 @@ impl Kind {
                 "octets, 1 to {}: a whole number, or one with KiB, MiB or GiB",
                 u32::MAX
             ),
+            Self::MaybeOctetRate(_) => format!(
+                "octets, 1 to {}: a whole number, or one with KiB, MiB or GiB; or none",
+                u32::MAX
+            ),
+            Self::Seconds(_) => {
+                format!("seconds, a whole number, 1 to {} (a year)", LONGEST / 1_000)
+            }
+            Self::Places(_) => "addresses with a port such as 192.0.2.1:3478 or [::]:3478".into(),
+            Self::Addresses(_) => "IP addresses".into(),
+            Self::Networks(_) => "addresses and networks such as 10.0.0.0/8".into(),
+            Self::PortRange(_) => "ports from 1 on, the lower one first, such as 61000-62999".into(),
+            Self::TurnSecret => "a line of 1 to 1024 printable characters".into(),
             Self::Millis(least, _) => format!("milliseconds, a whole number, {least} to {LONGEST} (a year)"),
             Self::Proxies => "true, false, or addresses and networks such as 10.0.0.0/8".into(),
             Self::ProxyHeader => "a header's name such as X-Forwarded-For, Forwarded or X-Real-IP".into(),
             Self::Origins => "origins such as https://app.example, or *".into(),
-            Self::IceServers => "URLs such as stun:HOST:PORT, or objects with `urls`, `username` and `credential`; turn: and turns: need both".into(),
+            Self::IceServers => "URLs such as stun:HOST:PORT, or objects with `urls`, `username` and `credential`; turn: and turns: need both, or a --turn-secret-file to make them with".into(),
         }
     }
 
     /// Whether there may be several values.
     pub(in super::super) const fn is_list(&self) -> bool {
-        matches!(self, Self::Proxies | Self::Origins | Self::IceServers)
+        matches!(
+            self,
+            Self::Proxies
+                | Self::Origins
+                | Self::IceServers
+                | Self::Places(_)
+                | Self::Addresses(_)
+                | Self::Networks(_)
+        )
     }
 
     /// Whether the option alone, without a value, says something.
     pub(in super::super) const fn is_switch(&self) -> bool {
-        matches!(self, Self::Proxies | Self::Flag(_))
+        matches!(self, Self::Proxies | Self::Flag(_) | Self::Not(_))
     }
 
     /// Whether a value may be shown to whoever reads errors.
     pub(in super::super) const fn is_public(&self) -> bool {
-        !matches!(self, Self::IceServers)
+        !matches!(self, Self::IceServers | Self::TurnSecret)
     }
 
     /// One value of an option or a variable, as a file would hold it. What has the wrong form stays text, for [`Kind::set`] to refuse.
@@ -94,8 +127,14 @@ impl Kind {
             | Self::Name(_)
             | Self::File(_)
             | Self::ProxyHeader
-            | Self::Origins => None,
-            Self::Flag(_) | Self::Proxies => truth(),
+            | Self::Origins
+            | Self::Places(_)
+            | Self::Addresses(_)
+            | Self::Networks(_)
+            | Self::PortRange(_)
+            | Self::TurnSecret
+            | Self::TurnSecretFile => None,
+            Self::Flag(_) | Self::Not(_) | Self::Proxies => truth(),
             Self::IceServers if text.starts_with('{') => serde_json::from_str(text).ok(),
             Self::IceServers => None,
             Self::Port
@@ -104,6 +143,8 @@ impl Kind {
             | Self::MaybeCount(_)
             | Self::Octets(_)
             | Self::OctetRate(_)
+            | Self::MaybeOctetRate(_)
+            | Self::Seconds(_)
             | Self::Millis(..) => number(),
         };
         typed.unwrap_or_else(|| Value::String(text.to_owned()))
@@ -138,11 +179,9 @@ impl Kind {
                 .set_port(value.as_integer()?.try_into().ok()?),
             Self::Text(at) => *at(draft) = value.as_str()?.to_owned(),
             Self::Name(at) => *at(draft) = Some(value.as_str()?.to_owned()),
-            Self::File(at) => {
-                let path = value.as_str().filter(|path| !path.is_empty())?;
-                *at(draft) = Some(base.join(path));
-            }
+            Self::File(at) => *at(draft) = Some(file(value, base)?),
             Self::Flag(at) => *at(draft) = value.as_bool()?,
+            Self::Not(at) => *at(draft) = !value.as_bool()?,
             Self::Count(at) => *at(draft) = within(value, 1, MOST)?.try_into().ok()?,
             Self::Rate(at) => *at(draft) = within(value, 1, MOST)?.try_into().ok()?,
             Self::MaybeCount(at) => {
@@ -153,6 +192,23 @@ impl Kind {
             }
             Self::Octets(at) => *at(draft) = octets(value)?.try_into().ok()?,
             Self::OctetRate(at) => *at(draft) = octets(value)?.try_into().ok()?,
+            Self::MaybeOctetRate(at) => {
+                *at(draft) = match value.as_str() {
+                    Some("none") => None,
+                    _ => Some(octets(value)?.try_into().ok()?),
+                }
+            }
+            Self::Seconds(at) => {
+                *at(draft) = Duration::from_secs(within(value, 1, LONGEST / 1_000)?);
+            }
+            Self::Places(at) => *at(draft) = members(value, parsed)?,
+            Self::Addresses(at) => *at(draft) = members(value, parsed)?,
+            Self::Networks(at) => *at(draft) = members(value, |member| net(member.as_str()?))?,
+            Self::PortRange(at) => *at(draft) = port_range(value.as_str()?)?,
+            Self::TurnSecret => draft.turn_secret = Some(GivenSecret::Text(parsed(value)?)),
+            Self::TurnSecretFile => {
+                draft.turn_secret = Some(GivenSecret::File(file(value, base)?));
+            }
             Self::Millis(least, at) => {
                 *at(draft) = Duration::from_millis(within(value, *least, LONGEST)?);
             }
@@ -175,12 +231,28 @@ impl Kind {
             Self::MaybeCount(at) => Some(at(draft).map_or("none".into(), |at| at.to_string())),
             Self::Octets(at) => Some(in_units(*at(draft) as u64)),
             Self::OctetRate(at) => Some(in_units((*at(draft)).into())),
+            Self::MaybeOctetRate(at) => {
+                Some(at(draft).map_or("none".into(), |at| in_units(at.into())))
+            }
             Self::Millis(_, at) => Some(at(draft).as_millis().to_string()),
+            Self::Seconds(at) => Some(at(draft).as_secs().to_string()),
+            Self::PortRange(at) => {
+                let range = at(draft);
+                Some(format!("{}-{}", range.start(), range.end()))
+            }
             Self::Origins => Some("*".into()),
             Self::ProxyHeader => Some(draft.config.proxy_header.to_string()),
             Self::Flag(at) => Some(at(draft).to_string()),
             Self::Proxies => Some("false".into()),
-            Self::Name(_) | Self::File(_) | Self::IceServers => None,
+            Self::Name(_)
+            | Self::File(_)
+            | Self::Not(_)
+            | Self::Places(_)
+            | Self::Addresses(_)
+            | Self::Networks(_)
+            | Self::TurnSecret
+            | Self::TurnSecretFile
+            | Self::IceServers => None,
         }
     }
 }
@@ -199,6 +271,27 @@ fn host(text: &str) -> Option<IpAddr> {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
     text.parse().ok()
+}
+
+fn file(value: &Value, base: &Path) -> Option<PathBuf> {
+    let path = value.as_str().filter(|path| !path.is_empty())?;
+    Some(base.join(path))
+}
+
+fn parsed<T: FromStr>(value: &Value) -> Option<T> {
+    value.as_str()?.parse().ok()
+}
+
+/// An address is a network of one.
+fn net(text: &str) -> Option<IpNet> {
+    let address = || text.parse().ok().map(|address: IpAddr| address.into());
+    text.parse().ok().or_else(address)
+}
+
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (from, to) = text.split_once('-')?;
+    let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+    (1..=to).contains(&from).then_some(from..=to)
 }
 
 fn within(value: &Value, least: u64, most: u64) -> Option<u64> {
@@ -250,10 +343,6 @@ const NEAR: [&str; 8] = [
 ];
 
 fn proxies(value: &Value) -> Option<Vec<IpNet>> {
-    let net = |text: &str| {
-        let address = || text.parse().ok().map(|address: IpAddr| address.into());
-        text.parse().ok().or_else(address)
-    };
     match value {
         Value::Boolean(false) => Some(Vec::new()),
         Value::Boolean(true) => NEAR.iter().map(|text| net(text)).collect(),
@@ -298,11 +387,11 @@ fn ice_server(value: &Value) -> Option<IceServer> {
         },
     };
     let urls = members(&shape.urls, |url| url.as_str().map(str::to_owned))?;
-    let named = shape.username.is_some() && shape.credential.is_some();
+    // Both, or neither where there is a secret to make them with: that is seen when all is read.
+    let is_even = shape.username.is_some() == shape.credential.is_some();
     let is_good = |url: &String| match url.split_once(':') {
         Some(("stun" | "stuns", rest)) => !rest.is_empty(),
-        // Browsers refuse the whole list otherwise.
-        Some(("turn" | "turns", rest)) => !rest.is_empty() && named,
+        Some(("turn" | "turns", rest)) => !rest.is_empty() && is_even,
         _ => false,
     };
     (!urls.is_empty() && urls.iter().all(is_good)).then_some(IceServer {

@@ -17,6 +17,10 @@ const OURS: Setting = Setting {
     heading: "Names and certificates",
     ..PEERJS
 };
+const TURN: Setting = Setting {
+    heading: "STUN and TURN",
+    ..PEERJS
+};
 const LIMIT: Setting = Setting {
     heading: "Limits (MS: milliseconds; OCTETS: a number, or with KiB, MiB, GiB)",
     ..PEERJS
@@ -148,7 +152,7 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         name: "ice-server",
         field: "ice_servers",
         value: "URL",
-        help: "STUN or TURN server for devices' pages (stun:HOST:PORT); with a password as browsers' RTCIceServer, in JSON",
+        help: "STUN or TURN server of others that clients are told of (stun:HOST:PORT); with a password as browsers' RTCIceServer, in JSON. For turn: without one credentials are made, with the secret that --turn-secret-file and it share",
         kind: Kind::IceServers,
         ..OURS
     },
@@ -159,6 +163,150 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         help: "Let clients be called by a name at PATH, and show the page for it at PATH/username",
         kind: Kind::Flag(|draft| &mut draft.usernames),
         ..OURS
+    },
+    Setting {
+        name: "turn",
+        field: "turn",
+        value: "BOOL",
+        help: "Answer STUN and TURN as well, so that those connect who find no direct way",
+        kind: Kind::Flag(|draft| &mut draft.serves_turn),
+        ..TURN
+    },
+    Setting {
+        name: "no-turn",
+        field: "turn",
+        value: "BOOL",
+        help: "Do not: the same as --turn false",
+        kind: Kind::Not(|draft| &mut draft.serves_turn),
+        ..TURN
+    },
+    Setting {
+        name: "turn-listen",
+        field: "turn.listen",
+        value: "ADDRESS:PORT",
+        help: "Where STUN and TURN are asked for, by UDP and TCP; may be given several times [default: port 3478 at the address of --host, if it is free]",
+        kind: Kind::Places(|draft| &mut draft.turn.listen),
+        ..TURN
+    },
+    Setting {
+        name: "turn-tls-listen",
+        field: "turn.tls_listen",
+        value: "ADDRESS:PORT",
+        help: "Where TURN is asked for over TLS, with the certificate of --tls-cert [default: port 5349 as above, where there is one]",
+        kind: Kind::Places(|draft| &mut draft.turn.tls_listen),
+        ..TURN
+    },
+    Setting {
+        name: "turn-relay-address",
+        field: "turn.relay_addresses",
+        value: "ADDRESS",
+        help: "This machine's address that peers of relayed clients see, one IPv4 and one IPv6 [default: found]",
+        kind: Kind::Addresses(|draft| &mut draft.turn.relay_addresses),
+        ..TURN
+    },
+    Setting {
+        name: "turn-external-address",
+        field: "turn.external_addresses",
+        value: "ADDRESS",
+        help: "What the internet calls that address, behind a 1:1 NAT",
+        kind: Kind::Addresses(|draft| &mut draft.turn.external_addresses),
+        ..TURN
+    },
+    Setting {
+        name: "turn-relay-ports",
+        field: "turn.relay_ports",
+        value: "FROM-TO",
+        help: "UDP ports of relayed clients, one each",
+        kind: Kind::PortRange(|draft| &mut draft.turn.relay_ports),
+        ..TURN
+    },
+    Setting {
+        name: "turn-realm",
+        field: "turn.realm",
+        value: "TEXT",
+        help: "Realm of TURN's log-in [default: the domain, else peerage]",
+        kind: Kind::Name(|draft| &mut draft.turn.realm),
+        ..TURN
+    },
+    Setting {
+        name: "turn-host",
+        field: "turn.host",
+        value: "HOST",
+        help: "Name or address under which clients are told to find STUN and TURN [default: the domain, else the host by which they came]",
+        kind: Kind::Name(|draft| &mut draft.turn.host),
+        ..TURN
+    },
+    Setting {
+        name: "turn-secret",
+        field: "turn.secret",
+        value: "TEXT",
+        help: "Secret that TURN credentials are made with. Other users of this machine can read a command line: rather name a file [default: turn.secret in the state folder, made at the first start]",
+        kind: Kind::TurnSecret,
+        ..TURN
+    },
+    Setting {
+        name: "turn-secret-file",
+        field: "turn.secret",
+        value: "FILE",
+        help: "File with that secret, on one line",
+        kind: Kind::TurnSecretFile,
+        ..TURN
+    },
+    Setting {
+        name: "turn-credential-lifetime",
+        field: "turn.lifetime",
+        value: "SECONDS",
+        help: "How long credentials are good",
+        kind: Kind::Seconds(|draft| &mut draft.turn.lifetime),
+        ..TURN
+    },
+    Setting {
+        name: "turn-user-quota",
+        field: "turn.user_quota",
+        value: "N",
+        help: "Allocations of one id",
+        kind: Kind::Count(|draft| &mut draft.turn.user_quota),
+        ..TURN
+    },
+    Setting {
+        name: "turn-address-quota",
+        field: "turn.address_quota",
+        value: "N",
+        help: "Allocations from one address, or one IPv6 /64; or none",
+        kind: Kind::MaybeCount(|draft| &mut draft.turn.address_quota),
+        ..TURN
+    },
+    Setting {
+        name: "turn-total-quota",
+        field: "turn.total_quota",
+        value: "N",
+        help: "Allocations in all",
+        kind: Kind::Count(|draft| &mut draft.turn.total_quota),
+        ..TURN
+    },
+    Setting {
+        name: "turn-bandwidth",
+        field: "turn.bandwidth",
+        value: "OCTETS",
+        help: "Octets a second of one allocation, each way; more are dropped; or none",
+        kind: Kind::MaybeOctetRate(|draft| &mut draft.turn.bandwidth),
+        ..TURN
+    },
+    Setting {
+        name: "turn-allow-peer",
+        field: "turn.allow_peers",
+        value: "NET",
+        help: "Network that may be relayed to although it is none of the public internet, such as 10.0.0.0/8; may be given several times",
+        kind: Kind::Networks(|draft| &mut draft.turn.allow_peers),
+        ..TURN
+    },
+    Setting {
+        name: "turn-deny-peer",
+        field: "turn.deny_peers",
+        value: "NET",
+        help: "Network that may not; the longest prefix decides, then denial",
+        kind: Kind::Networks(|draft| &mut draft.turn.deny_peers),
+        ..TURN
     },
     Setting {
         name: "connections",
