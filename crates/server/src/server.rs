@@ -81,8 +81,12 @@ impl Server {
         let state = State::new(config)?;
         let (listener, beside) = listen(wanted).await?;
         let metrics = match state.config().metrics {
-            Some(address) => Some(listen_at(address).await?),
             None => None,
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|source| BindError::Metrics { address, source })?,
+            ),
         };
         let address = listener.local_addr().map_err(|source| BindError::Listen {
             address: wanted,
@@ -262,6 +266,14 @@ pub enum BindError {
     /// The system refuses for another reason: an address that is not ours, a port that needs rights.
     #[error("cannot listen on {address}")]
     Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody can be told what is counted at the place that was named for it.
+    #[error("cannot listen on {address}, for metrics")]
+    Metrics {
         /// Where.
         address: SocketAddr,
         /// Why.

@@ -3,23 +3,32 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use peerage_server::testing::{TestServer, config};
 use peerage_server::{Config, TurnConfig};
 
-/// Of all threads of STUN and TURN here.
-fn processor_time() -> Duration {
-    let threads = fs::read_dir("/proc/self/task").unwrap();
-    let of = |thread: fs::DirEntry| {
-        let read = |name| fs::read_to_string(thread.path().join(name)).ok();
-        (read("comm")?.trim() == "peerage-turn").then_some(())?;
-        let nanoseconds = read("schedstat")?.split(' ').next()?.parse().ok()?;
-        Some(Duration::from_nanos(nanoseconds))
-    };
-    let times: Vec<_> = threads.flatten().filter_map(of).collect();
-    assert!(!times.is_empty(), "no such thread");
-    times.into_iter().sum()
+/// Processor time, and how often it went to sleep, of the thread of STUN and TURN.
+fn activity() -> (Duration, u64) {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let thread = fs::read_dir("/proc/self/task")
+        .expect("Linux tells of threads")
+        .flatten()
+        .map(|thread| thread.path())
+        .find(|path| read(path.join("comm")).trim() == "peerage-turn")
+        .expect("there is such a thread");
+    let times = read(thread.join("schedstat"));
+    let nanoseconds = times.split(' ').next().and_then(|it| it.parse().ok());
+    let status = read(thread.join("status"));
+    let sleeps = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+        .and_then(|count| count.trim().parse().ok());
+    (
+        Duration::from_nanos(nanoseconds.expect("a number")),
+        sleeps.expect("a number"),
+    )
 }
 
 #[tokio::test]
@@ -43,8 +52,10 @@ async fn an_idle_relay_uses_no_processor_also_after_errors() {
     let _quiet = tokio::net::TcpStream::connect(places.tcp[0]).await.unwrap();
     // What is going on comes to its end.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let before = processor_time();
+    let (before, slept) = activity();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let used = processor_time() - before;
+    let (after, sleeps) = activity();
+    let used = after - before;
     assert!(used < Duration::from_millis(5), "{used:?} of a second");
+    assert!(sleeps - slept <= 2, "woken {} times", sleeps - slept);
 }

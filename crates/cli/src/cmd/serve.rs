@@ -239,6 +239,12 @@ pub(super) fn refused(error: BindError) -> Failure {
                 ),
             )
         }
+        BindError::Metrics { address, source } => Failure::new(
+            Exit::Port,
+            format_args!(
+                "cannot listen on {address} for --metrics ({source}): name another place, or end what listens there"
+            ),
+        ),
         BindError::Turn(error) => {
             let (text, remedy) = turn_trouble(error);
             Failure::new(Exit::Port, format_args!("{text}: {remedy}"))

@@ -129,8 +129,9 @@ impl Outgoing {
     }
 }
 
-/// Multiplication spreads what differs in low bits, and the high ones are taken (Fibonacci hashing).
+/// Multiplication spreads what differs in low bits, as neighbouring ports and sockets do, into high ones (Fibonacci hashing).
 fn place_of(way: Way) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let ip = match way.destination.ip() {
         IpAddr::V4(ip) => u64::from(u32::from(ip)),
         IpAddr::V6(ip) => {
@@ -138,8 +139,10 @@ fn place_of(way: Way) -> usize {
             (bits >> 64) as u64 ^ bits as u64
         }
     };
-    let mixed = ip ^ u64::from(way.destination.port()) << 32 ^ (way.socket as u64) << 48;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.ilog2())) as usize
+    let destination = ip.rotate_left(16) ^ u64::from(way.destination.port());
+    let mixed = destination.wrapping_mul(GOLDEN);
+    let mixed = (mixed ^ mixed >> 32).wrapping_add(way.socket as u64);
+    (mixed.wrapping_mul(GOLDEN) >> (64 - PLACES.ilog2())) as usize
 }
 
 impl Batch {
@@ -211,6 +214,90 @@ impl Lost {
         } else {
             tracing::trace!(target: "wire", %error, %destination, "datagram lost");
             self.refused += datagrams as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(port: u16) -> Way {
+        Way {
+            socket: 0,
+            source: None,
+            destination: ([192, 0, 2, 1], port).into(),
+        }
+    }
+
+    /// How many of these leave together, by length.
+    fn together(lengths: &[usize], segments: usize) -> usize {
+        let mut batch = Batch::new();
+        for (count, length) in lengths.iter().enumerate() {
+            if count > 0 && !batch.takes(way(1), *length, segments) {
+                return count;
+            }
+            batch.push(way(1), *length, [&vec![0; *length], &[], &[]]);
+        }
+        lengths.len()
+    }
+
+    #[test]
+    fn datagrams_of_one_size_leave_together_and_a_shorter_one_is_the_last() {
+        assert_eq!(together(&[1000; 40], 64), 40);
+        assert_eq!(together(&[1000, 1000, 999, 999], 64), 3);
+        assert_eq!(together(&[1000, 1001], 64), 1);
+        assert_eq!(together(&[0, 0], 64), 1);
+        assert_eq!(together(&[1000, 0], 64), 1);
+    }
+
+    #[test]
+    fn what_a_network_might_refuse_leaves_alone() {
+        assert_eq!(together(&[1232; 2], 64), 2);
+        assert_eq!(together(&[1233; 2], 64), 1);
+    }
+
+    #[test]
+    fn no_more_leave_together_than_the_system_and_an_ip_packet_take() {
+        assert_eq!(together(&[10; 100], 64), 64);
+        assert_eq!(together(&[10; 100], 1), 1);
+        assert_eq!(together(&[1200; 64], 64), 50);
+    }
+
+    #[test]
+    fn ways_that_differ_in_anything_are_kept_apart() {
+        let mut batch = Batch::new();
+        batch.push(way(1), 10, [&[0; 10], &[], &[]]);
+        assert!(batch.takes(way(1), 10, 64));
+        let others = [
+            way(2),
+            Way {
+                socket: 1,
+                ..way(1)
+            },
+            Way {
+                source: Some([192, 0, 2, 9].into()),
+                ..way(1)
+            },
+        ];
+        for other in others {
+            assert!(!batch.takes(other, 10, 64), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn neighbours_get_places_of_their_own() {
+        let ports = (0..32).map(|port| way(61_000 + port));
+        let sockets = (0..32).map(|socket| Way { socket, ..way(9) });
+        let hosts = (0..32).map(|host| Way {
+            destination: ([192, 0, 2, host], 9).into(),
+            ..way(9)
+        });
+        let ways: [Vec<Way>; 3] = [ports.collect(), sockets.collect(), hosts.collect()];
+        for ways in ways {
+            let places: std::collections::BTreeSet<_> =
+                ways.iter().copied().map(place_of).collect();
+            assert!(places.len() >= 20, "{} places for {ways:?}", places.len());
         }
     }
 }

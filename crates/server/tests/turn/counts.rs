@@ -1,8 +1,8 @@
 //! What is told to Prometheus.
 
 use peerage_proto::wire::turn::Channel;
-use peerage_server::Config;
 use peerage_server::testing::{TestServer, config};
+use peerage_server::{BindError, Config, Server};
 
 use crate::client::{Client, hear, peer, tcp_of, turn, udp_of, with};
 use crate::common::ask;
@@ -98,6 +98,12 @@ async fn nothing_is_told_unless_it_is_asked_for_and_nothing_else_is_there() {
     let at = server.metrics().unwrap();
     assert_eq!(ask(at, "GET", "/peerjs/id", &[]).await.status, 404);
     assert_eq!(value(&server, "peerage_server_misses_total").await, 0);
+    let taken = Config {
+        metrics: Some(at),
+        ..config()
+    };
+    let refused = Server::bind(taken).await;
+    assert!(matches!(refused, Err(BindError::Metrics { address, .. }) if address == at));
     server.stop().await;
     assert!(std::net::TcpStream::connect(at).is_err());
 }

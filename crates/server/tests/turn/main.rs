@@ -1,4 +1,5 @@
 //! STUN and TURN over real sockets: what the shell around the machine promises.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../common/mod.rs"]
 mod common;

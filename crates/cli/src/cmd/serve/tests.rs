@@ -97,7 +97,7 @@ macro_rules! each_field {
 /// All of a configuration, as [`ConfigError`] names it.
 fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
-        listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, connections, connections_per_address, handshake,
+        listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, metrics, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
     } but signal, names, nearby, turn, ice_secret);
     let signal = each_field!(
@@ -205,6 +205,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("turn-bandwidth", "1MiB", "'1MiB'"),
     ("turn-allow-peer", "10.0.0.0/8", "['10.0.0.0/8']"),
     ("turn-deny-peer", "192.0.2.1", "'192.0.2.1'"),
+    ("metrics", "127.0.0.1:9100", "'127.0.0.1:9100'"),
     ("connections", "12", "12"),
     ("connections-per-address", "12", "12"),
     ("room-members", "12", "12"),

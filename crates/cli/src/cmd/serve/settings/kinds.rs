@@ -36,6 +36,7 @@ pub(in super::super) enum Kind {
     /// The least, then where.
     Millis(u64, fn(&mut Draft) -> &mut Duration),
     Seconds(fn(&mut Draft) -> &mut Duration),
+    Place(fn(&mut Draft) -> &mut Option<SocketAddr>),
     Places(fn(&mut Draft) -> &mut Vec<SocketAddr>),
     Addresses(fn(&mut Draft) -> &mut Vec<IpAddr>),
     Networks(fn(&mut Draft) -> &mut Vec<IpNet>),
@@ -77,6 +78,7 @@ impl Kind {
             Self::Seconds(_) => {
                 format!("seconds, a whole number, 1 to {} (a year)", LONGEST / 1_000)
             }
+            Self::Place(_) => "an address with a port such as 127.0.0.1:9100 or [::1]:9100".into(),
             Self::Places(_) => "addresses with a port such as 192.0.2.1:3478 or [::]:3478".into(),
             Self::Addresses(_) => "IP addresses".into(),
             Self::Networks(_) => "addresses and networks such as 10.0.0.0/8".into(),
@@ -128,6 +130,7 @@ impl Kind {
             | Self::File(_)
             | Self::ProxyHeader
             | Self::Origins
+            | Self::Place(_)
             | Self::Places(_)
             | Self::Addresses(_)
             | Self::Networks(_)
@@ -201,6 +204,7 @@ impl Kind {
             Self::Seconds(at) => {
                 *at(draft) = Duration::from_secs(within(value, 1, LONGEST / 1_000)?);
             }
+            Self::Place(at) => *at(draft) = Some(parsed(value)?),
             Self::Places(at) => *at(draft) = members(value, parsed)?,
             Self::Addresses(at) => *at(draft) = members(value, parsed)?,
             Self::Networks(at) => *at(draft) = members(value, |member| net(member.as_str()?))?,
@@ -247,6 +251,7 @@ impl Kind {
             Self::Name(_)
             | Self::File(_)
             | Self::Not(_)
+            | Self::Place(_)
             | Self::Places(_)
             | Self::Addresses(_)
             | Self::Networks(_)

@@ -309,6 +309,14 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         ..TURN
     },
     Setting {
+        name: "metrics",
+        field: "metrics",
+        value: "ADDRESS:PORT",
+        help: "Where to tell Prometheus what is counted, at /metrics, whoever asks [default: nowhere]",
+        kind: Kind::Place(|draft| &mut draft.config.metrics),
+        ..OURS
+    },
+    Setting {
         name: "connections",
         field: "connections",
         value: "N",
