@@ -14,6 +14,8 @@ export { PeerWebSocket, webSocketUrl } from './fetch/web-socket.js';
 export type { SocketOpener } from './fetch/web-socket.js';
 export { PeerFetch } from './compat/peer-fetch-class.js';
 export type { Params, PeerFetchConfig, PeerFetchRequest, PeerFetchResult } from './compat/peer-fetch-class.js';
+export { useIceServers } from './compat/peerjs-ice.js';
+export type { StockPeer, UseIceServersOptions } from './compat/peerjs-ice.js';
 export { generateIdentity } from './identity/key.js';
 export type { CallerIdentity } from './identity/key.js';
 export { proofFromSecret } from './identity/proof.js';

@@ -18,7 +18,7 @@ const TSC = join(PACKAGE, 'node_modules', 'typescript', 'bin', 'tsc');
 const UNTOUCHED = ['window', 'document', 'navigator', 'indexedDB', 'localStorage', 'RTCPeerConnection', 'WebSocket', 'location'];
 
 const NAMES = ['connectPeer', 'createPeerFetch', 'formatLink', 'generateIdentity', 'hasGrant', 'loadIdentity', 'openLink', 'parseLink', 'PeerageError', 'PeerFetch',
-    'PeerWebSocket', 'proofFromSecret', 'saveGrant', 'SocketClose', 'webSocketUrl'];
+    'PeerWebSocket', 'proofFromSecret', 'saveGrant', 'SocketClose', 'useIceServers', 'webSocketUrl'];
 
 const CONSUMER = `
 import { connectPeer, createPeerFetch, openLink, parseLink, PeerageError, PeerFetch, PeerWebSocket, type Peer, type PeerFetchResult } from 'peerage';
@@ -57,7 +57,7 @@ suite('the package', () => {
 
     test('holds its code, its types and its read-me, and nothing of the tests', async () => {
         const files = await readdir(join(project, 'node_modules', 'peerage'), { recursive: true });
-        for (const wanted of ['README.md', 'package.json', 'dist/index.js', 'dist/peerage.global.js', 'dist/types/index.d.ts']) assert.ok(files.includes(wanted), wanted);
+        for (const wanted of ['README.md', 'package.json', 'dist/index.js', 'dist/peerage.global.js', 'dist/peerjs-ice.js', 'dist/types/index.d.ts']) assert.ok(files.includes(wanted), wanted);
         assert.deepEqual(files.filter((file) => /spec|testing|expose|node_modules/.test(file)), []);
         assert.ok((await readdir(join(project, 'node_modules'))).every((name) => name === 'peerage' || name.startsWith('.')), 'it needs no other package');
     });
