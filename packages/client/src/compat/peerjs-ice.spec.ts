@@ -171,6 +171,7 @@ describe('a stock peer', () => {
     peer.disconnect();
     await vi.advanceTimersByTimeAsync(3_600_000);
     expect(asked).toHaveLength(2);
+    expect(console.warn).not.toHaveBeenCalled();
   });
 
   test('gets others when it opens anew', async () => {

@@ -21,7 +21,7 @@ const NAMES = ['connectPeer', 'createPeerFetch', 'formatLink', 'generateIdentity
     'PeerWebSocket', 'proofFromSecret', 'saveGrant', 'SocketClose', 'useIceServers', 'webSocketUrl'];
 
 const CONSUMER = `
-import { connectPeer, createPeerFetch, openLink, parseLink, PeerageError, PeerFetch, PeerWebSocket, type Peer, type PeerFetchResult } from 'peerage';
+import { connectPeer, createPeerFetch, openLink, parseLink, PeerageError, PeerFetch, PeerWebSocket, useIceServers, type Path, type Peer, type PeerFetchResult, type Route, type StockPeer } from 'peerage';
 
 const get: typeof fetch = createPeerFetch('https://…');
 const peer: Peer = connectPeer('https://…', { iceServers: [{ urls: 'stun:stun.example' }], onState: (state: 'signalling' | 'calling' | 'verifying' | 'connecting' | 'open') => console.log(state) });
@@ -30,10 +30,15 @@ const own: PeerWebSocket = peer.openWebSocket('/live');
 own.onmessage = ({ data }) => console.log(data);
 own.addEventListener('close', ({ code, wasClean }) => console.log(code.toFixed(), wasClean));
 const failure: PeerageError | null = own.failure;
+connectPeer('https://…', { iceTransportPolicy: 'relay', onRoute: (route: Route | null) => console.log(route === 'relayed') });
+declare const stock: StockPeer;
+export const ready: Promise<readonly RTCIceServer[]> = useIceServers(stock, { onError: ({ code }) => console.log(code) });
 export async function use(): Promise<unknown> {
   const response: Response = await get('/api', { method: 'POST', body: new FormData(), signal: AbortSignal.timeout(1) });
   const old: PeerFetchResult = await new PeerFetch('https://…').get('/api', { params: new Map([['page', 1]]) });
   const { device } = parseLink('https://…');
+  const path: Path | null = await peer.path();
+  console.log(path?.route, path?.roundTrip?.toFixed(), path?.openedIn.toFixed(), path?.relayed.sent.toFixed());
   // @ts-expect-error: an open link needs more than that
   void openLink({ device });
   return [response, old.header['content-type'].length, socket, failure?.code === 'denied'];

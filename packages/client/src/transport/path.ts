@@ -51,7 +51,7 @@ function isRelayed(pair: Entry, stats: Stats, relays: ReadonlySet<string>): bool
   if (local?.['candidateType'] === 'relay' || typeof local?.['relayProtocol'] === 'string' || remote?.['candidateType'] === 'relay') return true;
   // The other side's relay as we saw it before we were told of it, which some browsers call peer-reflexive for ever.
   const { protocol, address, ip, port } = remote ?? {};
-  return remote?.['candidateType'] === 'prflx' && relays.has(place(String(protocol), String(address ?? ip), String(port)));
+  return relays.has(place(String(protocol), String(address ?? ip), String(port)));
 }
 
 function place(protocol: string, address: string, port: string): string {
