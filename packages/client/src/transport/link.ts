@@ -110,9 +110,10 @@ class Attempt {
 
   async run(): Promise<OpenLink> {
     this.#tell('signalling');
+    const iceServers = this.#iceServers();
     const { sdp, fingerprint } = await this.#or(this.#connection.offer());
     // Beside the call: candidates are of use only when it was answered.
-    const gathering = this.#gather();
+    const gathering = iceServers.then((servers) => this.#connection.gather(servers));
     gathering.catch(() => undefined);
     await this.#wait(SERVER_WITHIN, this.#signalling.opened, () => ['unreachable-server', 'the signalling server does not answer']);
     this.#tell('calling');
@@ -153,15 +154,13 @@ class Attempt {
     }
   }
 
-  /** Begins to gather as soon as it is known with which servers: those of the owner at once, the server's when it has let us in. */
-  async #gather(): Promise<void> {
-    if (this.#options.iceServers !== undefined) return this.#connection.gather(null);
+  /**
+   * `null` for those of the owner, which the browser has. Else the server's, as soon as it has let us in. Never rejects, and takes no longer than it may: a server
+   * that has none, or says none in time, is one without.
+   */
+  async #iceServers(): Promise<readonly RTCIceServer[] | null> {
+    if (this.#options.iceServers !== undefined) return null;
     await this.#signalling.opened;
-    await this.#connection.gather(await this.#iceServers());
-  }
-
-  /** Never rejects, and takes no longer than it may: a server that has none, or says none in time, is one without. */
-  async #iceServers(): Promise<readonly RTCIceServer[]> {
     const ask = async (): Promise<readonly RTCIceServer[]> => {
       const { url, token } = this.#signalling.ice;
       const minted = await mintedIceServers(url, token, this.#end.signal).catch(() => null);
