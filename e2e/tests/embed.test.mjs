@@ -13,6 +13,9 @@ import { listen } from '../lib/sites.mjs';
 
 const EXAMPLE = join(ROOT, 'examples', 'embed');
 
+/** The machine's own addresses are no place that a server relays to, unless its owner says so. */
+const TURN = ['--turn-listen', '127.0.0.1:0', '--turn-relay-address', '127.0.0.1', '--turn-allow-peer', '0.0.0.0/0'];
+
 suite('a page of another origin', () => {
     const own = shared(after);
     let server, camera, device, site, browser;
@@ -130,7 +133,7 @@ suite('fetch and WebSocket in a page of another origin', () => {
         });
         const sockets = new WebSocketServer({ server: target.server, handleProtocols: (offered) => (offered.has('second') ? 'second' : false), maxPayload: 1 << 26 });
         sockets.on('connection', (socket) => socket.on('message', (data, isBinary) => (String(data) === 'close' ? socket.close(4001, 'as asked') : socket.send(data, { binary: isBinary }))));
-        device = await expose(own, target.url, { server: (await serve(own)).url });
+        device = await expose(own, target.url, { server: (await serve(own, ...TURN)).url });
         const site = start(own, 'serve.mjs', process.execPath, ['serve.mjs', '0'], { cwd: EXAMPLE });
         const [address] = await site.printed(/http:\/\/127\.0\.0\.1:\d+/);
         page = await (await launch(own)).tab(`${address}/index.html`);
@@ -190,6 +193,25 @@ suite('fetch and WebSocket in a page of another origin', () => {
         assert.deepEqual({ route, relayed }, { route: 'direct', relayed: { sent: 0, received: 0 } });
         for (const octets of [sent, received]) assert.ok(octets > 200_000 && octets < 600_000, JSON.stringify(seen.path));
         assert.ok(roundTrip >= 0 && openedIn > 0 && openedIn < 10_000, JSON.stringify(seen.path));
+    });
+
+    test('goes through its server’s relay where the page wants nothing else, soon, and says so', async () => {
+        const { path, routes } = await page.evaluate(async (link) => {
+            const routes = [];
+            const other = Peerage.connectPeer(link, { iceTransportPolicy: 'relay', onRoute: (route) => routes.push(route) });
+            await (await other.fetch('/echo', { method: 'POST', body: new Uint8Array(200_000) })).arrayBuffer();
+            const late = AbortSignal.timeout(10_000);
+            let path = await other.path();
+            while (!(path.relayed.received > 200_000 && routes.length > 0)) {
+                late.throwIfAborted();
+                await new Promise((resolve) => setTimeout(resolve, 20));
+                path = await other.path();
+            }
+            other.close();
+            return { path, routes };
+        }, device.link);
+        assert.deepEqual([path.route, routes[0]], ['relayed', 'relayed']);
+        assert.ok(path.relayed.sent > 200_000 && path.openedIn < 5_000, JSON.stringify(path));
     });
 
     test('gives responses as the browser does: unpacked, with their address, and refused where they are not the device’s', async () => {
