@@ -152,7 +152,7 @@ describe('a stock peer', () => {
     peer.says({ type: 'OPEN' });
     await ready;
     peer.options.config = { iceServers: [OWN] };
-    await vi.advanceTimersByTimeAsync(86_400_000 * 0.75);
+    await vi.advanceTimersByTimeAsync(86_400_000 / 2);
     await settled();
     expect(peer.options.config).toEqual({ iceServers: [OWN, TURN] });
   });
@@ -164,7 +164,9 @@ describe('a stock peer', () => {
     const ready = useIceServers(peer, { onServers: (servers) => told.push(servers[0]?.credential) });
     peer.says({ type: 'OPEN' });
     await ready;
-    for (let time = 0; time < 4; time++) await vi.advanceTimersByTimeAsync(150_000);
+    await vi.advanceTimersByTimeAsync(299_000);
+    expect(asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(2_000);
     await settled();
     expect(told).toEqual(['of 1', 'of 2']);
     expect(peer.options.config?.iceServers).toMatchObject([{ credential: 'of 2' }]);
@@ -256,6 +258,7 @@ describe('where the server gives none', () => {
     await settled();
     expect(peer.options.config?.iceServers).toEqual([TURN]);
 
+    peer.disconnect();
     const other = new FakePeer();
     answer = () => new Response('', { status: 404 });
     void useIceServers(other, options);
