@@ -16,11 +16,13 @@ import { PATIENCE, start, within } from './process.mjs';
  * - `port-restricted`: one outer port for an inner one, whatever the destination; answers come from where something was sent to, address and port.
  * - `symmetric`: another outer port for each destination.
  * - `udp-blocked`: the first one, and UDP goes nowhere.
+ * - `tls-only`: the same, and TCP to 443 and 5349 alone.
  */
 const NATS = {
     'port-restricted': { masquerade: 'masquerade' },
     symmetric: { masquerade: 'masquerade random,fully-random' },
     'udp-blocked': { masquerade: 'masquerade', forward: 'meta l4proto udp drop' },
+    'tls-only': { masquerade: 'masquerade', forward: 'meta l4proto udp drop; iifname "lan" tcp dport != { 443, 5349 } drop' },
 };
 
 // What arrives for nobody must not be remembered (dropped, it is not): a router that did would give a client another outer port than before for that destination.
@@ -44,9 +46,9 @@ export class Lab {
         machine('internet', { forwards: true });
     }
 
-    /** Names and their addresses, for processes that are started afterwards. */
+    /** Names, by address. */
     resolve(names) {
-        const lines = Object.entries({ localhost: '127.0.0.1', ...names }).map(([name, address]) => `${address} ${name}\n`);
+        const lines = Object.entries({ '127.0.0.1': 'localhost', ...names }).map((line) => `${line.join(' ')}\n`);
         writeFileSync(this.#names, lines.join(''));
     }
 
@@ -117,10 +119,9 @@ export class Host {
     }
 
     /** As `start` of `process.mjs`, on this machine. */
-    start(owner, name, ...argv) {
-        const options = typeof argv.at(-1) === 'object' ? argv.pop() : {};
-        const [command, ...args] = this.command(...argv);
-        return start(owner, name, command, args, options);
+    start(owner, name, command, args, options) {
+        const [first, ...rest] = this.command(command, ...args);
+        return start(owner, `${name} on ${this.name}`, first, rest, options);
     }
 
     /** A program that opens sockets here, and does what it is told: see `sockets.mjs`. */
@@ -150,7 +151,7 @@ export class Host {
                 return { port, send: (text, address, to) => ask('send', id, text, address, to), received: (ms) => ask('received', id, ms) };
             },
             /** A TCP server that says to each client from where it came: its port. */
-            mirror: (family = 4) => ask('mirror', family),
+            mirror: (family = 4, port = 0) => ask('mirror', family, port),
             /** What such a server says. */
             reflection: (address, port, ms) => ask('reflection', address, port, ms),
         };

@@ -37,9 +37,9 @@ const verbs = {
         };
         waiting.push(take);
     }),
-    mirror: (family) => new Promise((resolve, reject) => {
+    mirror: (family, port) => new Promise((resolve, reject) => {
         const server = createServer((socket) => socket.on('error', () => {}).end(JSON.stringify({ address: socket.remoteAddress.replace('::ffff:', ''), port: socket.remotePort })));
-        server.once('error', reject).listen(0, family === 6 ? '::' : '0.0.0.0', () => resolve(server.address().port));
+        server.once('error', reject).listen(port, family === 6 ? '::' : '0.0.0.0', () => resolve(server.address().port));
     }),
     reflection: (address, port, ms) => new Promise((resolve, reject) => {
         const socket = connect({ port, host: address, timeout: ms });

@@ -76,6 +76,13 @@ inOwnNetwork(import.meta.url, () => suite('networks in a machine', { timeout: 60
         assert.equal((await sockets.reflection(one.host.v4, await one.mirror(), NEVER)).address, host.router.v4);
     });
 
+    test('TLS only: nothing of UDP, and TCP to two ports alone', async () => {
+        const sockets = await lab.client('tls-only', 'tls-only').sockets();
+        assert.equal((await seen(await sockets.udp(), one)).came, null);
+        await assert.rejects(sockets.reflection(one.host.v4, await one.mirror(), NEVER), /no answer/);
+        for (const port of [443, 5349]) assert.ok(await sockets.reflection(one.host.v4, await one.mirror(4, port), NEVER));
+    });
+
     test('IPv6 passes with its own address, and nothing comes in unasked', async () => {
         const host = lab.client('six', 'port-restricted', { families: [6] });
         const sockets = await host.sockets();
@@ -88,8 +95,8 @@ inOwnNetwork(import.meta.url, () => suite('networks in a machine', { timeout: 60
     });
 
     test('names are the lab\'s own', async (t) => {
-        lab.resolve({ 'lab.example': one.host.v4 });
-        const asked = other.host.start(t, 'getent', 'getent', 'ahosts', 'lab.example');
+        lab.resolve({ [one.host.v4]: 'lab.example' });
+        const asked = other.host.start(t, 'getent', 'getent', ['ahosts', 'lab.example']);
         await asked.end();
         assert.match(asked.output, new RegExp(`^${one.host.v4.replaceAll('.', '\\.')} `));
     });
