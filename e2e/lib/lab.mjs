@@ -41,8 +41,12 @@ export class Lab {
     /** @param {{ after: (fn: () => unknown) => void }} owner of the lab's processes */
     constructor(owner) {
         this.#owner = owner;
-        this.#names = join(folder(owner, 'lab'), 'hosts');
+        const files = folder(owner, 'lab');
+        this.#names = join(files, 'hosts');
         this.resolve({});
+        // Nobody else is asked for names: nobody is there.
+        writeFileSync(join(files, 'resolv.conf'), '');
+        for (const file of ['hosts', 'resolv.conf']) execFileSync('mount', ['--bind', join(files, file), join('/etc', file)]);
         machine('internet', { forwards: true });
     }
 
@@ -63,33 +67,40 @@ export class Lab {
      *
      * @param {keyof typeof NATS} kind
      */
-    client(name, kind, { families = [4] } = {}) {
-        const router = `${name}-router`;
-        machine(router, { forwards: true });
-        const outer = this.#attach(router, families);
-        const n = this.#hosts;
+    client(name, kind, options) {
         machine(name);
-        ip(`-n ${router} link add lan type veth peer name wan netns ${name}`,
-            `-n ${router} link set dev lan up`, `-n ${name} link set dev wan up`);
-        const made = new Host(this.#owner, name, this.#names);
-        made.router = outer;
+        return this.#behind(new Host(this.#owner, name), kind, options);
+    }
+
+    /** The same for this process and all that it starts. */
+    here(kind, options) {
+        return this.#behind(new Host(this.#owner, null), kind, options);
+    }
+
+    #behind(host, kind, { families = [4] } = {}) {
+        const name = `${host.name ?? 'this'}-router`;
+        machine(name, { forwards: true });
+        const router = this.#attach(name, families);
+        const n = this.#hosts;
+        ip(`-n ${name} link add lan type veth peer name wan netns ${host.name ?? process.pid}`, `-n ${name} link set dev lan up`, `${host.ip}link set dev wan up`);
+        host.router = router;
         if (families.includes(4)) {
-            made.v4 = `192.168.${n}.2`;
-            ip(`-n ${router} addr add 192.168.${n}.1/24 dev lan`, `-n ${name} addr add ${made.v4}/24 dev wan`, `-n ${name} route add default via 192.168.${n}.1`);
+            host.v4 = `192.168.${n}.2`;
+            ip(`-n ${name} addr add 192.168.${n}.1/24 dev lan`, `${host.ip}addr add ${host.v4}/24 dev wan`, `${host.ip}route add default via 192.168.${n}.1`);
         }
         if (families.includes(6)) {
-            made.v6 = `2a0a:${n}:1::2`;
-            ip(`-n ${router} addr add 2a0a:${n}:1::1/64 dev lan`, `-n ${name} addr add ${made.v6}/64 dev wan`, `-n ${name} route add default via 2a0a:${n}:1::1`,
+            host.v6 = `2a0a:${n}:1::2`;
+            ip(`-n ${name} addr add 2a0a:${n}:1::1/64 dev lan`, `${host.ip}addr add ${host.v6}/64 dev wan`, `${host.ip}route add default via 2a0a:${n}:1::1`,
                 `-n internet route add 2a0a:${n}:1::/64 via 2a0a:${n}::2`);
         }
-        execFileSync('ip', ['netns', 'exec', router, 'nft', '-f', '-'], { input: rules(NATS[kind]) });
-        return made;
+        host.behind(kind);
+        return host;
     }
 
     #attach(name, families) {
         const n = ++this.#hosts;
         ip(`-n internet link add to-${n} type veth peer name wan netns ${name}`, `-n internet link set to-${n} up`, `-n ${name} link set dev wan up`);
-        const made = new Host(this.#owner, name, this.#names);
+        const made = new Host(this.#owner, name);
         if (families.includes(4)) {
             made.v4 = `5.${n}.0.2`;
             ip(`-n internet addr add 5.${n}.0.1/24 dev to-${n}`, `-n ${name} addr add ${made.v4}/24 dev wan`, `-n ${name} route add default via 5.${n}.0.1`);
@@ -105,29 +116,35 @@ export class Lab {
 /** A machine of a lab. */
 export class Host {
     #owner;
-    #names;
 
-    constructor(owner, name, names) {
+    /** `name`: null for this process's network. */
+    constructor(owner, name) {
         this.#owner = owner;
         this.name = name;
-        this.#names = names;
+        /** How commands of `ip` that are for it begin. */
+        this.ip = name === null ? '' : `-n ${name} `;
+    }
+
+    /** Gives its router another kind of NAT, for connections that are made afterwards. */
+    behind(kind) {
+        execFileSync('ip', ['netns', 'exec', this.router.name, 'nft', '-f', '-'], { input: `flush ruleset\n${rules(NATS[kind])}` });
     }
 
     /** The command line that runs another one on this machine, in the same process. */
     command(...argv) {
-        return ['ip', 'netns', 'exec', this.name, 'sh', '-c', 'mount --bind "$1" /etc/hosts && shift && exec "$@"', 'sh', this.#names, ...argv];
+        return this.name === null ? argv : ['ip', 'netns', 'exec', this.name, ...argv];
     }
 
     /** As `start` of `process.mjs`, on this machine. */
     start(owner, name, command, args, options) {
         const [first, ...rest] = this.command(command, ...args);
-        return start(owner, `${name} on ${this.name}`, first, rest, options);
+        return start(owner, `${name} on ${this.name ?? 'this machine'}`, first, rest, options);
     }
 
     /** A program that opens sockets here, and does what it is told: see `sockets.mjs`. */
     async sockets() {
-        const [command, ...args] = this.command();
-        const child = fork(fileURLToPath(new URL('sockets.mjs', import.meta.url)), [], { execPath: command, execArgv: [...args, process.execPath], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+        const [command, ...args] = this.command(process.execPath);
+        const child = fork(fileURLToPath(new URL('sockets.mjs', import.meta.url)), [], { execPath: command, execArgv: args, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
         this.#owner.after(() => child.kill('SIGKILL'));
         const waiting = new Map();
         const exited = new Promise((_, reject) => child.once('exit', (code) => reject(new Error(`the sockets of ${this.name} ended: ${code}`))));
