@@ -7,21 +7,21 @@ import { folder } from './peerage.mjs';
 import { start } from './process.mjs';
 
 /**
- * coturn's server at both loopback addresses, with peers there allowed.
+ * coturn's server at some addresses of this machine, with peers there allowed.
  *
  * @param {{ cert: string, key: string }} certificate
  * @returns what `turnServer` in `turn.mjs` does
  */
-export async function coturn(owner, certificate, { secret, realm = 'peerage', userQuota, args = [] } = {}) {
+export async function coturn(owner, certificate, { secret, realm = 'peerage', addresses = ['127.0.0.1', '::1'], userQuota } = {}) {
     const state = folder(owner, 'coturn');
     const [port, tlsPort] = [await free(), await free()];
     const proc = start(owner, 'turnserver', 'turnserver', [
-        '-n', '--no-cli', '--listening-ip', '127.0.0.1', '--listening-ip', '::1', '--relay-ip', '127.0.0.1', '--relay-ip', '::1', '--listening-port', port, '--tls-listening-port', tlsPort,
+        '-n', '--no-cli', ...addresses.flatMap((address) => ['--listening-ip', address, '--relay-ip', address]), '--listening-port', port, '--tls-listening-port', tlsPort,
         '--cert', certificate.cert, '--pkey', certificate.key, '--use-auth-secret', `--static-auth-secret=${secret}`, '--realm', realm, '--allow-loopback-peers', '--no-dtls',
-        ...(userQuota ? [`--user-quota=${userQuota}`] : []), '--log-file', 'stdout', '--pidfile', join(state, 'pid'), '--db', join(state, 'db'), ...args,
+        ...(userQuota ? [`--user-quota=${userQuota}`] : []), '--log-file', 'stdout', '--pidfile', join(state, 'pid'), '--db', join(state, 'db'),
     ].map(String));
     await proc.printed(/SQLite DB connection success/);
-    const at = (transport, host = '127.0.0.1') => ({ host, port: transport === 'tls' ? tlsPort : port });
+    const at = (transport, host = addresses[0]) => ({ host, port: transport === 'tls' ? tlsPort : port });
     return { proc, secret, realm, at };
 }
 

@@ -44,19 +44,20 @@ async function watch({ secret, ...places }) {
     const own = { after: () => {} };
     const echo = createSocket('udp4');
     echo.on('message', (data, from) => echo.send(data, from.port, from.address));
-    await new Promise((resolve) => echo.bind(0, '127.0.0.1', resolve));
+    const { host } = places.udp;
+    await new Promise((resolve) => echo.bind(0, host, resolve));
     const peer = echo.address().port;
 
     const ways = {};
     for (const transport of ['udp', 'tcp']) {
-        const by = await client(own, places[transport], { transport, ...credentials(secret, { name: `witness-${transport}` }) });
-        const answers = [await by.allocate(), await by.bind(CHANNEL, '127.0.0.1', peer)];
+        const by = await client(own, places[transport], { transport, from: host, ...credentials(secret, { name: `witness-${transport}` }) });
+        const answers = [await by.allocate(), await by.bind(CHANNEL, host, peer)];
         for (const answer of answers) if (answer?.class !== CLASS.success) throw new Error(`refused by ${transport}: ${answer?.code}`);
         ways[transport] = { by, send: (data) => by.say(CHANNEL, data) };
         by.onData = ({ data }) => back(ways[transport], data);
     }
     const bare = createSocket('udp4');
-    await new Promise((resolve) => bare.connect(peer, '127.0.0.1', resolve));
+    await new Promise((resolve) => bare.connect(peer, host, resolve));
     bare.on('message', (data) => back(ways.bare, data));
     ways.bare = { send: (data) => bare.send(data) };
 

@@ -108,7 +108,7 @@ inOwnNetwork(import.meta.url, () => suite('two peers behind NATs', { timeout: 24
             octets += data.length;
             last = performance.now();
         });
-        await until('the first octets', () => octets > 0);
+        await until('the first octets', () => octets > 0, { ms: 2 * SOON });
         await until('silence, or the end', () => proc.ended || performance.now() - last > SILENCE);
         const before = octets;
         server.thaw();

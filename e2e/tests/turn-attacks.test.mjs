@@ -1,9 +1,11 @@
-// Attacks on STUN and TURN of a running server: did somebody who uses a relay notice, and what was sent to addresses that never asked?
+// Attacks on STUN and TURN of a running server: did somebody who uses a relay notice, and what was sent to addresses that never asked? In a network of its own, where this machine has all
+// addresses of a prefix: attackers come from many, and loopback's are all one person's to the server.
 //
 // The attacker has the same processors as the server. So the longest of 99 in 100 round trips through a relay may be ten times what it is in quiet, or ten times what the
 // same packet needs without the relay at the same time, or the floor below, at which nobody would wonder. No packet may be lost.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
@@ -13,15 +15,21 @@ import { coturn } from '../lib/coturn.mjs';
 import { resident } from '../lib/memory.mjs';
 import { PATIENCE, shared, until } from '../lib/process.mjs';
 import { ATTRIBUTE, CLASS, METHOD, channelData, client, credentials, encode } from '../lib/stun.mjs';
+import { inOwnNetwork } from '../lib/own-network.mjs';
 import { turnServer } from '../lib/turn.mjs';
 import { turnWitness } from '../lib/turn-witness.mjs';
 
 const OURS = process.env.TURN_SERVER !== 'coturn';
 const serve = OURS ? turnServer : coturn;
 const SECRET = 'sesame';
+const SERVER = '5.9.0.1';
+/** An attacker's n-th address. */
+const from = (n) => `5.9.${66 + (n >> 8)}.${n & 255}`;
 const MIB = 1 << 20;
 /** A round trip that is no cause for complaint whatever it was in quiet. */
 const FLOOR = 50;
+/** A machine where a packet takes this long without any relay was away. */
+const AWAY = 50;
 /** How long floods last, and how many packets a second they have: many times a relay's, and no more than sockets of this machine take at once. */
 const [FLOOD, RATE] = [3_000, 10_000];
 /** What the server may hold more than before, when the attacker is gone. */
@@ -33,11 +41,13 @@ const UDP = [ATTRIBUTE.transport, [17, 0, 0, 0]];
 const ms = (time) => `${time.toFixed(1)} ms`;
 const mib = (octets) => `${(octets / MIB).toFixed(1)} MiB`;
 
-suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
+inOwnNetwork(import.meta.url, () => suite('STUN and TURN under attack', { timeout: 180_000 }, () => {
     const own = shared(after);
     let server, witness, quiet;
     before(async () => {
-        server = await serve(own, certificate(own, ['localhost']), { secret: SECRET, args: OURS ? ['--turn-total-quota', '400'] : [] });
+        // Of an address of `lo` the whole prefix is this machine's.
+        execFileSync('ip', ['address', 'add', `${SERVER}/16`, 'dev', 'lo']);
+        server = await serve(own, certificate(own, ['localhost']), { secret: SECRET, addresses: [SERVER], peers: ['5.9.0.0/16'], args: OURS ? ['--turn-total-quota', '400'] : [] });
         witness = await turnWitness(own, server);
         await witness.end();
         witness.begin();
@@ -45,18 +55,25 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
         quiet = { udp: udp.p99, tcp: tcp.p99 };
     });
 
-    /** Runs an attack, and says what it did to others. */
+    /** Runs an attack, and says what it did to others. What a machine saw that was away itself for a while, busy with something else, does not count: it is run again, twice at most. */
     const attack = (name, run) => test(name, async (t) => {
         const before = resident(server.proc.pid);
-        witness.begin();
-        await run(t);
-        const seen = await witness.end();
-        for (const [way, { sent, lost, p50, p99, most }] of Object.entries(seen)) {
-            t.diagnostic(`${way}: ${lost} of ${sent} packets lost, median ${ms(p50)}, p99 ${ms(p99)}${quiet[way] ? ` (quiet ${ms(quiet[way])})` : ''}, most ${ms(most)}`);
-        }
-        for (const way of ['udp', 'tcp']) {
-            assert.equal(seen[way].lost, 0, `packets of a relay by ${way} were lost`);
-            assert.ok(seen[way].p99 <= Math.max(10 * quiet[way], 10 * seen.bare.p99, FLOOR), `a relay by ${way} was slow: p99 ${ms(seen[way].p99)}`);
+        for (let tries = 2; ; tries--) {
+            witness.begin();
+            await run(t);
+            const seen = await witness.end();
+            for (const [way, { sent, lost, p50, p99, most }] of Object.entries(seen)) {
+                t.diagnostic(`${way}: ${lost} of ${sent} packets lost, median ${ms(p50)}, p99 ${ms(p99)}${quiet[way] ? ` (quiet ${ms(quiet[way])})` : ''}, most ${ms(most)}`);
+            }
+            try {
+                for (const way of ['udp', 'tcp']) {
+                    assert.equal(seen[way].lost, 0, `packets of a relay by ${way} were lost`);
+                    assert.ok(seen[way].p99 <= Math.max(10 * quiet[way], 10 * seen.bare.p99, FLOOR), `a relay by ${way} was slow: p99 ${ms(seen[way].p99)}`);
+                }
+                break;
+            } catch (error) {
+                if (tries === 0 || seen.bare.most < AWAY) throw error;
+            }
         }
         await until(`memory is back at ${mib(before)}; it is at ${mib(resident(server.proc.pid))}`, () => resident(server.proc.pid) <= before + LEFT, { ms: PATIENCE });
     });
@@ -66,7 +83,7 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
         const tally = { packets: 0, sent: 0, received: 0 };
         const sockets = await Promise.all(Array.from({ length: sources }, async (_, n) => {
             const socket = createSocket('udp4');
-            await new Promise((resolve, reject) => socket.once('error', reject).bind(0, `127.66.${n >> 8}.${(n & 255) + 1}`, resolve));
+            await new Promise((resolve, reject) => socket.once('error', reject).bind(0, from(n), resolve));
             await new Promise((resolve) => socket.connect(to.port, to.host, resolve));
             socket.on('error', () => {}).on('message', (data) => { tally.received += data.length; });
             return socket;
@@ -126,7 +143,7 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
     });
 
     attack('requests with wrong credentials, each signed', async () => {
-        const asker = await client(own, server.at('udp'), credentials('wrong', { name: 'eve' }));
+        const asker = await client(own, server.at('udp'), { from: from(900), ...credentials('wrong', { name: 'eve' }) });
         await asker.allocate();
         await flood((n) => encode({
             method: [METHOD.allocate, METHOD.refresh, METHOD.permit, METHOD.bind][n % 4], key: asker.key,
@@ -138,12 +155,11 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
         const stop = performance.now() + FLOOD;
         let [made, refused] = [0, 0];
         await Promise.all(Array.from({ length: 20 }, async (_, worker) => {
-            const from = `127.66.2.${worker + 1}`;
-            const first = await client(t, server.at('udp'), { from, ...credentials(SECRET, { name: 'churn' }) });
+            const first = await client(t, server.at('udp'), { from: from(worker), ...credentials(SECRET, { name: 'churn' }) });
             await first.allocate();
             for (let n = 0; performance.now() < stop; n++) {
                 const clients = await Promise.all(Array.from({ length: 30 }, async (_, of) => {
-                    const one = await client(t, server.at('udp'), { from, ...credentials(SECRET, { name: `churn-${worker}-${n}-${of >> 3}` }) });
+                    const one = await client(t, server.at('udp'), { from: from(worker), ...credentials(SECRET, { name: `churn-${worker}-${n}-${of >> 3}` }) });
                     // Who asks without a nonce first is soon not answered.
                     return Object.assign(one, { realm: first.realm, nonce: first.nonce });
                 }));
@@ -173,7 +189,7 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
         const places = OURS ? [server.at('tcp'), server.at('tls')] : [server.at('tcp')];
         const sockets = [];
         const open = async (n, ...what) => {
-            const socket = connect({ ...places[n % places.length], localAddress: `127.66.1.${n % 200 + 1}` });
+            const socket = connect({ ...places[n % places.length], localAddress: from(n % 200) });
             socket.on('error', () => {});
             sockets.push(socket);
             await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve));
@@ -205,13 +221,13 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
     });
 
     attack('a client by TCP that takes nothing of what peers send', async (t) => {
-        const lazy = await client(t, server.at('tcp'), { transport: 'tcp', ...credentials(SECRET, { name: 'lazy' }) });
+        const lazy = await client(t, server.at('tcp'), { transport: 'tcp', from: from(901), ...credentials(SECRET, { name: 'lazy' }) });
         assert.equal((await lazy.allocate()).class, CLASS.success);
-        assert.equal((await lazy.permit('127.0.0.1')).class, CLASS.success);
+        assert.equal((await lazy.permit(from(903))).class, CLASS.success);
         lazy.socket.pause();
         const peer = createSocket('udp4');
         t.after(() => peer.close());
-        await new Promise((resolve) => peer.bind(0, '127.0.0.1', resolve));
+        await new Promise((resolve) => peer.bind(0, from(903), resolve));
         const stop = performance.now() + FLOOD;
         while (performance.now() < stop) {
             for (let n = 0; n < 20; n++) peer.send(randomBytes(1_200), lazy.relayed.port, lazy.relayed.address);
@@ -221,14 +237,14 @@ suite('STUN and TURN under attack', { timeout: 240_000 }, () => {
     });
 
     attack('a client that permits and binds as much as it is let', async (t) => {
-        const greedy = await client(t, server.at('udp'), credentials(SECRET, { name: 'greedy' }));
+        const greedy = await client(t, server.at('udp'), { from: from(902), ...credentials(SECRET, { name: 'greedy' }) });
         assert.equal((await greedy.allocate()).class, CLASS.success);
         const codes = {};
         for (let n = 0; n < 3_000; n++) {
-            const answer = n % 2 ? await greedy.permit(`127.1.${n >> 8}.${n & 255}`) : await greedy.bind(0x4000 + n % 0xfff, `127.2.${n >> 8}.${n & 255}`, 9);
+            const answer = n % 2 ? await greedy.permit(`5.9.${100 + (n >> 8)}.${n & 255}`) : await greedy.bind(0x4000 + n, `5.9.${120 + (n >> 8)}.${n & 255}`, 9);
             codes[answer?.code ?? answer?.class] = (codes[answer?.code ?? answer?.class] ?? 0) + 1;
         }
         t.diagnostic(JSON.stringify(codes));
         if (OURS) assert.ok(codes[508] > 0, 'there is a bound');
     });
-});
+}));
