@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use peerage_peer::{
-    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
+    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, Route, SignallingError,
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},
@@ -65,11 +65,22 @@ pub(crate) async fn device(
         ..ConnectOptions::default()
     };
     match peer.connect(link.device.as_peer_id(), options).await {
-        Ok(connection) => Ok((peer, connection.into_channel())),
+        Ok(connection) => {
+            tracing::info!(route = route(connection.route()), "connected");
+            Ok((peer, connection.into_channel()))
+        }
         Err(error) => {
             peer.close().await;
             Err(no_call(error, link))
         }
+    }
+}
+
+/// The way of a connection's packets, in the words that both ends use.
+pub(crate) fn route(route: Route) -> &'static str {
+    match route {
+        Route::Direct => "direct",
+        Route::Relayed => "relayed",
     }
 }
 

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use peerage_peer::{About, CloseReason, Route, ServerState};
+use peerage_peer::{About, CloseReason, ServerState};
 use peerage_proto::wire::{id::PeerId, link_url::Link};
 use qrcode::{QrCode, render::unicode::Dense1x2};
 use serde_json::json;
 use url::Url;
 
-use crate::output;
+use crate::{call, output};
 
 /// Tells what happens. The link's secret is told once, in the link, and never again.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Announcer {
 
     /// Somebody came.
     pub(super) fn connected(&self, number: u64, about: &About) {
-        let route = route(about.route());
+        let route = call::route(about.route());
         let round_trip = about.stats().round_trip;
         if self.json {
             return self.tell(&json!({
@@ -151,13 +151,6 @@ impl Announcer {
 fn works_elsewhere(link: &Link) -> bool {
     let local = link.domain == "localhost" || link.domain.ends_with(".localhost");
     link.secure && !local
-}
-
-fn route(route: Route) -> &'static str {
-    match route {
-        Route::Direct => "direct",
-        Route::Relayed => "relayed",
-    }
 }
 
 /// A caller's key, in the form of an id; old clients have none.
