@@ -12,4 +12,5 @@ pub mod nearby;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod turn;
 pub mod wire;

@@ -15,5 +15,7 @@ pub mod sdp;
 pub mod signal;
 pub mod socket_query;
 pub mod statement;
+pub mod stun;
+pub mod turn;
 pub mod username;
 pub mod websocket;
