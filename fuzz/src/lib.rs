@@ -12,6 +12,7 @@ mod names;
 mod script;
 mod signal;
 mod texts;
+mod turn;
 mod websocket;
 
 pub use calls::{call_path, forwarded};
@@ -23,4 +24,5 @@ pub use link::link_inputs;
 pub use names::{names, username_frame};
 pub use signal::{router, signal_frame, socket_query};
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
+pub use turn::{ice_url, turn_client};
 pub use websocket::websocket;
