@@ -16,8 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::net::Roots;
 use crate::random;
-pub(crate) use dial::Roots;
 use socket::Ended;
 
 /// Frames that wait for the socket to open; a frame beyond makes its sender wait.

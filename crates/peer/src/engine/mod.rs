@@ -12,16 +12,22 @@ mod conn;
 mod demux;
 mod driver;
 mod flow;
+mod gather;
 mod interfaces;
+mod leg;
 mod mdns;
 mod meter;
+mod outside;
+mod paths;
 mod port;
 mod sdp;
+mod servers;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use peerage_proto::wire::ice_servers::IceServer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -29,12 +35,14 @@ pub(crate) use meter::Meter;
 
 use crate::Channel;
 use crate::connection::CloseReason;
+use crate::net::Roots;
+use crate::totals::Totals;
 
 use bell::Bell;
 
 /// Commands that wait for the driver; it takes all of them in every turn.
 const COMMANDS: usize = 256;
-/// Events of a connection that wait for its owner: a candidate per interface, and four more in its life.
+/// Events of a connection that wait for its owner: a candidate per interface, four of STUN and TURN servers, and four more in its life.
 const EVENTS: usize = 64;
 /// `.local` names of one peer that are looked up at a time.
 const LOOKUPS: usize = 8;
@@ -46,6 +54,12 @@ pub(crate) struct EngineConfig {
     pub(crate) port: u16,
     /// Offer loopback addresses too: for peers on this machine.
     pub(crate) loopback: bool,
+    /// Reach peers through TURN servers only, as browsers' `iceTransportPolicy: 'relay'`.
+    pub(crate) relay_only: bool,
+    /// Whom TURN servers over TLS are trusted by.
+    pub(crate) roots: Roots,
+    /// Where all connections' octets are counted too.
+    pub(crate) totals: Arc<Totals>,
 }
 
 /// A handle of the engine's thread, which ends with the last handle and connection.
@@ -147,6 +161,7 @@ enum Command {
         conn: ConnId,
         candidate: String,
     },
+    SetIceServers(Vec<IceServer>),
     Refresh,
 }
 
@@ -206,6 +221,11 @@ impl Engine {
     /// Looks at the network interfaces again: new addresses become candidates of all connections, lost ones are withdrawn.
     pub(crate) async fn refresh_interfaces(&self) -> Result<(), EngineError> {
         self.0.send(Command::Refresh).await
+    }
+
+    /// The STUN and TURN servers to use from now on, by connections that live too. Nothing is asked of them before a connection begins.
+    pub(crate) async fn set_ice_servers(&self, servers: Vec<IceServer>) -> Result<(), EngineError> {
+        self.0.send(Command::SetIceServers(servers)).await
     }
 
     /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
@@ -322,10 +342,10 @@ impl Drop for Remote {
 
 impl Made {
     /// The two ends of a new connection's news.
-    fn reports() -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
+    fn reports(totals: Arc<Totals>) -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
         let (events, inbox) = mpsc::channel(EVENTS);
         let (closed, closed_seen) = watch::channel(None);
-        let meter = Arc::new(Meter::new());
+        let meter = Arc::new(Meter::new(totals));
         let facts = ConnFacts {
             meter: meter.clone(),
             closed: closed_seen,

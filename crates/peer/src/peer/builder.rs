@@ -18,7 +18,8 @@ use super::registry::Registry;
 use super::{BuildError, Inner, Peer};
 use crate::access::Access;
 use crate::engine::{Engine, EngineConfig};
-use crate::signalling::{Registration, Roots, Signalling, SignallingError};
+use crate::net::Roots;
+use crate::signalling::{Registration, Signalling, SignallingError};
 use crate::{clock, random};
 
 /// Describes a [`Peer`]. Only [`server`](Self::server) must be given.
@@ -166,6 +167,7 @@ impl Builder {
         let engine = Engine::new(EngineConfig {
             port: self.port,
             loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
+            ..EngineConfig::default()
         })?;
         let registration = Registration {
             server,
