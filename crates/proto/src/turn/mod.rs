@@ -3,3 +3,4 @@
 pub mod client;
 pub mod credentials;
 pub mod peers;
+pub mod server;

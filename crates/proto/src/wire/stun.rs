@@ -384,7 +384,10 @@ pub fn read_xor_address(value: &[u8], TransactionId(id): TransactionId) -> Optio
 }
 
 /// Writes it; the second is how many octets count.
-fn xor_address(address: SocketAddr, TransactionId(id): TransactionId) -> ([u8; 20], usize) {
+pub(crate) fn xor_address(
+    address: SocketAddr,
+    TransactionId(id): TransactionId,
+) -> ([u8; 20], usize) {
     let mut value = [0; 20];
     let port = address.port().to_be_bytes();
     (value[2], value[3]) = (port[0] ^ COOKIE[0], port[1] ^ COOKIE[1]);
@@ -410,6 +413,28 @@ fn mask(id: [u8; 12]) -> u128 {
     u128::from_be_bytes(octets)
 }
 
+/// The header of a message with so many octets of attributes.
+pub(crate) fn header(
+    class: Class,
+    Method(method): Method,
+    TransactionId(id): TransactionId,
+    length: u16,
+) -> [u8; HEADER] {
+    let class = match class {
+        Class::Request => 0x0000,
+        Class::Indication => 0x0010,
+        Class::Success => 0x0100,
+        Class::Error => 0x0110,
+    };
+    let kind = method & 0x000f | (method & 0x0070) << 1 | (method & 0x0f80) << 2 | class;
+    let mut octets = [0; HEADER];
+    octets[..2].copy_from_slice(&kind.to_be_bytes());
+    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    octets[4..8].copy_from_slice(&COOKIE);
+    octets[8..].copy_from_slice(&id);
+    octets
+}
+
 /// Writes a message, attribute by attribute. MESSAGE-INTEGRITY and FINGERPRINT come last, in this order.
 #[derive(Clone)]
 pub struct Builder {
@@ -421,19 +446,8 @@ impl Builder {
     /// A message without attributes.
     #[must_use]
     pub fn new(class: Class, method: Method, id: TransactionId) -> Self {
-        let Method(method) = method;
-        let class = match class {
-            Class::Request => 0x0000,
-            Class::Indication => 0x0010,
-            Class::Success => 0x0100,
-            Class::Error => 0x0110,
-        };
-        let kind = method & 0x000f | (method & 0x0070) << 1 | (method & 0x0f80) << 2 | class;
         let mut octets = Vec::with_capacity(128);
-        octets.extend_from_slice(&kind.to_be_bytes());
-        octets.extend_from_slice(&[0; 2]);
-        octets.extend_from_slice(&COOKIE);
-        octets.extend_from_slice(&id.0);
+        octets.extend_from_slice(&header(class, method, id, 0));
         Self { octets, id }
     }
 
