@@ -13,6 +13,8 @@ mod transaction;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod with_server;
 
 use std::collections::VecDeque;
 use std::fmt;
