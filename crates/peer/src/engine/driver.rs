@@ -19,7 +19,7 @@ use super::certificate::Certificate;
 use super::conn::{Conn, Ingredients, Sink};
 use super::demux::{Demux, PortIndex, Way};
 use super::flow::Flow;
-use super::gather::{Action, Found, Gatherer};
+use super::gather::{Action, Found, Gatherer, Policy};
 use super::outside::{LegId, News, Outside};
 use super::port::{Port, Receiver, Socket};
 use super::servers::Servers;
@@ -420,7 +420,11 @@ impl Driver {
         let registry = self.poll.registry().try_clone();
         let registry = registry.map_err(EngineError::Bind)?;
         let servers = self.servers.clone();
-        let gatherer = Gatherer::new(index, registry, servers, self.config.relay_only);
+        let policy = Policy {
+            relay_only: self.config.relay_only,
+            linger: self.config.relay_linger,
+        };
+        let gatherer = Gatherer::new(index, registry, servers, policy);
         let port = Port::bind(
             number,
             self.poll.registry(),

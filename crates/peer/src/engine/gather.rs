@@ -21,8 +21,6 @@ use super::port::Receiver;
 use super::servers::{Relay, Servers};
 use crate::random;
 
-/// How long what was found is kept after the last connection, for the next one.
-const LINGER: Duration = Duration::from_secs(60);
 /// How long one way to the servers has to answer before the next is tried beside it.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The same for a server's address of the other family.
@@ -42,8 +40,7 @@ pub(super) struct Gatherer {
     port: PortIndex,
     registry: Registry,
     servers: Arc<Servers>,
-    /// Whether our own addresses are of no use.
-    relay_only: bool,
+    policy: Policy,
     /// Connections, and the addresses that each may have to reach.
     conns: BTreeMap<ConnId, Vec<IpAddr>>,
     mappers: Vec<Mapper>,
@@ -56,6 +53,15 @@ pub(super) struct Gatherer {
     again: Option<Instant>,
     idle_until: Option<Instant>,
     outputs: VecDeque<Action>,
+}
+
+/// What does not change in an engine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    /// Whether our own addresses are of no use.
+    pub(super) relay_only: bool,
+    /// How long what was found is kept after the last connection, for the next one.
+    pub(super) linger: Duration,
 }
 
 /// Something that others may reach us by.
@@ -109,13 +115,13 @@ impl Gatherer {
         port: PortIndex,
         registry: Registry,
         servers: Arc<Servers>,
-        relay_only: bool,
+        policy: Policy,
     ) -> Self {
         Self {
             port,
             registry,
             servers,
-            relay_only,
+            policy,
             conns: BTreeMap::new(),
             mappers: Vec::new(),
             legs: Vec::new(),
@@ -138,6 +144,11 @@ impl Gatherer {
         if is_first || !is_searching && !is_served && !self.servers.relays.is_empty() {
             self.begin(outside, now);
         }
+        for leg in &mut self.legs {
+            if leg.state == State::Chosen {
+                leg.client.verify(now);
+            }
+        }
         let mapped = self.mappers.iter().filter_map(|mapper| mapper.found);
         let chosen = self.legs.iter().filter(|leg| leg.state == State::Chosen);
         mapped.chain(chosen.flat_map(Leg::found)).collect()
@@ -154,7 +165,7 @@ impl Gatherer {
             }
         }
         if self.conns.is_empty() {
-            self.idle_until = Some(now + LINGER);
+            self.idle_until = Some(now + self.policy.linger);
         }
     }
 
@@ -308,7 +319,7 @@ impl Gatherer {
         for addresses in found.by_ref().take(self.servers.mappers.len()) {
             for server in one_of_each_family(&addresses) {
                 let is_known = self.mappers.iter().any(|mapper| mapper.server == server);
-                if !is_known && !self.relay_only {
+                if !is_known && !self.policy.relay_only {
                     self.mappers.push(Mapper::new(server, now));
                 }
             }

@@ -26,6 +26,7 @@ mod servers;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_proto::wire::ice_servers::IceServer;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -48,7 +49,7 @@ const EVENTS: usize = 64;
 const LOOKUPS: usize = 8;
 
 /// What an engine is made of.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct EngineConfig {
     /// UDP port for incoming connections, 0 for any. Outgoing ones use ports of their own, see [`Engine::offer`].
     pub(crate) port: u16,
@@ -56,10 +57,25 @@ pub(crate) struct EngineConfig {
     pub(crate) loopback: bool,
     /// Reach peers through TURN servers only, as browsers' `iceTransportPolicy: 'relay'`.
     pub(crate) relay_only: bool,
+    /// How long what servers gave is kept after a port's last connection, for the next one. Default 60 s.
+    pub(crate) relay_linger: Duration,
     /// Whom TURN servers over TLS are trusted by.
     pub(crate) roots: Roots,
     /// Where all connections' octets are counted too.
     pub(crate) totals: Arc<Totals>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            loopback: false,
+            relay_only: false,
+            relay_linger: Duration::from_secs(60),
+            roots: Roots::default(),
+            totals: Arc::default(),
+        }
+    }
 }
 
 /// A handle of the engine's thread, which ends with the last handle and connection.

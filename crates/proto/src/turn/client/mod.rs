@@ -201,6 +201,15 @@ impl<R: CryptoRng> Client<R> {
         }
     }
 
+    /// Asks whether the allocation is still there, by refreshing it: before something is built upon it. A server that was started anew has forgotten it.
+    pub fn verify(&mut self, now: Instant) {
+        if let Phase::Allocated { refresh, .. } = &mut self.phase
+            && refresh.take().is_some()
+        {
+            self.request(Purpose::Refresh { delete: false }, now);
+        }
+    }
+
     /// Lets a peer's address send to us, and us to it. Counted: each is to be taken back by [`forget`](Self::forget). False beyond [`MAX_PEERS`].
     pub fn permit(&mut self, peer: IpAddr, now: Instant) -> bool {
         let known = self.peers.permit(peer);

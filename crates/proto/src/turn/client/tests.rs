@@ -455,6 +455,20 @@ fn a_server_that_lost_the_allocation_is_noticed_with_the_next_request() {
 }
 
 #[test]
+fn an_allocation_can_be_verified_at_any_time_with_one_request() {
+    let mut world = World::allocated(Carrier::Datagrams);
+    world.act(|client, now| client.verify(now));
+    world.act(|client, now| client.verify(now));
+    let refresh = world.request(Method::REFRESH);
+    world.silent();
+    world.succeed(&refresh, |builder| builder.number(attribute::LIFETIME, 600));
+    world.act(|client, now| client.verify(now));
+    let refresh = world.request(Method::REFRESH);
+    world.refuse(&refresh, 437);
+    assert_eq!(world.told(), [Output::Failed(refused(437))]);
+}
+
+#[test]
 fn peers_known_before_the_allocation_are_permitted_with_it_at_once_and_each_by_itself() {
     let mut world = World::new(Carrier::Datagrams);
     let peers = ["192.0.2.1", "10.0.0.1", "2001:db8::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
