@@ -27,7 +27,6 @@ struct World {
 
 struct End {
     conn: Conn,
-    address: SocketAddr,
     /// `None`: over.
     due: Option<Instant>,
     events: mpsc::Receiver<Event>,
@@ -62,9 +61,8 @@ impl World {
         let (reports, events_b, facts_b) = Made::reports(Arc::default());
         let (b, answer) =
             Conn::answer(&offer, 0, ingredients(), flow(), reports, now).expect("answered");
-        let end = |conn, address, events, facts| End {
+        let end = |conn, events, facts| End {
             conn,
-            address,
             due: Some(now),
             events,
             facts,
@@ -72,10 +70,7 @@ impl World {
             channel: None,
         };
         let mut world = Self {
-            ends: [
-                end(a, addresses[0], events_a, facts_a),
-                end(b, addresses[1], events_b, facts_b),
-            ],
+            ends: [end(a, events_a, facts_a), end(b, events_b, facts_b)],
             now,
             network: VecDeque::new(),
             weather: Box::new(weather),
