@@ -24,16 +24,18 @@ use tracing::{debug, info, warn};
 
 use crate::address::Place;
 use crate::config::{Config, ConfigError};
+use crate::metrics;
 use crate::routes::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
+use crate::turn::{Turn, TurnError};
 
 /// Octets of a request's head: 64 KiB. Looked at as the buffer grows: one that comes in a single piece may be somewhat longer.
 const HEAD: usize = 64 * 1024;
 /// Fields of a request's head.
 const FIELDS: usize = 128;
 /// Pause after an accept that failed for want of something (out of descriptors, mostly): trying again at once would only burn the processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two complaints about that.
 const ACCEPT_COMPLAINT: Duration = Duration::from_secs(60);
 /// Tries to find a port that is free at both loopback addresses, where any port will do.
@@ -47,6 +49,9 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     state: State,
+    places: Arc<Semaphore>,
+    turn: Option<Turn>,
+    metrics: Option<TcpListener>,
 }
 
 impl Server {
@@ -58,10 +63,27 @@ impl Server {
     /// # Errors
     /// See [`BindError`]; a port that is taken at either address is [`BindError::InUse`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
+        let mut server = Self::without_turn(config).await?;
+        let tls = server.tls.as_ref().map(tls::for_any_protocol);
+        let (turn, places) = Turn::bind(&server.state, tls)?;
+        if let Some(turn) = &turn {
+            server.state.counts_turn_in(turn.stats().clone());
+        }
+        server.state.answers_turn_at(places);
+        server.turn = turn;
+        Ok(server)
+    }
+
+    /// The same, but for STUN and TURN.
+    pub(crate) async fn without_turn(config: Config) -> Result<Self, BindError> {
         let wanted = config.listen;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let state = State::new(config)?;
         let (listener, beside) = listen(wanted).await?;
+        let metrics = match state.config().metrics {
+            Some(address) => Some(listen_at(address).await?),
+            None => None,
+        };
         let address = listener.local_addr().map_err(|source| BindError::Listen {
             address: wanted,
             source,
@@ -71,7 +93,10 @@ impl Server {
             beside,
             address,
             tls,
+            places: Arc::new(Semaphore::new(state.config().connections)),
             state,
+            turn: None,
+            metrics,
         })
     }
 
@@ -79,6 +104,12 @@ impl Server {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it tells what it counts ([`Config::metrics`]).
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// What its connections share, for asking while it runs.
@@ -89,20 +120,31 @@ impl Server {
 
     /// Serves until `shutdown`, then lets connections finish: returns after [`Config::drain`] at the latest, a moment more for what has to be cut.
     /// Dropping the future cuts everything at once.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let closing = CancellationToken::new();
         let shutdown = async {
             shutdown.await;
             info!("closing");
             closing.cancel();
         };
+        let turn = self.turn.take();
+        let turn = async {
+            if let Some(turn) = turn {
+                turn.run(|from| self.place(from), &closing).await;
+            }
+        };
+        let metrics = async {
+            if let Some(listener) = &self.metrics {
+                let places = self.places.clone();
+                metrics::serve(listener, self.state.clone(), places, &closing).await;
+            }
+        };
         let sockets = self.state.run(shutdown);
-        tokio::join!(sockets, self.accept(&closing));
+        tokio::join!(sockets, self.accept(&closing), turn, metrics);
     }
 
     async fn accept(&self, closing: &CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.state.config().connections));
-        let http = Http::new(&self.state);
+        let http = Http::new(&self.state, router(self.state.clone()));
         let mut connections = JoinSet::new();
         let mut complained: Option<Instant> = None;
         loop {
@@ -113,7 +155,7 @@ impl Server {
                 () = closing.cancelled() => break,
             };
             match accepted {
-                Ok((stream, from)) => match self.place(&places, from) {
+                Ok((stream, from)) => match self.place(from) {
                     Some(place) => {
                         let connection = http.clone().connection(
                             stream,
@@ -140,8 +182,8 @@ impl Server {
     }
 
     /// None when all are taken, or all that one address may have.
-    fn place(&self, places: &Arc<Semaphore>, from: SocketAddr) -> Option<Place> {
-        let permit = places.clone().try_acquire_owned().ok()?;
+    fn place(&self, from: SocketAddr) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
         let seat = if is_among(from.ip().to_canonical(), &self.state.config().proxies) {
             // Whom a proxy brings is told by each request.
             None
@@ -228,6 +270,9 @@ pub enum BindError {
     /// A setting that cannot be.
     #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
+    /// STUN and TURN were asked for by name and cannot be served.
+    #[error("STUN and TURN cannot be served")]
+    Turn(#[from] TurnError),
     /// TLS was asked for and cannot be served.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
@@ -245,7 +290,7 @@ pub(crate) struct Arrival {
 }
 
 #[derive(Clone)]
-struct Http {
+pub(crate) struct Http {
     builder: http1::Builder,
     service: TowerToHyperService<Router>,
     handshake: Duration,
@@ -253,7 +298,7 @@ struct Http {
 }
 
 impl Http {
-    fn new(state: &State) -> Self {
+    pub(crate) fn new(state: &State, router: Router) -> Self {
         let Config {
             handshake,
             http_lifetime,
@@ -267,13 +312,13 @@ impl Http {
             .max_buf_size(HEAD);
         Self {
             builder,
-            service: TowerToHyperService::new(router(state.clone())),
+            service: TowerToHyperService::new(router),
             handshake,
             lifetime: http_lifetime,
         }
     }
 
-    async fn connection(
+    pub(crate) async fn connection(
         self,
         stream: TcpStream,
         tls: Option<TlsAcceptor>,
