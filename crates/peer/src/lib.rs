@@ -42,4 +42,4 @@ pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message,
 pub use connection::{About, CloseReason, Connection, JsonError, Route, Serialization, Stats};
 pub use peer::{BuildError, Builder, ConnectError, ConnectOptions, Peer};
 pub use signalling::{SignallingError, State as ServerState};
-pub use totals::{PeerStats, RouteStats};
+pub use totals::{Counters, PeerStats, RouteStats};

@@ -25,7 +25,7 @@ use crate::access::Access;
 use crate::connection::{Connection, Serialization};
 use crate::engine::{Described, Engine};
 use crate::signalling::{Signalling, SignallingError, State};
-use crate::totals::{PeerStats, Totals};
+use crate::totals::{Counters, PeerStats, Totals};
 use crate::{clock, random};
 pub use builder::Builder;
 pub use error::{BuildError, ConnectError};
@@ -115,6 +115,11 @@ impl Peer {
     /// What this peer's connections have come to so far.
     pub fn stats(&self) -> PeerStats {
         self.inner.totals.stats()
+    }
+
+    /// The same, to be asked beside the peer and after it.
+    pub fn counters(&self) -> Counters {
+        Counters(self.inner.totals.clone())
     }
 
     /// Connects to a peer.

@@ -1,5 +1,6 @@
 //! What a peer's connections have come to, all together.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -25,6 +26,17 @@ struct PerRoute {
     classes: [AtomicU64; CLASSES.len() + 1],
     sent: AtomicU64,
     received: AtomicU64,
+}
+
+/// Tells what a peer's connections have come to. See [`Peer::counters`](crate::Peer::counters).
+#[derive(Debug, Clone)]
+pub struct Counters(pub(crate) Arc<Totals>);
+
+impl Counters {
+    /// What they have come to so far.
+    pub fn stats(&self) -> PeerStats {
+        self.0.stats()
+    }
 }
 
 /// What a peer's connections have come to since it was built, those that are over included.

@@ -6,11 +6,12 @@
 //!
 //! The members of `iceServers` are browsers' `RTCIceServer`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ice_url::IceUrl;
+use super::ice_url::{IceUrl, IceUrlError};
 use crate::turn::credentials::{Credentials, MAX_USERNAME};
 
 /// Longest answer, in octets.
@@ -42,6 +43,19 @@ pub struct IceServers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a list of STUN and TURN servers")]
 pub struct NotIceServers;
+
+/// A text is no [`IceServer`]. It is not repeated: there may be a password in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnIceServer {
+    /// The URL, or one of them.
+    #[error(transparent)]
+    Url(#[from] IceUrlError),
+    /// It begins like JSON.
+    #[error(
+        "a server with credentials is {{\"urls\":\"turn:HOST\",\"username\":\"…\",\"credential\":\"…\"}}"
+    )]
+    Json,
+}
 
 #[derive(Deserialize)]
 struct Answer {
@@ -84,6 +98,33 @@ impl IceServers {
             servers,
             ttl: Duration::from_secs(answer.ttl),
         })
+    }
+}
+
+impl FromStr for IceServer {
+    type Err = NotAnIceServer;
+
+    /// A URL, or the JSON of browsers' `RTCIceServer` where there are credentials: `{"urls":"turn:example.org","username":"u","credential":"c"}`. All URLs must
+    /// be understood: an owner wrote them.
+    fn from_str(text: &str) -> Result<Self, NotAnIceServer> {
+        if !text.starts_with('{') {
+            return Ok(Self {
+                urls: vec![text.parse()?],
+                credentials: None,
+            });
+        }
+        let entry: Entry = serde_json::from_str(text).map_err(|_| NotAnIceServer::Json)?;
+        let urls = match &entry.urls {
+            OneOrMore::One(url) => vec![url.parse()?],
+            OneOrMore::More(urls) => urls
+                .iter()
+                .map(|url| url.parse())
+                .collect::<Result<_, _>>()?,
+        };
+        entry
+            .server()
+            .filter(|server| server.urls == urls)
+            .ok_or(NotAnIceServer::Json)
     }
 }
 
@@ -134,6 +175,25 @@ mod tests {
     fn no_servers_are_an_answer_too() {
         let read = IceServers::parse(br#"{"iceServers":[],"ttl":86400}"#).expect("an answer");
         assert!(read.servers.is_empty());
+    }
+
+    #[test]
+    fn an_owner_writes_a_url_or_json_and_is_told_what_is_wrong_without_the_password() {
+        let plain: IceServer = "stun:a".parse().expect("a server");
+        assert_eq!(plain.credentials, None);
+        let json = r#"{"urls":["turn:a","turns:a"],"username":"u","credential":"secret"}"#;
+        let whole: IceServer = json.parse().expect("a server");
+        assert_eq!((whole.urls.len(), whole.credentials.is_some()), (2, true));
+        for wrong in [
+            "a",
+            "{",
+            r#"{"urls":[]}"#,
+            r#"{"urls":"turn:a:secret"}"#,
+            r#"{"urls":["turn:a","x"],"credential":"secret"}"#,
+        ] {
+            let error = wrong.parse::<IceServer>().expect_err(wrong);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -168,12 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_ends_the_stream_at_once() {
-        for junk in [
-            &[0x16, 3, 1, 1][..],
-            &[0x80],
-            &[0xff; 4],
-            &[0, 1, 0, 7],
-        ] {
+        for junk in [&[0x16, 3, 1, 1][..], &[0x80], &[0xff; 4], &[0, 1, 0, 7]] {
             assert_eq!(frame_length(junk), Err(NotAFrame), "{junk:?}");
         }
     }
