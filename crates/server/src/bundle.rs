@@ -47,6 +47,15 @@ static FILES: LazyLock<[File; 5]> = LazyLock::new(|| {
     ]
 });
 
+/// Two lines for pages with the stock PeerJS client, on any site.
+pub(crate) static PEERJS_ICE: LazyLock<File> = LazyLock::new(|| {
+    file(
+        "/peerjs/ice.js",
+        SCRIPT,
+        include_bytes!("../../../packages/client/dist/peerjs-ice.js"),
+    )
+});
+
 /// The file that a device origin has at a path.
 pub(crate) fn at(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)

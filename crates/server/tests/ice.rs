@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Answer, Client, ask, soon};
 use peerage_server::testing::{TestServer, config};
 use peerage_server::{
-    Config, Cors, IceSecret, IceServer, State, TurnConfig, TurnPlaces, TurnSecret, router,
+    Config, Cors, IceSecret, IceServer, State, TurnConfig, TurnError, TurnPlaces, TurnSecret,
+    router,
 };
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -162,6 +163,15 @@ async fn only_what_is_served_is_told() {
             "turn:localhost:3478?transport=tcp",
             "turn:localhost:443?transport=tcp"
         ]
+    );
+    let without_relay = TurnPlaces {
+        udp: vec![place("0.0.0.0:3478")],
+        missed: vec![TurnError::NoRelay],
+        ..TurnPlaces::default()
+    };
+    assert_eq!(
+        told(without_relay, "localhost").await,
+        ["stun:localhost:3478"]
     );
     // A proxy brings clients to the signalling of this machine; nobody brings them to its TURN.
     let near = || TurnPlaces {
@@ -581,4 +591,23 @@ async fn a_secret_that_nobody_gave_is_drawn_and_not_twice_the_same() {
         passwords.push(entry["credential"].as_str().unwrap().to_owned());
     }
     assert_ne!(passwords[0], passwords[1]);
+}
+
+#[tokio::test]
+async fn a_page_of_any_site_gets_the_script_that_asks_for_stock_clients() {
+    let server = serve().await;
+    let answer = ask(server.address(), "GET", "/peerjs/ice.js", &[]).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("useIceServers"));
+    for (name, value) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("cross-origin-resource-policy", "cross-origin"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    let tag = answer.header("etag").to_owned();
+    let known = [("if-none-match", tag.as_str())];
+    let answer = ask(server.address(), "GET", "/peerjs/ice.js", &known).await;
+    assert_eq!(answer.status, 304);
 }

@@ -71,7 +71,7 @@ const COMMON: [(HeaderName, &str); 3] = [
     ),
 ];
 
-fn serve(file: &'static File, headers: &HeaderMap) -> Response {
+pub(super) fn serve(file: &'static File, headers: &HeaderMap) -> Response {
     let tag = HeaderValue::from_str(&file.tag).unwrap_or(HeaderValue::from_static("\"\""));
     // Asked for anew each time, so that page, worker and server are of one version; the tag makes that cheap.
     let caching = [

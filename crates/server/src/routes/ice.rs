@@ -10,7 +10,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use peerage_proto::turn::credentials::Secret;
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::socket_query::SocketQuery;
@@ -20,6 +20,7 @@ use tracing::debug;
 use super::key_of;
 use super::socket::wall_time;
 use crate::address;
+use crate::bundle;
 use crate::config::IceServer;
 use crate::host::{UrlHost, server_of};
 use crate::rations::TooOften;
@@ -35,6 +36,18 @@ pub(super) async fn get(
     let (parts, _) = request.into_parts();
     let names_key = key_of(&params) == state.config().signal.key;
     answer(&state, &parts, names_key)
+}
+
+/// For pages of any site, as the whole interface is: a helper that asks in the stock client's place.
+pub(super) async fn script(headers: HeaderMap) -> Response {
+    let mut response = super::device::serve(&bundle::PEERJS_ICE, &headers);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    );
+    response
 }
 
 /// Answers who names the token of the id's socket. `is_known` is false for who named something else wrong.
@@ -198,7 +211,8 @@ fn own(state: &State, parts: &Parts, id: &PeerId) -> Vec<IceServer> {
         username: None,
         credential: None,
     });
-    let relays = (!relays.is_empty()).then(|| mint(relays, secret, turn.lifetime, id));
+    let can_relay = places.relays() && !relays.is_empty();
+    let relays = can_relay.then(|| mint(relays, secret, turn.lifetime, id));
     stun.into_iter().chain(relays).collect()
 }
 

@@ -59,6 +59,7 @@ fn routes(state: State) -> Router {
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/ice", get(ice::get).fallback(not_found))
+        .route("/{key}/ice.js", get(ice::script).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
         .merge(by_name)
         .route("/{key}/{id}/{token}/{*call}", any(call::answer))

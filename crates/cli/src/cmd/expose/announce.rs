@@ -11,7 +11,7 @@ use qrcode::{QrCode, render::unicode::Dense1x2};
 use serde_json::json;
 use url::Url;
 
-use crate::output;
+use crate::output::{self, route};
 
 /// Tells what happens. The link's secret is told once, in the link, and never again.
 #[derive(Debug, Clone)]
@@ -94,6 +94,18 @@ impl Announcer {
         ));
     }
 
+    /// A connection's packets take another way now.
+    pub(super) fn rerouted(&self, number: u64, to: Route) {
+        if self.json {
+            return self.tell(&json!({
+                "event": "route",
+                "connection": number,
+                "route": route(to),
+            }));
+        }
+        self.say(&format!("~ {number}  now {}", route(to)));
+    }
+
     /// Somebody left.
     pub(super) fn disconnected(
         &self,
@@ -151,13 +163,6 @@ impl Announcer {
 fn works_elsewhere(link: &Link) -> bool {
     let local = link.domain == "localhost" || link.domain.ends_with(".localhost");
     link.secure && !local
-}
-
-fn route(route: Route) -> &'static str {
-    match route {
-        Route::Direct => "direct",
-        Route::Relayed => "relayed",
-    }
 }
 
 /// A caller's key, in the form of an id; old clients have none.

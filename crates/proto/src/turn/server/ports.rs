@@ -72,6 +72,12 @@ impl Ports {
         true
     }
 
+    /// Whether a port is kept for a token.
+    pub(super) fn has(&mut self, token: u64, now: Instant) -> bool {
+        self.expire(now);
+        self.reserved.iter().any(|kept| kept.token == token)
+    }
+
     /// Takes the port that is kept for a token.
     pub(super) fn redeem(&mut self, token: u64, now: Instant) -> Option<u16> {
         self.expire(now);

@@ -208,6 +208,13 @@ impl Server {
             return Ok(None);
         }
         let mut wish = Wish::read(message)?;
+        if let Some(token) = wish.token {
+            // Its family is not said again (RFC 8656 section 7.2).
+            wish.families = [0, 1].map(|family| self.ports[family].has(token, now));
+            if wish.families == [false; 2] {
+                return Err(Refusal::Capacity);
+            }
+        }
         for (index, relay) in [self.config.relay_v4, self.config.relay_v6]
             .iter()
             .enumerate()

@@ -426,6 +426,32 @@ fn where_the_second_family_cannot_be_had_the_first_is_given_with_the_reason() {
 }
 
 #[test]
+fn a_port_that_is_kept_in_ipv6_is_given_in_ipv6() {
+    let mut world = World::new(config());
+    let alice = world.client(udp(ALICE), "alice");
+    let request = world
+        .allocate_request()
+        .put(attribute::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])
+        .put(attribute::EVEN_PORT, &[0x80]);
+    let (_, reply) = world.ask_signed(&alice, request);
+    let reply = Message::parse(&reply).unwrap();
+    let even = reply.xor_address(attribute::XOR_RELAYED_ADDRESS).unwrap();
+    assert!(even.is_ipv6());
+    let token = reply.attribute(attribute::RESERVATION_TOKEN).unwrap();
+    let next = world.client(udp("20.0.0.1:5001"), "alice");
+    let request = world
+        .allocate_request()
+        .put(attribute::RESERVATION_TOKEN, token);
+    let (code, answer) = world.ask_signed(&next, request);
+    assert_eq!(code, None);
+    let relayed = Message::parse(&answer)
+        .unwrap()
+        .xor_address(attribute::XOR_RELAYED_ADDRESS);
+    let one_up = std::net::SocketAddr::new(even.ip(), even.port() + 1);
+    assert_eq!(relayed, Some(one_up));
+}
+
+#[test]
 fn an_even_port_and_the_one_after_it_can_be_had_by_token_for_half_a_minute() {
     let mut world = World::new(config());
     let alice = world.client(udp(ALICE), "alice");

@@ -106,7 +106,7 @@ fn a_channel_and_a_peer_are_bound_to_each_other_alone() {
     assert_eq!(world.bind(&alice, 0x4000, PEER), None);
     assert_eq!(world.bind(&alice, 0x4000, "30.0.0.2:1"), Some(400));
     assert_eq!(world.bind(&alice, 0x4001, PEER), Some(400));
-    for number in [0, 0x3fff, 0x5000, 0xffff] {
+    for number in [0, 0x3fff, 0x8000, 0xffff] {
         assert_eq!(world.bind(&alice, number, "30.0.0.3:1"), Some(400));
     }
     assert_eq!(world.bind(&alice, 0x4002, "30.0.0.3:0"), Some(400));
