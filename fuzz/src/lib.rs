@@ -14,6 +14,7 @@ mod signal;
 mod stun;
 mod texts;
 mod turn;
+mod turn_client;
 mod websocket;
 
 pub use calls::{call_path, forwarded};
@@ -27,4 +28,5 @@ pub use signal::{router, signal_frame, socket_query};
 pub use stun::stun;
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
 pub use turn::turn_server;
+pub use turn_client::{ice_url, turn_client};
 pub use websocket::websocket;

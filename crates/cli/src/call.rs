@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use peerage_peer::{
-    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, Route, SignallingError,
+    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},
-    wire::link_url::Link,
+    wire::{ice_servers::IceServer, link_url::Link},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{
     exit::{Exit, Failure},
-    keys,
+    keys, output,
     state::State,
 };
 
@@ -44,16 +44,45 @@ impl ServerTrust {
     }
 }
 
+/// By which ways peers are reached.
+#[derive(Debug, Args)]
+pub(crate) struct Paths {
+    /// A STUN or TURN server to use beside those of the server: stun:HOST[:PORT], turn:HOST[:PORT], turns:HOST[:PORT],
+    /// or {"urls":"turn:HOST","username":"…","credential":"…"}; may be repeated
+    // Parsed later: clap would repeat a wrong one in its complaint, with the password.
+    #[arg(
+        long = "ice-server",
+        value_name = "URL",
+        env = "PEERAGE_ICE_SERVER",
+        hide_env_values = true
+    )]
+    ice_servers: Vec<String>,
+    /// Reach peers through TURN servers only, never directly: to try one out, or not to show this machine's addresses
+    #[arg(long, env = "PEERAGE_RELAY_ONLY")]
+    relay_only: bool,
+}
+
+impl Paths {
+    pub(crate) fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let servers: Result<Vec<IceServer>, _> =
+            self.ice_servers.iter().map(|text| text.parse()).collect();
+        let servers = servers
+            .map_err(|error| Failure::new(Exit::Usage, format_args!("--ice-server: {error}")))?;
+        Ok(builder.ice_servers(servers).relay_only(self.relay_only))
+    }
+}
+
 /// Calls the device of a link, on the channel for HTTP. The peer carries the channel; closing it tells the device.
 pub(crate) async fn device(
     link: &Link,
     state: &State,
     trust: &ServerTrust,
+    paths: &Paths,
 ) -> Result<(Peer, Channel), Failure> {
     let key = keys::load_or_make(state, keys::CALLER)?;
     let server = link.server_url();
     let builder = Peer::builder().server(&*server).identity(key);
-    let built = trust.apply(builder)?.build().await;
+    let built = paths.apply(trust.apply(builder)?)?.build().await;
     let peer = built.map_err(|error| no_peer(error, &server))?;
     let proof = link
         .secret
@@ -66,21 +95,13 @@ pub(crate) async fn device(
     };
     match peer.connect(link.device.as_peer_id(), options).await {
         Ok(connection) => {
-            tracing::info!(route = route(connection.route()), "connected");
+            output::tell_route(&connection);
             Ok((peer, connection.into_channel()))
         }
         Err(error) => {
             peer.close().await;
             Err(no_call(error, link))
         }
-    }
-}
-
-/// The way of a connection's packets, in the words that both ends use.
-pub(crate) fn route(route: Route) -> &'static str {
-    match route {
-        Route::Direct => "direct",
-        Route::Relayed => "relayed",
     }
 }
 
@@ -161,7 +182,7 @@ fn no_call(error: ConnectError, link: &Link) -> Failure {
         ConnectError::NoRoute => (
             Exit::NoRoute,
             "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
-             sides are behind strict NATs",
+             sides are behind strict NATs, and no TURN server helped; -v says what became of the servers",
         ),
         ConnectError::Closed(_) => (
             Exit::Broken,

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use peerage_peer::{About, Route};
+
 use crate::exit::Failure;
 
 /// Tells on stderr why a command failed.
@@ -23,6 +25,28 @@ pub(crate) fn warn(message: impl fmt::Display) {
 pub(crate) fn json(out: &mut impl io::Write, event: &serde_json::Value) -> io::Result<()> {
     writeln!(out, "{event}")?;
     out.flush()
+}
+
+/// The way that a connection's packets take.
+pub(crate) const fn route(route: Route) -> &'static str {
+    match route {
+        Route::Direct => "direct",
+        Route::Relayed => "relayed",
+    }
+}
+
+/// Tells on stderr which way a connection took, where somebody asked for more than errors: as a log line, now and when it changes.
+pub(crate) fn tell_route(about: &About) {
+    let mut routes = about.routes();
+    tracing::info!(route = route(*routes.borrow_and_update()), "connected");
+    tokio::spawn(async move {
+        while routes.changed().await.is_ok() {
+            tracing::info!(
+                route = route(*routes.borrow_and_update()),
+                "the way has changed"
+            );
+        }
+    });
 }
 
 /// A number of octets as people read it: `0 B`, `1.2 kB`, `3.4 GB`.

@@ -251,6 +251,11 @@ impl About {
         self.0.meter.route()
     }
 
+    /// The way that packets take, and every change of it: a direct path may be found after a relay, and lost again.
+    pub fn routes(&self) -> watch::Receiver<Route> {
+        self.0.meter.routes()
+    }
+
     /// What the connection has done so far.
     pub fn stats(&self) -> Stats {
         self.0.meter.stats()

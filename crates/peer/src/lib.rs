@@ -18,7 +18,8 @@
 //! device in front of a web app.
 //!
 //! Everything waits for a bounded time, holds a bounded number of octets and fails with a typed reason; everything ends with its [`Peer`].
-//! Not here: media, and TURN. A pair of peers that no address leads between gets [`ConnectError::NoRoute`].
+//! Addresses are learnt from the STUN servers, and relays lent by the TURN servers, that the signalling server tells of; a relay is used where no direct path
+//! is found ([`Route`]). Not here: media. A pair of peers that no address leads between gets [`ConnectError::NoRoute`].
 //!
 //! One thread per peer drives all its connections over one UDP port (calls to the same peer at the same time take one more each).
 //! `.local` candidates of browsers are looked up by multicast DNS, which listens on all interfaces from the first such candidate on.
@@ -29,13 +30,16 @@ mod clock;
 mod connection;
 mod engine;
 pub mod http;
+mod net;
 mod peer;
 pub mod proxy;
 mod random;
 mod signalling;
+mod totals;
 
 pub use access::Access;
 pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
 pub use connection::{About, CloseReason, Connection, JsonError, Route, Serialization, Stats};
 pub use peer::{BuildError, Builder, ConnectError, ConnectOptions, Peer};
 pub use signalling::{SignallingError, State as ServerState};
+pub use totals::{Counters, PeerStats, RouteStats};

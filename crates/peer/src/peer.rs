@@ -3,6 +3,7 @@
 mod builder;
 mod dispatch;
 mod error;
+mod ice;
 mod registry;
 mod task;
 
@@ -24,6 +25,7 @@ use crate::access::Access;
 use crate::connection::{Connection, Serialization};
 use crate::engine::{Described, Engine};
 use crate::signalling::{Signalling, SignallingError, State};
+use crate::totals::{Counters, PeerStats, Totals};
 use crate::{clock, random};
 pub use builder::Builder;
 pub use error::{BuildError, ConnectError};
@@ -52,6 +54,9 @@ struct Inner {
     access: Access,
     registry: Registry,
     timing: link::Config,
+    /// Whether the server's word on STUN and TURN servers is there, or has taken too long.
+    ice_ready: watch::Receiver<bool>,
+    totals: Arc<Totals>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -107,6 +112,16 @@ impl Peer {
         self.inner.signalling.state()
     }
 
+    /// What this peer's connections have come to so far.
+    pub fn stats(&self) -> PeerStats {
+        self.inner.totals.stats()
+    }
+
+    /// The same, to be asked beside the peer and after it.
+    pub fn counters(&self) -> Counters {
+        Counters(self.inner.totals.clone())
+    }
+
     /// Connects to a peer.
     ///
     /// A device's id is its key's: a connection to one is always verified, and nobody can answer in its place. Any other peer is who the server says it is.
@@ -120,6 +135,7 @@ impl Peer {
         options: ConnectOptions,
     ) -> Result<Connection, ConnectError> {
         self.wait_for_server().await?;
+        self.inner.wait_for_ice().await;
         let mut nonce = None;
         loop {
             match self.call(to, &options, nonce).await {
@@ -189,7 +205,8 @@ impl Peer {
             reliable: options.ordered,
             metadata: options.metadata.clone(),
         };
-        let mut link = Link::call(to.clone(), call, options.timing, Instant::now());
+        let begun = Instant::now();
+        let mut link = Link::call(to.clone(), call, options.timing, begun);
 
         let inner = &self.inner;
         let slot = SlotGuard::take(inner, to);
@@ -243,11 +260,21 @@ impl Peer {
                 waiting: Some(waiting),
             },
             closed: watch::Sender::new(None),
+            begun,
+            opened: false,
         };
         inner.tasks.spawn(task.run());
         connection
             .await
             .unwrap_or(Err(CallError::Failed(ConnectError::Stopped)))
+    }
+}
+
+impl Inner {
+    /// Addresses are gathered from the beginning: what is to be used must be known by then. Resolves at once but in the first moments of a peer.
+    async fn wait_for_ice(&self) {
+        let mut ready = self.ice_ready.clone();
+        let _ = timeout(ice::WAIT, ready.wait_for(|ready| *ready)).await;
     }
 }
 

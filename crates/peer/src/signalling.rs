@@ -3,6 +3,7 @@
 //! Once it was open it comes back by itself, under the same id and token. What is sent meanwhile waits, in a bounded queue.
 
 mod dial;
+mod ice;
 mod socket;
 
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::net::Roots;
 use crate::random;
-pub(crate) use dial::Roots;
+pub(crate) use ice::ice_servers;
 use socket::Ended;
 
 /// Frames that wait for the socket to open; a frame beyond makes its sender wait.

@@ -3,10 +3,11 @@
 mod announce;
 mod legacy;
 mod local_server;
+mod metrics;
 mod reach;
 mod visit;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
@@ -18,7 +19,7 @@ use peerage_proto::{
     wire::{id::PeerId, link_url::Link},
 };
 use tokio::{task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
@@ -27,7 +28,7 @@ use self::{
 };
 use crate::{
     access,
-    call::{self, ServerTrust},
+    call::{self, Paths, ServerTrust},
     cookies,
     exit::{Exit, Failure},
     keys, output, signals,
@@ -78,11 +79,16 @@ pub(crate) struct Expose {
         hide_default_value = true
     )]
     udp_port: u16,
+    /// Tell Prometheus what was counted, at http://ADDR:PORT/metrics; best a loopback address, such as 127.0.0.1:9100
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_METRICS")]
+    metrics: Option<SocketAddr>,
     /// Print what happens as JSON, one object a line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     trust: ServerTrust,
+    #[command(flatten)]
+    paths: Paths,
     #[command(flatten)]
     legacy: Legacy,
 }
@@ -139,6 +145,10 @@ impl Expose {
             cookies: cookies::load(&state),
             ..Settings::default()
         };
+        let metrics = match self.metrics {
+            Some(address) => Some(metrics::listen(address).await?),
+            None => None,
+        };
         let named = target.to_string();
         let probed = target.clone();
         let proxy = Proxy::new(target, &origin, &settings)
@@ -165,7 +175,12 @@ impl Expose {
             let keeping = cookies::keep(cookies.clone(), state.clone(), written.clone());
             tokio::spawn(keeping)
         });
+        let counting = metrics.map(|listener| {
+            let counters = reach.peers().map(Peer::counters).collect();
+            AbortOnDropHandle::new(tokio::spawn(metrics::serve(listener, counters)))
+        });
         run(&reach, &proxy, &state, &announcer, end).await;
+        drop(counting);
         let _ = timeout(GOODBYE, reach.close()).await;
         written.cancel();
         if let Some(keeping) = keeping {
@@ -223,7 +238,7 @@ impl Expose {
         if self.allow_loopback {
             builder = builder.loopback(true);
         }
-        self.trust.apply(builder)
+        self.paths.apply(self.trust.apply(builder)?)
     }
 }
 

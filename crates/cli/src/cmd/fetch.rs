@@ -10,7 +10,7 @@ use peerage_peer::http::{Client, ResetCode};
 use peerage_proto::wire::link_url::Link;
 
 use crate::{
-    call::{self, ServerTrust},
+    call::{self, Paths, ServerTrust},
     exit::{Exit, Failure},
     state::State,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Fetch {
     include: bool,
     #[command(flatten)]
     trust: ServerTrust,
+    #[command(flatten)]
+    paths: Paths,
 }
 
 impl Fetch {
@@ -53,7 +55,7 @@ impl Fetch {
     pub(crate) async fn run(self, state: State, quiet: bool) -> Result<(), Failure> {
         let link = Link::parse(&self.link).map_err(|error| Failure::new(Exit::Usage, error))?;
         let request = self.request(&link).await?;
-        let (peer, channel) = call::device(&link, &state, &self.trust).await?;
+        let (peer, channel) = call::device(&link, &state, &self.trust, &self.paths).await?;
         let client = Client::new(channel);
         let done = match client.request(request).await {
             Ok(response) => self.pass_on(response, quiet).await,

@@ -5,6 +5,7 @@ mod cookies;
 mod expose;
 mod fetch;
 mod legacy;
+mod relay;
 mod run;
 mod serve;
 mod turn;

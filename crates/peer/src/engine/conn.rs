@@ -3,19 +3,20 @@
 //! Every method that changes the session is followed by [`Conn::drive`], which drains it: datagrams go to the sink, news to the owner,
 //! messages to the pipe.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peerage_proto::wire::ice_url::Transport;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, CandidateKind, Event as RtcEvent, Input, Output, Rtc, RtcError};
+use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc, RtcError};
 
 use super::demux::PortIndex;
 use super::flow::{Flow, SCTP_QUEUE, Written};
+use super::paths::{HEAD_START, Relays};
 use super::{EngineError, Event, Reports, sdp};
 use crate::connection::CloseReason;
 use crate::{MAX_MESSAGE, Message};
@@ -44,8 +45,10 @@ pub(super) struct Conn {
     flow: Flow,
     peer_limit: usize,
     remote_candidates: usize,
-    relayed: HashSet<SocketAddr>,
-    nominated: Option<SocketAddr>,
+    relays: Relays,
+    relay_only: bool,
+    /// Between which addresses messages go.
+    nominated: Option<(SocketAddr, SocketAddr)>,
     reports: Reports,
 }
 
@@ -69,14 +72,23 @@ enum Phase {
 
 /// Where a connection's datagrams go.
 pub(super) trait Sink {
-    /// Sends a datagram; `nominated` when it went to the peer's chosen address and not to one that is only being checked.
-    fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8], nominated: bool);
+    /// Sends a datagram from an address of ours, or from one at a server that stands for us; `nominated` when it went to the peer's chosen address and not to
+    /// one that is only being checked.
+    fn send(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        nominated: bool,
+    );
 }
 
 /// What all connections of an engine are made with.
 pub(super) struct Ingredients {
     pub(super) crypto: Arc<CryptoProvider>,
     pub(super) certificate: DtlsCert,
+    /// Whether nothing may go but through servers.
+    pub(super) relay_only: bool,
 }
 
 impl Conn {
@@ -90,6 +102,7 @@ impl Conn {
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
+        let relay_only = ingredients.relay_only;
         let mut rtc = session(ingredients, now);
         let mut changes = rtc.sdp_api();
         let channel = changes.add_channel_with_config(ChannelConfig {
@@ -105,6 +118,7 @@ impl Conn {
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
+        conn.relay_only = relay_only;
         conn.channel = Some(channel);
         conn.pending_offer = Some(pending);
         Ok((conn, text))
@@ -121,6 +135,7 @@ impl Conn {
     ) -> Result<(Self, String), EngineError> {
         let parsed = SdpOffer::from_sdp_string(offer)
             .map_err(|error| EngineError::Description(error.to_string()))?;
+        let relay_only = ingredients.relay_only;
         let mut rtc = session(ingredients, now);
         let answer = rtc
             .sdp_api()
@@ -128,6 +143,7 @@ impl Conn {
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
+        conn.relay_only = relay_only;
         conn.peer_limit = sdp::max_message_size(offer).min(MAX_MESSAGE);
         Ok((conn, answer.to_sdp_string()))
     }
@@ -152,7 +168,8 @@ impl Conn {
             flow,
             peer_limit: MAX_MESSAGE,
             remote_candidates: 0,
-            relayed: HashSet::new(),
+            relays: Relays::default(),
+            relay_only: false,
             nominated: None,
             reports,
         }
@@ -179,13 +196,55 @@ impl Conn {
 
     /// Adds one of our addresses and tells the peer.
     pub(super) fn add_address(&mut self, address: SocketAddr) {
-        let added = Candidate::host(address, "udp").ok().and_then(|candidate| {
+        if !self.relay_only {
+            self.add_local(Candidate::host(address, "udp").ok());
+        }
+    }
+
+    /// Adds what a server sees of one of our addresses, and tells the peer.
+    pub(super) fn add_reflexive(&mut self, address: SocketAddr, base: SocketAddr) {
+        if !self.relay_only {
+            self.add_local(Candidate::server_reflexive(address, base, "udp").ok());
+        }
+    }
+
+    fn add_local(&mut self, candidate: Option<Candidate>) {
+        let added = candidate.and_then(|candidate| {
             self.rtc
                 .add_local_candidate(candidate)
                 .map(Candidate::to_sdp_string)
         });
         if let Some(candidate) = added {
             self.reports.event(Event::Candidate(candidate));
+        }
+    }
+
+    /// A server sees something else now.
+    pub(super) fn remove_reflexive(&mut self, address: SocketAddr, base: SocketAddr) {
+        if let Ok(candidate) = Candidate::server_reflexive(address, base, "udp") {
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+        }
+    }
+
+    /// Tells the peer of an address at a server that stands for us, and tries it a little later than our own.
+    pub(super) fn add_relayed(&mut self, address: SocketAddr, transport: Transport, now: Instant) {
+        let ufrag = self.ufrag();
+        if let Some(line) = self.relays.add_ours(address, transport, &ufrag) {
+            self.reports.event(Event::Candidate(line));
+            self.try_relays(now);
+        }
+    }
+
+    /// It does not stand for us any more.
+    pub(super) fn remove_relayed(&mut self, address: SocketAddr) {
+        if let Some(candidate) = self.relays.remove_ours(address) {
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+        }
+    }
+
+    fn try_relays(&mut self, now: Instant) {
+        for candidate in self.relays.due(now) {
+            self.rtc.add_local_candidate(candidate);
         }
     }
 
@@ -214,20 +273,38 @@ impl Conn {
         }
     }
 
-    pub(super) fn add_candidate(&mut self, candidate: &str) {
+    /// Adds a candidate of the peer's; returns its address if it is used.
+    pub(super) fn add_candidate(&mut self, candidate: &str, now: Instant) -> Option<SocketAddr> {
         if self.remote_candidates >= REMOTE_CANDIDATES {
-            return;
+            return None;
         }
-        match Candidate::from_sdp_string(candidate) {
-            Ok(candidate) if candidate.proto() == Protocol::Udp => {
-                self.remote_candidates += 1;
-                if candidate.kind() == CandidateKind::Relayed {
-                    self.relayed.insert(candidate.addr());
-                }
-                self.rtc.add_remote_candidate(candidate);
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "candidate ignored"),
+        let candidate = Candidate::from_sdp_string(candidate)
+            .inspect_err(|error| tracing::debug!(%error, "candidate ignored"))
+            .ok()
+            .filter(|candidate| candidate.proto() == Protocol::Udp)?;
+        self.remote_candidates += 1;
+        let address = candidate.addr();
+        let head_start = match self.relay_only {
+            true => Duration::ZERO,
+            false => HEAD_START,
+        };
+        let is_new_relay = self.relays.add_theirs(&candidate, head_start, now);
+        self.rtc.add_remote_candidate(candidate.clone());
+        if is_new_relay {
+            // Checks that came before this word of it made the stack take it for a reflexive address, and the stack would keep the priority of one, above that
+            // of direct paths. Taken back and added anew, it has its own.
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+            self.rtc.add_remote_candidate(candidate);
+            self.tell_route();
+        }
+        Some(address)
+    }
+
+    fn tell_route(&self) {
+        if let Some((source, destination)) = self.nominated {
+            self.reports
+                .meter
+                .set_relayed(self.relays.is_relayed(source, destination));
         }
     }
 
@@ -239,7 +316,10 @@ impl Conn {
         datagram: &[u8],
         now: Instant,
     ) {
-        self.reports.meter.count_received(datagram.len(), now);
+        let relayed = self.relays.is_relayed(destination, source);
+        self.reports
+            .meter
+            .count_received(datagram.len(), relayed, now);
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
         if self.flow.is_stalled() && is_dtls(datagram) {
             return self.flow.hold(source, destination, datagram);
@@ -268,6 +348,7 @@ impl Conn {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.try_relays(now);
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
             self.fail(error, now);
         }
@@ -315,15 +396,17 @@ impl Conn {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
                     let nominated = is_dtls(&transmit.contents);
-                    if nominated && self.nominated != Some(transmit.destination) {
-                        self.nominated = Some(transmit.destination);
-                        self.reports
-                            .meter
-                            .set_relayed(self.relayed.contains(&transmit.destination));
+                    let path = (transmit.source, transmit.destination);
+                    if nominated && self.nominated != Some(path) {
+                        self.nominated = Some(path);
+                        self.tell_route();
                     }
-                    self.reports.meter.count_sent(transmit.contents.len());
+                    let relayed = self.relays.is_relayed(path.0, path.1);
+                    self.reports
+                        .meter
+                        .count_sent(transmit.contents.len(), relayed);
                     sink.send(
-                        transmit.source.ip(),
+                        transmit.source,
                         transmit.destination,
                         &transmit.contents,
                         nominated,
@@ -350,10 +433,11 @@ impl Conn {
             Phase::Open => self.reports.meter.heard() + LOST,
             Phase::Gone => return None,
         };
-        let slow = self.flow.slow_at();
+        let others = [self.flow.slow_at(), self.relays.due_at()];
         Some(
-            [Some(wanted), Some(own), slow]
+            [Some(wanted), Some(own)]
                 .into_iter()
+                .chain(others)
                 .flatten()
                 .min()
                 .unwrap_or(own),
@@ -508,6 +592,7 @@ fn session(
     Ingredients {
         crypto,
         certificate,
+        ..
     }: Ingredients,
     now: Instant,
 ) -> Rtc {

@@ -11,13 +11,22 @@ const MAX_ADDRESSES: usize = 64;
 /// The index of a port in the driver's list.
 pub(super) type PortIndex = usize;
 
+/// By which of our addresses a datagram comes and goes: the same peer may be there by several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// A port of ours.
+    Direct(PortIndex),
+    /// An address at a TURN server that stands for us.
+    Relay(SocketAddr),
+}
+
 /// Finds the connection of a datagram: connectivity checks by the user fragment in them (RFC 8445 7.3), all else by the address it came from.
 #[derive(Debug, Default)]
 pub(super) struct Demux {
     by_ufrag: HashMap<String, ConnId>,
-    by_address: HashMap<(PortIndex, SocketAddr), ConnId>,
+    by_address: HashMap<(Way, SocketAddr), ConnId>,
     /// The keys of each connection, to forget them with it.
-    addresses: HashMap<ConnId, Vec<(PortIndex, SocketAddr)>>,
+    addresses: HashMap<ConnId, Vec<(Way, SocketAddr)>>,
 }
 
 impl Demux {
@@ -25,15 +34,10 @@ impl Demux {
         self.by_ufrag.insert(ufrag, conn);
     }
 
-    pub(super) fn find(
-        &self,
-        port: PortIndex,
-        source: SocketAddr,
-        datagram: &[u8],
-    ) -> Option<ConnId> {
+    pub(super) fn find(&self, way: Way, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
         match binding_ufrag(datagram) {
             Some(ufrag) => self.by_ufrag.get(ufrag),
-            None => self.by_address.get(&(port, source)),
+            None => self.by_address.get(&(way, source)),
         }
         .copied()
     }
@@ -41,14 +45,8 @@ impl Demux {
     /// Notes that a connection sends to `remote`, so that what comes back finds it.
     ///
     /// The nominated pair's address is its own; one that is only being checked leaves an earlier owner alone.
-    pub(super) fn learn(
-        &mut self,
-        conn: ConnId,
-        port: PortIndex,
-        remote: SocketAddr,
-        nominated: bool,
-    ) {
-        let key = (port, remote);
+    pub(super) fn learn(&mut self, conn: ConnId, way: Way, remote: SocketAddr, nominated: bool) {
+        let key = (way, remote);
         match self.by_address.get(&key) {
             Some(owner) if *owner == conn || !nominated => return,
             _ => {}
@@ -115,25 +113,42 @@ mod tests {
             SocketAddr::from(([10, 0, 0, 2], 2)),
         );
         let (a, b) = (ConnId(1), ConnId(2));
+        const HERE: Way = Way::Direct(0);
         let mut demux = Demux::default();
         demux.insert(a, "aaaa".into());
         demux.insert(b, "bbbb".into());
-        assert_eq!(demux.find(0, stranger, &check("bbbb:x")), Some(b));
-        assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
-        demux.learn(a, 0, peer, false);
-        demux.learn(b, 0, peer, false);
+        assert_eq!(demux.find(HERE, stranger, &check("bbbb:x")), Some(b));
+        assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), None);
+        demux.learn(a, HERE, peer, false);
+        demux.learn(b, HERE, peer, false);
         assert_eq!(
-            demux.find(0, peer, &[22, 1, 2]),
+            demux.find(HERE, peer, &[22, 1, 2]),
             Some(a),
             "a check does not take an address over"
         );
-        demux.learn(b, 0, peer, true);
-        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b), "nomination does");
-        assert_eq!(demux.find(1, peer, &[22, 1, 2]), None, "ports are apart");
+        demux.learn(b, HERE, peer, true);
+        assert_eq!(
+            demux.find(HERE, peer, &[22, 1, 2]),
+            Some(b),
+            "nomination does"
+        );
+        assert_eq!(
+            demux.find(Way::Direct(1), peer, &[22, 1, 2]),
+            None,
+            "ports are apart"
+        );
+        let relay = Way::Relay(SocketAddr::from(([192, 0, 2, 1], 61_000)));
+        demux.learn(a, relay, peer, true);
+        assert_eq!(
+            demux.find(relay, peer, &[22, 1, 2]),
+            Some(a),
+            "so are relays"
+        );
+        assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), Some(b));
         demux.remove(a, "aaaa");
-        assert_eq!(demux.find(0, peer, &[22, 1, 2]), Some(b));
+        assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), Some(b));
         demux.remove(b, "bbbb");
-        assert_eq!(demux.find(0, peer, &[22, 1, 2]), None);
+        assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), None);
         assert!(
             demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty()
         );

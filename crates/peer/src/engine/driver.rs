@@ -4,7 +4,7 @@
 //! what came of it. A busy socket gets no more than a batch before the others had theirs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +17,12 @@ use tokio::sync::{mpsc, watch};
 use super::bell::Bell;
 use super::certificate::Certificate;
 use super::conn::{Conn, Ingredients, Sink};
-use super::demux::{Demux, PortIndex};
+use super::demux::{Demux, PortIndex, Way};
 use super::flow::Flow;
-use super::port::{Port, Receiver};
+use super::gather::{Action, Found, Gatherer, Policy};
+use super::outside::{LegId, News, Outside};
+use super::port::{Port, Receiver, Socket};
+use super::servers::Servers;
 use super::{Command, ConnId, EngineConfig, EngineError, Made, Reply, interfaces};
 use crate::connection::CloseReason;
 
@@ -41,10 +44,14 @@ pub(super) fn start(
         Waker::new(poll.registry(), BELL).map_err(EngineError::Bind)?,
     ));
     let (alive, running) = watch::channel(());
+    let (outside, news) = Outside::new(bell.clone(), config.roots.clone());
     let mut driver = Driver {
         poll,
         bell: bell.clone(),
         commands,
+        outside,
+        news,
+        servers: Arc::default(),
         ports: Vec::new(),
         addresses: interfaces::addresses(config.loopback),
         certificate: Certificate::new(Instant::now())?,
@@ -66,6 +73,9 @@ struct Driver {
     poll: Poll,
     bell: Arc<Bell>,
     commands: mpsc::Receiver<Command>,
+    outside: Outside,
+    news: mpsc::Receiver<News>,
+    servers: Arc<Servers>,
     ports: Vec<Port>,
     addresses: Vec<IpAddr>,
     certificate: Certificate,
@@ -101,24 +111,21 @@ impl Driver {
                 return self.shut_down(&mut events, &mut receiver);
             }
             self.take_calls();
+            self.take_news();
             self.turn(&mut receiver);
         }
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let idle = self.ports.iter_mut().all(|port| {
-            port.sockets_mut()
-                .iter()
-                .all(|socket| !socket.is_readable())
+        let idle = !self.ports.iter().any(Port::is_readable);
+        let may_sleep = self.bell.sleep(|| {
+            idle && self.commands.is_empty() && !self.commands.is_closed() && self.news.is_empty()
         });
-        let may_sleep = self
-            .bell
-            .sleep(|| idle && self.commands.is_empty() && !self.commands.is_closed());
         let timeout = if may_sleep {
-            self.table
-                .timers
-                .first()
-                .map(|(due, _)| due.saturating_duration_since(Instant::now()))
+            let gatherers = self.ports.iter().map(|port| port.gatherer.poll_timeout());
+            let conn = self.table.timers.first().map(|(due, _)| *due);
+            let due = gatherers.chain([conn]).flatten().min();
+            due.map(|due| due.saturating_duration_since(Instant::now()))
         } else {
             Some(Duration::ZERO)
         };
@@ -129,12 +136,7 @@ impl Driver {
         }
         self.bell.awake();
         for event in events.iter().filter(|event| event.token() != BELL) {
-            let (port, socket) = (event.token().0 / 2, event.token().0 % 2);
-            let Some(socket) = self
-                .ports
-                .get_mut(port)
-                .and_then(|port| port.sockets_mut().get_mut(socket))
-            else {
+            let Some(socket) = socket_of(&mut self.ports, event.token()) else {
                 continue;
             };
             if event.is_readable() || event.is_error() {
@@ -181,17 +183,33 @@ impl Driver {
                     Conn::answer(&offer, port, ingredients, flow, reports, now)
                 });
             }
+            Command::SetIceServers(servers) => {
+                self.servers = Arc::new(Servers::new(&servers));
+                for port in 0..self.ports.len() {
+                    let servers = self.servers.clone();
+                    let gatherer = &mut self.ports[port].gatherer;
+                    gatherer.set_servers(servers, &mut self.outside, now);
+                    self.tend(port, now);
+                }
+            }
             Command::SetRemote { conn, answer } => {
                 self.table.act(conn, &mut self.ports, now, |conn, _| {
                     conn.set_remote(&answer, now)
                 })
             }
             Command::AddCandidate { conn, candidate } => {
+                let mut added = None;
                 self.table.act(conn, &mut self.ports, now, |conn, _| {
-                    conn.add_candidate(&candidate);
+                    added = conn
+                        .add_candidate(&candidate, now)
+                        .map(|address| (conn.port(), address));
                     // Tried at once: a peer that cannot reach us first would wait for a timer otherwise.
                     conn.handle_timeout(now);
                 });
+                if let Some((port, address)) = added {
+                    let gatherer = &mut self.ports[port].gatherer;
+                    gatherer.permit(conn, address.ip(), now);
+                }
             }
             Command::Refresh => self.refresh(now),
         }
@@ -222,10 +240,11 @@ impl Driver {
         let ingredients = Ingredients {
             crypto: self.crypto.clone(),
             certificate: self.certificate.current(now),
+            relay_only: self.config.relay_only,
         };
         let bell = self.bell.clone();
         let flow = Flow::new(move || bell.changed(id));
-        let (reports, events, facts) = Made::reports();
+        let (reports, events, facts) = Made::reports(self.config.totals.clone());
         let made = catch_unwind(AssertUnwindSafe(|| {
             let (mut conn, sdp) = make(port, ingredients, flow, reports)?;
             let fingerprint = conn
@@ -269,9 +288,119 @@ impl Driver {
             // Nobody waits for it any more, and no handle will ever close it.
             self.bell.end(id, CloseReason::Local);
         }
+        let gatherer = &mut self.ports[port].gatherer;
+        let known = gatherer.join(id, &mut self.outside, now);
         // The stack sets no timer before its clock was moved once.
         self.table
             .act(id, &mut self.ports, now, |conn, _| conn.handle_timeout(now));
+        for found in known {
+            self.found(port, Some(id), found, now);
+        }
+        self.tend(port, now);
+    }
+
+    /// Lets a port's gatherer do what is due, and does what it asks for.
+    fn tend(&mut self, port: PortIndex, now: Instant) {
+        let outside = &mut self.outside;
+        self.ports[port].gatherer.handle_timeout(outside, now);
+        while let Some(action) = self.ports[port].gatherer.poll_output() {
+            match action {
+                Action::Send(server, octets) => {
+                    let any = match server {
+                        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                    };
+                    self.ports[port].send_direct(any, server, &octets);
+                }
+                Action::Found(found) => self.found(port, None, found, now),
+                Action::Lost(found) => self.lost(port, found, now),
+            }
+        }
+    }
+
+    /// Tells one connection of a port, or all, of something that it can be reached by.
+    fn found(&mut self, port: PortIndex, id: Option<ConnId>, found: Found, now: Instant) {
+        // A connection has no candidate that an address behind a NAT's could belong to but those of its interfaces.
+        if let Found::Reflexive { base, .. } = found
+            && (base.port() != self.ports[port].number() || !self.addresses.contains(&base.ip()))
+        {
+            return;
+        }
+        self.tell(port, id, now, |conn| match found {
+            Found::Reflexive { address, base } => conn.add_reflexive(address, base),
+            Found::Relayed { address, transport } => conn.add_relayed(address, transport, now),
+        });
+    }
+
+    fn lost(&mut self, port: PortIndex, found: Found, now: Instant) {
+        self.tell(port, None, now, |conn| match found {
+            Found::Reflexive { address, base } => conn.remove_reflexive(address, base),
+            Found::Relayed { address, .. } => conn.remove_relayed(address),
+        });
+    }
+
+    fn tell(
+        &mut self,
+        port: PortIndex,
+        id: Option<ConnId>,
+        now: Instant,
+        word: impl Fn(&mut Conn),
+    ) {
+        let ids = match id {
+            Some(id) => vec![id],
+            None => self.ports[port].gatherer.conns(),
+        };
+        for id in ids {
+            self.table.act(id, &mut self.ports, now, |conn, _| {
+                word(conn);
+                conn.handle_timeout(now);
+            });
+        }
+    }
+
+    /// What was done elsewhere for the gatherers.
+    fn take_news(&mut self) {
+        for _ in 0..self.news.len() {
+            let Ok(news) = self.news.try_recv() else {
+                return;
+            };
+            let now = Instant::now();
+            let port = match news {
+                News::Resolved { port, round, found } => {
+                    self.ports[port].gatherer.resolved(round, found, now);
+                    port
+                }
+                News::Connected { leg, outgoing } => {
+                    self.ports[leg.port()]
+                        .gatherer
+                        .connected(leg, outgoing, now);
+                    leg.port()
+                }
+                News::Frame { leg, octets } => {
+                    let gatherer = &mut self.ports[leg.port()].gatherer;
+                    if let Some((relay, peer, data)) = gatherer.framed(leg, &octets, now) {
+                        self.relayed(relay, peer, data, now);
+                        continue;
+                    }
+                    leg.port()
+                }
+                News::Closed { leg, error } => {
+                    self.ports[leg.port()].gatherer.closed(leg, &error, now);
+                    leg.port()
+                }
+            };
+            self.tend(port, now);
+        }
+    }
+
+    /// Data that a peer sent to an address at a server that stands for us.
+    fn relayed(&mut self, relay: SocketAddr, peer: SocketAddr, data: &[u8], now: Instant) {
+        let Some(id) = self.table.demux.find(Way::Relay(relay), peer, data) else {
+            return tracing::trace!(target: "wire", %peer, len = data.len(), "relayed data for nobody");
+        };
+        self.table.act(id, &mut self.ports, now, |conn, _| {
+            conn.receive(peer, relay, data, now)
+        });
     }
 
     /// The port for outgoing connections of this slot.
@@ -288,10 +417,19 @@ impl Driver {
 
     fn open_port(&mut self, number: u16) -> Result<(), EngineError> {
         let index = self.ports.len();
+        let registry = self.poll.registry().try_clone();
+        let registry = registry.map_err(EngineError::Bind)?;
+        let servers = self.servers.clone();
+        let policy = Policy {
+            relay_only: self.config.relay_only,
+            linger: self.config.relay_linger,
+        };
+        let gatherer = Gatherer::new(index, registry, servers, policy);
         let port = Port::bind(
             number,
             self.poll.registry(),
             [Token(2 * index), Token(2 * index + 1)],
+            gatherer,
         )
         .map_err(EngineError::Bind)?;
         self.ports.push(port);
@@ -346,7 +484,12 @@ impl Driver {
                 socket.receive(receiver);
                 let now = Instant::now();
                 for (source, destination, datagram) in receiver.datagrams() {
-                    let Some(id) = self.table.demux.find(port, source, datagram) else {
+                    let gatherer = &mut self.ports[port].gatherer;
+                    if gatherer.takes(source, destination, datagram, now) {
+                        continue;
+                    }
+                    let way = Way::Direct(port);
+                    let Some(id) = self.table.demux.find(way, source, datagram) else {
                         tracing::trace!(target: "wire", %source, len = datagram.len(), "datagram for nobody");
                         continue;
                     };
@@ -356,6 +499,9 @@ impl Driver {
                 }
             }
         }
+        for port in 0..self.ports.len() {
+            self.turn_relays(port, receiver);
+        }
         let now = Instant::now();
         // Each once a turn: one that is due again at once must not keep the others waiting.
         let later = self.table.timers.split_off(&(now, ConnId(u64::MAX)));
@@ -363,7 +509,23 @@ impl Driver {
             self.table
                 .act(id, &mut self.ports, now, |conn, _| conn.handle_timeout(now));
         }
-        self.ports.iter_mut().for_each(Port::flush);
+        for port in 0..self.ports.len() {
+            self.tend(port, now);
+            self.ports[port].flush();
+        }
+    }
+
+    fn turn_relays(&mut self, port: PortIndex, receiver: &mut Receiver) {
+        for leg in self.ports[port].gatherer.readable() {
+            self.ports[port].gatherer.receive(leg, receiver);
+            let now = Instant::now();
+            for (source, _, datagram) in receiver.datagrams() {
+                let gatherer = &mut self.ports[port].gatherer;
+                if let Some((relay, peer, data)) = gatherer.received(leg, source, datagram, now) {
+                    self.relayed(relay, peer, data, now);
+                }
+            }
+        }
     }
 
     /// The last handle is gone: every peer is told, and what it takes to tell it.
@@ -378,6 +540,7 @@ impl Driver {
         }
         let until = now + SHUTDOWN;
         loop {
+            self.take_news();
             self.turn(receiver);
             if self.table.conns.is_empty() || Instant::now() >= until {
                 break;
@@ -395,9 +558,26 @@ impl Driver {
                 }
             }
         }
+        let now = Instant::now();
         for entry in self.table.conns.values_mut() {
-            entry.conn.end(CloseReason::Local, Instant::now());
+            entry.conn.end(CloseReason::Local, now);
         }
+        // Allocations are given back, once: what gets lost ends by itself.
+        for port in &mut self.ports {
+            port.gatherer.stop(now);
+            port.flush();
+        }
+    }
+}
+
+/// The socket that a token stands for.
+fn socket_of(ports: &mut [Port], token: Token) -> Option<&mut Socket> {
+    match LegId::of_token(token) {
+        Some(leg) => ports.get_mut(leg.port())?.gatherer.leg(leg)?.socket(),
+        None => ports
+            .get_mut(token.0 / 2)?
+            .sockets_mut()
+            .get_mut(token.0 % 2),
     }
 }
 
@@ -419,6 +599,7 @@ impl Table {
             port,
             ports,
             demux: &mut self.demux,
+            now,
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             action(&mut entry.conn, &mut outlet);
@@ -443,6 +624,7 @@ impl Table {
             None => {
                 if let Some(entry) = self.conns.remove(&id) {
                     self.demux.remove(id, &entry.ufrag);
+                    ports[port].gatherer.leave(id, now);
                 }
             }
         }
@@ -455,11 +637,25 @@ struct Outlet<'a> {
     port: PortIndex,
     ports: &'a mut [Port],
     demux: &'a mut Demux,
+    now: Instant,
 }
 
 impl Sink for Outlet<'_> {
-    fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8], nominated: bool) {
-        self.demux.learn(self.id, self.port, destination, nominated);
-        self.ports[self.port].send(source, destination, datagram);
+    fn send(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        nominated: bool,
+    ) {
+        let (port, now) = (&mut self.ports[self.port], self.now);
+        let gatherer = &mut port.gatherer;
+        let way = if gatherer.send(source, destination, datagram, nominated, now) {
+            Way::Relay(source)
+        } else {
+            port.send(source, destination, datagram);
+            Way::Direct(self.port)
+        };
+        self.demux.learn(self.id, way, destination, nominated);
     }
 }

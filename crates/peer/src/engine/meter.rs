@@ -1,9 +1,13 @@
 //! What can be read of a connection at any time, from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::connection::{Route, Stats};
+use crate::totals::Totals;
 
 /// Nothing heard for this long is worth telling; ICE asks every 3 s or sooner.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
@@ -20,22 +24,25 @@ pub(crate) struct Meter {
     round_trip: AtomicU64,
     /// Milliseconds after `start`.
     heard: AtomicU64,
-    relayed: AtomicBool,
+    route: watch::Sender<Route>,
+    totals: Arc<Totals>,
 }
 
 impl Meter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(totals: Arc<Totals>) -> Self {
         Self {
             start: Instant::now(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             round_trip: AtomicU64::new(UNKNOWN),
             heard: AtomicU64::new(0),
-            relayed: AtomicBool::new(false),
+            route: watch::Sender::new(Route::Direct),
+            totals,
         }
     }
 
-    pub(super) fn count_received(&self, octets: usize, now: Instant) {
+    pub(super) fn count_received(&self, octets: usize, relayed: bool, now: Instant) {
+        self.totals.count_received(octets, relayed);
         self.received.fetch_add(octets as u64, Ordering::Relaxed);
         self.heard.store(
             millis(now.saturating_duration_since(self.start)),
@@ -43,7 +50,8 @@ impl Meter {
         );
     }
 
-    pub(super) fn count_sent(&self, octets: usize) {
+    pub(super) fn count_sent(&self, octets: usize, relayed: bool) {
+        self.totals.count_sent(octets, relayed);
         self.sent.fetch_add(octets as u64, Ordering::Relaxed);
     }
 
@@ -55,7 +63,12 @@ impl Meter {
     }
 
     pub(super) fn set_relayed(&self, relayed: bool) {
-        self.relayed.store(relayed, Ordering::Relaxed);
+        let route = match relayed {
+            true => Route::Relayed,
+            false => Route::Direct,
+        };
+        self.route
+            .send_if_modified(|known| std::mem::replace(known, route) != route);
     }
 
     /// When something last came in.
@@ -64,11 +77,12 @@ impl Meter {
     }
 
     pub(crate) fn route(&self) -> Route {
-        if self.relayed.load(Ordering::Relaxed) {
-            Route::Relayed
-        } else {
-            Route::Direct
-        }
+        *self.route.borrow()
+    }
+
+    /// The route, and every change of it.
+    pub(crate) fn routes(&self) -> watch::Receiver<Route> {
+        self.route.subscribe()
     }
 
     pub(crate) fn stats(&self) -> Stats {

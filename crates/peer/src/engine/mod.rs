@@ -12,16 +12,23 @@ mod conn;
 mod demux;
 mod driver;
 mod flow;
+mod gather;
 mod interfaces;
+mod leg;
 mod mdns;
 mod meter;
+mod outside;
+mod paths;
 mod port;
 mod sdp;
+mod servers;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use peerage_proto::wire::ice_servers::IceServer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -29,23 +36,46 @@ pub(crate) use meter::Meter;
 
 use crate::Channel;
 use crate::connection::CloseReason;
+use crate::net::Roots;
+use crate::totals::Totals;
 
 use bell::Bell;
 
 /// Commands that wait for the driver; it takes all of them in every turn.
 const COMMANDS: usize = 256;
-/// Events of a connection that wait for its owner: a candidate per interface, and four more in its life.
+/// Events of a connection that wait for its owner: a candidate per interface, four of STUN and TURN servers, and four more in its life.
 const EVENTS: usize = 64;
 /// `.local` names of one peer that are looked up at a time.
 const LOOKUPS: usize = 8;
 
 /// What an engine is made of.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct EngineConfig {
     /// UDP port for incoming connections, 0 for any. Outgoing ones use ports of their own, see [`Engine::offer`].
     pub(crate) port: u16,
     /// Offer loopback addresses too: for peers on this machine.
     pub(crate) loopback: bool,
+    /// Reach peers through TURN servers only, as browsers' `iceTransportPolicy: 'relay'`.
+    pub(crate) relay_only: bool,
+    /// How long what servers gave is kept after a port's last connection, for the next one. Default 60 s.
+    pub(crate) relay_linger: Duration,
+    /// Whom TURN servers over TLS are trusted by.
+    pub(crate) roots: Roots,
+    /// Where all connections' octets are counted too.
+    pub(crate) totals: Arc<Totals>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            loopback: false,
+            relay_only: false,
+            relay_linger: Duration::from_secs(60),
+            roots: Roots::default(),
+            totals: Arc::default(),
+        }
+    }
 }
 
 /// A handle of the engine's thread, which ends with the last handle and connection.
@@ -147,6 +177,7 @@ enum Command {
         conn: ConnId,
         candidate: String,
     },
+    SetIceServers(Vec<IceServer>),
     Refresh,
 }
 
@@ -206,6 +237,11 @@ impl Engine {
     /// Looks at the network interfaces again: new addresses become candidates of all connections, lost ones are withdrawn.
     pub(crate) async fn refresh_interfaces(&self) -> Result<(), EngineError> {
         self.0.send(Command::Refresh).await
+    }
+
+    /// The STUN and TURN servers to use from now on, by connections that live too. Nothing is asked of them before a connection begins.
+    pub(crate) async fn set_ice_servers(&self, servers: Vec<IceServer>) -> Result<(), EngineError> {
+        self.0.send(Command::SetIceServers(servers)).await
     }
 
     /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
@@ -322,10 +358,10 @@ impl Drop for Remote {
 
 impl Made {
     /// The two ends of a new connection's news.
-    fn reports() -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
+    fn reports(totals: Arc<Totals>) -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
         let (events, inbox) = mpsc::channel(EVENTS);
         let (closed, closed_seen) = watch::channel(None);
-        let meter = Arc::new(Meter::new());
+        let meter = Arc::new(Meter::new(totals));
         let facts = ConnFacts {
             meter: meter.clone(),
             closed: closed_seen,

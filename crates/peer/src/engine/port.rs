@@ -9,6 +9,8 @@ use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
+use super::gather::Gatherer;
+
 /// Kernel buffers, in octets, each way. The system may grant less.
 const SOCKET_BUFFER: usize = 2 << 20;
 /// A GRO batch is at most one IP packet's length.
@@ -20,10 +22,11 @@ const MAX_BACKLOG: usize = 64;
 /// Tries to find a port number that is free in both families.
 const BIND_ATTEMPTS: usize = 16;
 
-#[derive(Debug)]
 pub(super) struct Port {
     number: u16,
     sockets: Vec<Socket>,
+    /// What servers give to it.
+    pub(super) gatherer: Gatherer,
 }
 
 #[derive(Debug)]
@@ -49,19 +52,24 @@ struct Batch {
 
 impl Port {
     /// Binds `number` (0: any) in both families; one of them is enough where the other is not to be had.
-    pub(super) fn bind(number: u16, registry: &Registry, tokens: [Token; 2]) -> io::Result<Self> {
+    pub(super) fn bind(
+        number: u16,
+        registry: &Registry,
+        tokens: [Token; 2],
+        gatherer: Gatherer,
+    ) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..BIND_ATTEMPTS {
             match Self::try_bind(number) {
-                Ok(mut port) => {
-                    for (socket, token) in port.sockets.iter_mut().zip(tokens) {
-                        registry.register(
-                            &mut socket.io,
-                            token,
-                            Interest::READABLE | Interest::WRITABLE,
-                        )?;
+                Ok((number, mut sockets)) => {
+                    for (socket, token) in sockets.iter_mut().zip(tokens) {
+                        socket.register(registry, token)?;
                     }
-                    return Ok(port);
+                    return Ok(Self {
+                        number,
+                        sockets,
+                        gatherer,
+                    });
                 }
                 Err(error) if number == 0 && error.kind() == io::ErrorKind::AddrInUse => {
                     last = error
@@ -72,7 +80,7 @@ impl Port {
         Err(last)
     }
 
-    fn try_bind(number: u16) -> io::Result<Self> {
+    fn try_bind(number: u16) -> io::Result<(u16, Vec<Socket>)> {
         let v4 = Socket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)));
         let number = v4.as_ref().map_or(number, |socket| socket.number);
         let v6 = match Socket::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number))) {
@@ -82,16 +90,10 @@ impl Port {
         };
         let number = v6.as_ref().map_or(number, |socket| socket.number);
         match (v4, v6) {
-            (Ok(v4), Ok(v6)) => Ok(Self {
-                number,
-                sockets: vec![v4, v6],
-            }),
+            (Ok(v4), Ok(v6)) => Ok((number, vec![v4, v6])),
             (Ok(one), Err(error)) | (Err(error), Ok(one)) => {
                 tracing::debug!(%error, "one address family only");
-                Ok(Self {
-                    number,
-                    sockets: vec![one],
-                })
+                Ok((number, vec![one]))
             }
             (Err(error), Err(_)) => Err(error),
         }
@@ -112,8 +114,16 @@ impl Port {
             .any(|socket| socket.v6 == address.is_ipv6())
     }
 
-    /// Queues one datagram; [`flush`](Self::flush) sends what has been queued.
-    pub(super) fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
+    /// Queues one datagram from an address with this port; [`flush`](Self::flush) sends what has been queued. What is to go from any other port, a relay that is
+    /// gone, is dropped.
+    pub(super) fn send(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
+        if source.port() == self.number {
+            self.send_direct(source.ip(), destination, datagram);
+        }
+    }
+
+    /// The same from an address alone; an unspecified one is the system's to choose.
+    pub(super) fn send_direct(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
         if let Some(socket) = self
             .sockets
             .iter_mut()
@@ -125,11 +135,17 @@ impl Port {
 
     pub(super) fn flush(&mut self) {
         self.sockets.iter_mut().for_each(Socket::flush);
+        self.gatherer.flush();
+    }
+
+    /// Whether there may be something to read at once.
+    pub(super) fn is_readable(&self) -> bool {
+        self.sockets.iter().any(Socket::is_readable) || self.gatherer.is_readable()
     }
 }
 
 impl Socket {
-    fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let raw = RawSocket::new(
             Domain::for_address(address),
             Type::DGRAM,
@@ -161,6 +177,10 @@ impl Socket {
         })
     }
 
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.io, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
     pub(super) fn set_readable(&mut self) {
         self.readable = true;
     }
@@ -181,7 +201,8 @@ impl Socket {
         );
     }
 
-    fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
+    /// Queues one datagram; an unspecified source is the system's to choose.
+    pub(super) fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) {
         if !self.batch.takes(
             source,
             destination,
@@ -204,7 +225,7 @@ impl Socket {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.flush_batch();
     }
 
@@ -295,7 +316,7 @@ impl Batch {
             ecn: None,
             contents: &self.octets,
             segment_size: (self.count > 1).then_some(self.segment),
-            src_ip: Some(self.source),
+            src_ip: (!self.source.is_unspecified()).then_some(self.source),
         }
     }
 }

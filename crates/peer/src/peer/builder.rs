@@ -6,19 +6,23 @@ use std::sync::Arc;
 use peerage_proto::identity::SigningKey;
 use peerage_proto::identity::gate::{self, Gate, Unverified};
 use peerage_proto::link;
+use peerage_proto::wire::ice_servers::IceServer;
 use peerage_proto::wire::id::{PeerId, Token};
 use rustls_pki_types::CertificateDer;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::{Host, Url};
 
 use super::dispatch::Dispatcher;
+use super::ice::IceTask;
 use super::registry::Registry;
 use super::{BuildError, Inner, Peer};
 use crate::access::Access;
 use crate::engine::{Engine, EngineConfig};
-use crate::signalling::{Registration, Roots, Signalling, SignallingError};
+use crate::net::Roots;
+use crate::signalling::{Registration, Signalling, SignallingError};
+use crate::totals::Totals;
 use crate::{clock, random};
 
 /// Describes a [`Peer`]. Only [`server`](Self::server) must be given.
@@ -34,6 +38,8 @@ pub struct Builder {
     loopback: Option<bool>,
     roots: Roots,
     timing: link::Config,
+    ice_servers: Vec<IceServer>,
+    relay_only: bool,
 }
 
 #[derive(Debug)]
@@ -128,7 +134,22 @@ impl Builder {
         self
     }
 
-    /// Trusts this authority for the server's certificate, beside the system's.
+    /// STUN and TURN servers to use beside those that the signalling server tells of, and before them. Default none. None is asked before a connection begins.
+    #[must_use]
+    pub fn ice_servers(mut self, servers: Vec<IceServer>) -> Self {
+        self.ice_servers = servers;
+        self
+    }
+
+    /// Reaches peers through TURN servers only, as browsers' `iceTransportPolicy: 'relay'`: for tests, and for who does not want peers to see this machine's
+    /// addresses. Default no: a relay is used only where no direct path is found.
+    #[must_use]
+    pub fn relay_only(mut self, relay_only: bool) -> Self {
+        self.relay_only = relay_only;
+        self
+    }
+
+    /// Trusts this authority for the certificates of the server and of TURN servers, beside the system's.
     #[must_use]
     pub fn trust(mut self, authority: CertificateDer<'static>) -> Self {
         self.roots.extra.push(authority);
@@ -163,9 +184,14 @@ impl Builder {
             Some(id) => id,
             None => PeerId::parse(&random::name()).map_err(|_| bad())?,
         };
+        let totals = Arc::new(Totals::default());
         let engine = Engine::new(EngineConfig {
             port: self.port,
             loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
+            relay_only: self.relay_only,
+            roots: self.roots.clone(),
+            totals: totals.clone(),
+            ..EngineConfig::default()
         })?;
         let registration = Registration {
             server,
@@ -178,7 +204,21 @@ impl Builder {
             signing_key: device.then(|| Arc::new(key.clone())),
         };
         let tasks = TaskTracker::new();
-        let (signalling, inbox) = Signalling::connect(registration, self.roots, &tasks).await?;
+        let (signalling, inbox) =
+            Signalling::connect(registration.clone(), self.roots.clone(), &tasks).await?;
+        // The owner's can be used at once, whatever the server says.
+        engine.set_ice_servers(self.ice_servers.clone()).await?;
+        let (ready, ice_ready) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let ice = IceTask {
+            engine: engine.clone(),
+            registration,
+            roots: self.roots,
+            given: self.ice_servers,
+            server: signalling.state(),
+            ready,
+            stop: stop.clone(),
+        };
         let (connections, now) = (self.gate.connections, clock::wall());
         let (access, revoked) =
             Access::new(Gate::new(key.clone(), state, self.gate, now), connections);
@@ -191,9 +231,12 @@ impl Builder {
             access,
             registry: Registry::default(),
             timing: self.timing,
+            ice_ready,
+            totals,
             tasks,
-            stop: CancellationToken::new(),
+            stop,
         });
+        inner.tasks.spawn(ice.run());
         let dispatcher = Dispatcher {
             inner: inner.clone(),
             inbox,

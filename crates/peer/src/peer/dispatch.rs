@@ -138,6 +138,8 @@ impl Dispatcher {
                 incoming: self.incoming.clone(),
             },
             closed: watch::Sender::new(None),
+            begun: Instant::now(),
+            opened: false,
         };
         self.inner.tasks.spawn(task.run());
     }

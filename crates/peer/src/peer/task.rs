@@ -29,6 +29,8 @@ pub(super) struct LinkTask {
     pub(super) terms: Terms,
     pub(super) side: Side,
     pub(super) closed: watch::Sender<Option<CloseReason>>,
+    pub(super) begun: Instant,
+    pub(super) opened: bool,
 }
 
 /// What the offer said.
@@ -80,6 +82,13 @@ enum End {
 impl LinkTask {
     pub(super) async fn run(mut self) {
         let end = self.drive().await;
+        let is_over = matches!(
+            end,
+            End::Stopped | End::Link(link::CloseReason::TryAgain(_))
+        );
+        if !self.opened && !is_over {
+            self.inner.totals.failed();
+        }
         let engine = self
             .conn
             .as_ref()
@@ -198,6 +207,7 @@ impl LinkTask {
         let Side::Callee { granted, .. } = &self.side else {
             return Ok(());
         };
+        self.inner.wait_for_ice().await;
         let engine::Described {
             conn,
             sdp,
@@ -232,6 +242,10 @@ impl LinkTask {
             meter: conn.facts().meter.clone(),
             closed: self.closed.subscribe(),
         };
+        self.inner
+            .totals
+            .opened(facts.meter.route(), self.begun.elapsed());
+        self.opened = true;
         let connection = Connection::new(channel, facts);
         match &mut self.side {
             Side::Caller { waiting, .. } => match waiting.take() {

@@ -1,143 +1,23 @@
-//! Getting a byte stream to the server: names, addresses, TLS.
+//! Getting a byte stream to the server.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
 
 use super::SignallingError;
-
-/// For one address to take the connection; a server has a few.
-const CONNECT: Duration = Duration::from_secs(4);
-/// For the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(8);
-/// Addresses that are tried.
-const MAX_ADDRESSES: usize = 4;
-
-/// Whom TLS trusts: the system's roots, and what the owner added.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Roots {
-    pub(crate) extra: Vec<CertificateDer<'static>>,
-}
-
-/// What a WebSocket runs on.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+use crate::net::{self, Roots, Stream};
 
 /// Connects to the host of an `http` or `https` URL.
 pub(super) async fn dial(server: &Url, roots: &Roots) -> Result<Box<dyn Stream>, SignallingError> {
     let bad = || SignallingError::Url(server.to_string());
     let host = server.host().ok_or_else(bad)?;
     let port = server.port_or_known_default().ok_or_else(bad)?;
-    let stream = connect(&host, port)
+    let stream = net::connect(&host, port)
         .await
-        .map_err(|error| SignallingError::Unreachable(error.to_string()))?;
-    // Frames are small and each is waited for.
-    stream
-        .set_nodelay(true)
         .map_err(|error| SignallingError::Unreachable(error.to_string()))?;
     if server.scheme() == "http" {
         return Ok(Box::new(stream));
     }
-    let name = match host {
-        Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|_| bad())?,
-        Host::Ipv4(ip) => IpAddr::from(ip).into(),
-        Host::Ipv6(ip) => IpAddr::from(ip).into(),
-    };
-    let tls = |error: &dyn std::fmt::Display| SignallingError::Tls(error.to_string());
-    let connector =
-        TlsConnector::from(Arc::new(client_config(roots).map_err(|error| tls(&error))?));
-    match timeout(HANDSHAKE, connector.connect(name, stream)).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
-        Ok(Err(error)) => Err(tls(&error)),
-        Err(_) => Err(tls(&"no answer to the handshake")),
-    }
-}
-
-async fn connect(host: &Host<&str>, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses(host, port).await? {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
-}
-
-async fn addresses(host: &Host<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let loopback = [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        IpAddr::from(Ipv6Addr::LOCALHOST),
-    ];
-    Ok(match host {
-        Host::Ipv4(ip) => vec![(*ip, port).into()],
-        Host::Ipv6(ip) => vec![(*ip, port).into()],
-        // RFC 6761 6.3: never asked of a resolver, which may not know the names below `localhost`.
-        Host::Domain(name) if is_localhost(name) => {
-            loopback.iter().map(|ip| (*ip, port).into()).collect()
-        }
-        Host::Domain(name) => {
-            match timeout(CONNECT, tokio::net::lookup_host((*name, port))).await {
-                Ok(found) => found?.take(MAX_ADDRESSES).collect(),
-                Err(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "the name's lookup took too long",
-                    ));
-                }
-            }
-        }
-    })
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-fn client_config(roots: &Roots) -> Result<ClientConfig, rustls::Error> {
-    let mut store = RootCertStore::empty();
-    // Broken ones among the system's are left out: the others still serve.
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in &roots.extra {
-        store.add(certificate.clone())?;
-    }
-    Ok(
-        ClientConfig::builder_with_provider(
-            Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        )
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(store)
-        .with_no_client_auth(),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn names_below_localhost_are_this_machine_without_a_resolver() {
-        for name in ["localhost", "abc.localhost", "A.LocalHost."] {
-            let found = addresses(&Host::Domain(name), 9000)
-                .await
-                .expect("no lookup");
-            assert!(
-                found.iter().all(|address| address.ip().is_loopback()),
-                "{name}"
-            );
-        }
-        assert!(!is_localhost("notlocalhost") && !is_localhost("localhost.example"));
+    match net::secure(stream, &host, roots).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(SignallingError::Tls(error.to_string())),
     }
 }

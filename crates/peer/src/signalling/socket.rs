@@ -12,9 +12,10 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
-use super::dial::{Roots, Stream, dial};
+use super::dial::dial;
 use super::{Registration, SignallingError};
 use crate::clock;
+use crate::net::{Roots, Stream};
 
 /// As PeerJS; servers drop clients after 60 to 90 s without.
 const HEARTBEAT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod device;
+mod ice;
 mod relay;
 mod server;
 mod stock;

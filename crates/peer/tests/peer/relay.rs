@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::{SinkExt, StreamExt};
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::signal::{Frame, Kind, Refused, expire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,6 +34,10 @@ struct Tables {
     tamper: Tamper,
     /// Sockets to turn away from now on.
     refusals: usize,
+    /// What is answered to who asks for STUN and TURN servers; nothing at all if `None`.
+    ice: Option<String>,
+    /// Heads of such questions.
+    asked: Vec<String>,
 }
 
 impl Relay {
@@ -44,6 +49,8 @@ impl Relay {
             sent: Vec::new(),
             tamper: Box::new(|frame| vec![frame]),
             refusals: 0,
+            ice: Some(NOT_FOUND.into()),
+            asked: Vec::new(),
         };
         let shared = Arc::new(Shared {
             tables: Mutex::new(tables),
@@ -84,6 +91,19 @@ impl Relay {
             .collect()
     }
 
+    /// Answers this to who asks for STUN and TURN servers; `None`: nothing.
+    pub(super) fn tell_ice(&self, json: Option<&str>) {
+        self.shared.tables().ice = json.map(|json| {
+            let length = json.len();
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{json}")
+        });
+    }
+
+    /// The heads of such questions, so far.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.shared.tables().asked.clone()
+    }
+
     /// Cuts all sockets.
     pub(super) fn cut(&self) {
         self.shared.tables().sockets.clear();
@@ -118,7 +138,42 @@ impl Shared {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+
+/// Answers a question for STUN and TURN servers, if this is one.
+async fn answer_ice(stream: &mut TcpStream, shared: &Shared) -> bool {
+    const QUESTION: &[u8] = b"GET /peerjs/ice?";
+    let mut start = [0; QUESTION.len()];
+    // Clients write their head at once.
+    if !matches!(stream.peek(&mut start).await, Ok(length) if length == start.len() && start == QUESTION)
+    {
+        return false;
+    }
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(octet) => head.push(octet),
+            Err(_) => return true,
+        }
+    }
+    let answer = {
+        let mut tables = shared.tables();
+        tables
+            .asked
+            .push(String::from_utf8_lossy(&head).into_owned());
+        tables.ice.clone()
+    };
+    match answer {
+        Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
+        None => drop(stream.read_u8().await),
+    }
+    true
+}
+
+async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+    if answer_ice(&mut stream, &shared).await {
+        return;
+    }
     let mut id = String::new();
     #[allow(clippy::result_large_err)] // the library's signature
     let read_id = |request: &Request, response: Response| {

@@ -7,6 +7,8 @@ pub mod cookie;
 pub mod evidence;
 pub mod forwarded;
 pub mod http;
+pub mod ice_servers;
+pub mod ice_url;
 pub mod id;
 pub mod legacy;
 pub mod link_url;

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use peerage_peer::{About, CloseReason, ServerState};
+use peerage_peer::{About, CloseReason, Route, ServerState};
 use peerage_proto::wire::{id::PeerId, link_url::Link};
 use qrcode::{QrCode, render::unicode::Dense1x2};
 use serde_json::json;
 use url::Url;
 
-use crate::{call, output};
+use crate::output::{self, route};
 
 /// Tells what happens. The link's secret is told once, in the link, and never again.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Announcer {
 
     /// Somebody came.
     pub(super) fn connected(&self, number: u64, about: &About) {
-        let route = call::route(about.route());
+        let route = route(about.route());
         let round_trip = about.stats().round_trip;
         if self.json {
             return self.tell(&json!({
@@ -92,6 +92,18 @@ impl Announcer {
             "+ {number}  connected, {route}{round_trip}  (caller {})",
             short(&caller(about))
         ));
+    }
+
+    /// A connection's packets take another way now.
+    pub(super) fn rerouted(&self, number: u64, to: Route) {
+        if self.json {
+            return self.tell(&json!({
+                "event": "route",
+                "connection": number,
+                "route": route(to),
+            }));
+        }
+        self.say(&format!("~ {number}  now {}", route(to)));
     }
 
     /// Somebody left.

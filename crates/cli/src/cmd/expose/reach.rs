@@ -17,8 +17,15 @@ pub(super) struct Reach {
 impl Reach {
     /// The ids by which old clients may come in.
     pub(super) fn old_ids(&self) -> Vec<&PeerId> {
-        let all = std::iter::once(&self.peer).chain(&self.alias);
-        all.filter(|_| self.old_clients).map(Peer::id).collect()
+        self.peers()
+            .filter(|_| self.old_clients)
+            .map(Peer::id)
+            .collect()
+    }
+
+    /// One peer for each id.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        std::iter::once(&self.peer).chain(&self.alias)
     }
 
     /// Who comes next, by whichever id. Cancel-safe.

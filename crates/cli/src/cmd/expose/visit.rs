@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use peerage_peer::{
-    About, Connection, Serialization,
+    About, Connection, Route, Serialization,
     http::serve_with,
     proxy::{Proxy, serve_legacy},
 };
 use peerage_proto::{identity::gate::HTTP_LABEL, wire::legacy::LABEL};
-use tokio::time::{interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::announce::Announcer;
@@ -75,15 +78,29 @@ impl Visit {
             () = &mut serving => true,
             () = measured(&about) => false,
         };
+        let mut routes = about.routes();
+        routes.mark_unchanged();
         announcer.connected(number, &about);
         if !ended {
-            serving.await;
+            tokio::select! {
+                () = serving => {}
+                () = rerouted(routes, |route| announcer.rerouted(number, route)) => {}
+            }
         }
         let reason = timeout(CLOSED, about.closed())
             .await
             .unwrap_or(peerage_peer::CloseReason::Local);
         announcer.disconnected(number, &about, &reason, begun.elapsed());
     }
+}
+
+/// Tells every change of a connection's way.
+async fn rerouted(mut routes: watch::Receiver<Route>, tell: impl Fn(Route)) {
+    while routes.changed().await.is_ok() {
+        let route = *routes.borrow_and_update();
+        tell(route);
+    }
+    std::future::pending().await
 }
 
 /// Waits until the round trip is known, for a short while.

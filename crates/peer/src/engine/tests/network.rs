@@ -1,7 +1,7 @@
 //! Two connections without sockets: virtual time, and a network that loses, repeats and garbles.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,6 @@ struct World {
 
 struct End {
     conn: Conn,
-    address: SocketAddr,
     /// `None`: over.
     due: Option<Instant>,
     events: mpsc::Receiver<Event>,
@@ -37,10 +36,10 @@ struct End {
 }
 
 #[derive(Default)]
-struct Outbox(Vec<(IpAddr, SocketAddr, Vec<u8>)>);
+struct Outbox(Vec<(SocketAddr, SocketAddr, Vec<u8>)>);
 
 impl Sink for Outbox {
-    fn send(&mut self, source: IpAddr, destination: SocketAddr, datagram: &[u8], _: bool) {
+    fn send(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], _: bool) {
         self.0.push((source, destination, datagram.to_vec()));
     }
 }
@@ -53,17 +52,17 @@ impl World {
         let ingredients = || Ingredients {
             crypto: Arc::new(str0m::crypto::from_feature_flags()),
             certificate: Certificate::new(now).expect("made").current(now),
+            relay_only: false,
         };
         let flow = || Flow::new(|| ());
-        let (reports, events_a, facts_a) = Made::reports();
+        let (reports, events_a, facts_a) = Made::reports(Arc::default());
         let (a, offer) =
             Conn::offer("x".into(), true, 0, ingredients(), flow(), reports, now).expect("offered");
-        let (reports, events_b, facts_b) = Made::reports();
+        let (reports, events_b, facts_b) = Made::reports(Arc::default());
         let (b, answer) =
             Conn::answer(&offer, 0, ingredients(), flow(), reports, now).expect("answered");
-        let end = |conn, address, events, facts| End {
+        let end = |conn, events, facts| End {
             conn,
-            address,
             due: Some(now),
             events,
             facts,
@@ -71,10 +70,7 @@ impl World {
             channel: None,
         };
         let mut world = Self {
-            ends: [
-                end(a, addresses[0], events_a, facts_a),
-                end(b, addresses[1], events_b, facts_b),
-            ],
+            ends: [end(a, events_a, facts_a), end(b, events_b, facts_b)],
             now,
             network: VecDeque::new(),
             weather: Box::new(weather),
@@ -85,7 +81,9 @@ impl World {
         }
         for end in [0, 1] {
             let candidate = world.ends[end].candidate.take().expect("of the address");
-            world.act(1 - end, |conn, _| conn.add_candidate(&candidate));
+            world.act(1 - end, |conn, now| {
+                conn.add_candidate(&candidate, now);
+            });
         }
         world
     }
@@ -117,7 +115,6 @@ impl World {
             }
         }
         for (source, destination, datagram) in outbox.0 {
-            let source = SocketAddr::new(source, self.ends[end].address.port());
             for datagram in (self.weather)(&datagram) {
                 self.network
                     .push_back((1 - end, source, destination, datagram));

@@ -21,6 +21,7 @@ fn engine() -> Engine {
     Engine::new(EngineConfig {
         port: 0,
         loopback: true,
+        ..EngineConfig::default()
     })
     .expect("loopback is there")
 }
