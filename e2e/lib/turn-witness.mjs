@@ -1,5 +1,5 @@
 // Somebody who uses a relay, in a thread of its own: what an attack on the server does to people who have no part in it. A packet goes by an allocation to a peer and back every few
-// milliseconds, by UDP and by TCP; beside them one goes to the same peer without the relay: what the machine itself, busy with the attack, needs for the same.
+// milliseconds, by UDP and by TCP; beside them one goes to the same peer, in another thread, without the relay: what the machine itself, busy with the attack, needs for the same.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -15,14 +15,20 @@ const SIZE = 200;
 const LATE = 2_000;
 
 if (!isMainThread && workerData?.witness === 'turn') await watch(workerData.server);
+if (!isMainThread && workerData?.witness === 'turn-peer') await echo(workerData.host);
 
 /**
  * @param {{ after: (fn: () => unknown) => void }} owner
  * @param server of `turn.mjs`
  */
 export async function turnWitness(owner, { at, secret }) {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { witness: 'turn', server: { udp: at('udp'), tcp: at('tcp'), secret } } });
-    owner.after(() => worker.terminate());
+    const thread = (data) => {
+        const worker = new Worker(new URL(import.meta.url), { workerData: data });
+        owner.after(() => worker.terminate());
+        return worker;
+    };
+    const [peer] = await once(thread({ witness: 'turn-peer', host: at('udp').host }), 'message');
+    const worker = thread({ witness: 'turn', server: { udp: at('udp'), tcp: at('tcp'), secret, peer } });
     const failed = new Promise((_, reject) => worker.once('error', reject));
     failed.catch(() => {});
     const told = (what) => within(PATIENCE, Promise.race([failed, once(worker, 'message').then(([message]) => message)]), `the witness did not say ${what}`);
@@ -40,13 +46,16 @@ export async function turnWitness(owner, { at, secret }) {
     };
 }
 
-async function watch({ secret, ...places }) {
+async function echo(host) {
+    const socket = createSocket('udp4');
+    socket.on('message', (data, from) => socket.send(data, from.port, from.address));
+    await new Promise((resolve) => socket.bind(0, host, resolve));
+    parentPort.postMessage(socket.address().port);
+}
+
+async function watch({ secret, peer, ...places }) {
     const own = { after: () => {} };
-    const echo = createSocket('udp4');
-    echo.on('message', (data, from) => echo.send(data, from.port, from.address));
     const { host } = places.udp;
-    await new Promise((resolve) => echo.bind(0, host, resolve));
-    const peer = echo.address().port;
 
     const ways = {};
     for (const transport of ['udp', 'tcp']) {

@@ -27,9 +27,9 @@ const SERVER = '5.9.0.1';
 const from = (n) => `5.9.${66 + (n >> 8)}.${n & 255}`;
 const MIB = 1 << 20;
 /** A round trip that is no cause for complaint whatever it was in quiet. */
-const FLOOR = 50;
+const FLOOR = 100;
 /** A machine where a packet takes this long without any relay was away. */
-const AWAY = 50;
+const AWAY = 20;
 /** How long floods last, and how many packets a second they have: many times a relay's, and no more than sockets of this machine take at once. */
 const [FLOOD, RATE] = [3_000, 10_000];
 /** What the server may hold more than before, when the attacker is gone. */
@@ -180,7 +180,8 @@ inOwnNetwork(import.meta.url, () => suite('STUN and TURN under attack', { timeou
     });
 
     attack('strangers who send to somebody\'s relay, with no permission', async (t) => {
-        const { packets, received } = await flood(() => randomBytes(200), { to: { host: witness.relayed.address, port: witness.relayed.port } });
+        // They come to the same socket as the peers do: no more than it holds while the server waits for a processor.
+        const { packets, received } = await flood(() => randomBytes(200), { rate: RATE / 4, to: { host: witness.relayed.address, port: witness.relayed.port } });
         t.diagnostic(`${packets} packets`);
         assert.equal(received, 0);
     });
