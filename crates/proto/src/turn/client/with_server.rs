@@ -231,12 +231,12 @@ fn two_clients_meet_relay_to_relay_and_stay_in_touch_for_hours() {
         }
         world.pass(Duration::from_secs(10));
         for round in 0..30_u8 {
-            for family in 0..2 {
-                world.send(0, relays[1][family], &[round; 101]);
+            for (ours, theirs) in relays[0].iter().zip(&relays[1]) {
+                world.send(0, *theirs, &[round; 101]);
                 let got = std::mem::take(&mut world.clients[1].got);
                 assert_eq!(
                     got,
-                    [(relays[0][family], vec![round; 101])],
+                    [(*ours, vec![round; 101])],
                     "{transport:?} {loss}, round {round}"
                 );
             }
