@@ -127,7 +127,7 @@ async fn garbage_ends_a_connection() {
     let channel_data = [0x40, 0, 0, 4, 1, 2, 3, 4];
     for (before, junk) in [
         (&[][..], &b"GET / HTTP/1.1\r\n"[..]),
-        (&hello, b"POST / HTTP/1.1\r\n"),
+        (&hello, &[0x16, 3, 1, 2]),
         (&[], &[0x16, 3, 1, 2]),
         (&[], &[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x43]),
         (&hello, &[0xff; 10]),
