@@ -13,10 +13,12 @@ use crate::engine::certificate::Certificate;
 use crate::engine::conn::{Conn, Ingredients, Sink};
 use crate::engine::flow::Flow;
 use crate::engine::{ConnFacts, Event, Made};
-use crate::{Channel, Message};
+use crate::{Channel, Message, Route};
 
 /// What the network does to a datagram: what is delivered in its place.
 type Weather = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>>;
+
+const ADDRESSES: [([u8; 4], u16); 2] = [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2)];
 
 struct World {
     ends: [End; 2],
@@ -47,8 +49,17 @@ impl Sink for Outbox {
 impl World {
     /// Two ends that know each other's descriptions and addresses, before the first datagram.
     fn new(weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
+        let mut world = Self::strangers(weather);
+        for end in [0, 1] {
+            let candidate = world.add_address(end, ADDRESSES[end]);
+            world.tell(1 - end, &candidate);
+        }
+        world
+    }
+
+    /// Two ends that know each other's descriptions alone.
+    fn strangers(weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
         let now = Instant::now();
-        let addresses: [SocketAddr; 2] = [([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into()];
         let ingredients = || Ingredients {
             crypto: Arc::new(str0m::crypto::from_feature_flags()),
             certificate: Certificate::new(now).expect("made").current(now),
@@ -76,16 +87,20 @@ impl World {
             weather: Box::new(weather),
         };
         world.act(0, |conn, now| conn.set_remote(&answer, now));
-        for (end, address) in [(0, addresses[0]), (1, addresses[1])] {
-            world.act(end, |conn, _| conn.add_address(address));
-        }
-        for end in [0, 1] {
-            let candidate = world.ends[end].candidate.take().expect("of the address");
-            world.act(1 - end, |conn, now| {
-                conn.add_candidate(&candidate, now);
-            });
-        }
         world
+    }
+
+    /// Returns the line that tells of it.
+    fn add_address(&mut self, end: usize, address: ([u8; 4], u16)) -> String {
+        self.act(end, |conn, _| conn.add_address(address.into()));
+        self.ends[end].candidate.take().expect("of the address")
+    }
+
+    fn tell(&mut self, end: usize, candidate: &str) {
+        self.act(end, |conn, now| {
+            conn.add_candidate(candidate, now);
+            conn.handle_timeout(now);
+        });
     }
 
     /// Two ends with an open channel.
@@ -360,4 +375,44 @@ fn a_reader_that_catches_up_in_time_loses_nothing() {
         received == sent
     });
     assert!(all, "{received} of {sent}: {:?}", world.reason(1));
+}
+
+#[test]
+fn a_relay_that_is_seen_before_it_is_told_does_not_go_before_a_direct_path() {
+    let mut world = World::strangers(clear);
+    // Stands for a relay of a peer that gives its checks the high priority of the standard, as browsers do.
+    let relay = world.add_address(1, ([10, 0, 0, 9], 9));
+    let caller = world.add_address(0, ADDRESSES[0]);
+    world.tell(1, &caller);
+    assert!(world.run(secs(5), |world| world.ends[0].channel.is_some()));
+    let as_told = |line: &str, kind: &str, preference: u32| {
+        let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        words[3] = (preference << 24 | 0xfffe << 8 | 0xff).to_string();
+        words[7] = kind.to_owned();
+        words.join(" ") + " raddr 0.0.0.0 rport 0"
+    };
+    world.tell(
+        0,
+        &as_told(
+            &relay[..relay.find(" ufrag").unwrap_or(relay.len())],
+            "relay",
+            2,
+        ),
+    );
+    assert_eq!(world.ends[0].facts.meter.route(), Route::Relayed);
+    let direct = world.add_address(1, ADDRESSES[1]);
+    world.tell(
+        0,
+        &as_told(
+            &direct[..direct.find(" ufrag").unwrap_or(direct.len())],
+            "srflx",
+            100,
+        ),
+    );
+    let is_direct = world.run(secs(10), |world| {
+        world.send(0, numbered(0, 10));
+        let _ = world.received(1);
+        world.ends[0].facts.meter.route() == Route::Direct
+    });
+    assert!(is_direct);
 }
