@@ -51,7 +51,7 @@ pub fn run(port: u16, way: Way) -> Outcome<()> {
     match way {
         Way::One => relay.one_by_one(),
         Way::Many => relay.batched(Batch::new(64, 2048), false),
-        Way::Together => relay.batched(Batch::new(16, 65_536), true),
+        Way::Together => relay.batched(Batch::new(16, 65_536 + 1088), true),
     }
 }
 
@@ -76,6 +76,8 @@ struct Flow {
 fn open(port: u16, way: Way) -> Outcome<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
     socket.set_nonblocking(true)?;
+    // As coturn does: what comes in some milliseconds of somebody else's work is not lost.
+    net::set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 1 << 20)?;
     if way == Way::Together {
         net::set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1)?;
     }
