@@ -37,4 +37,5 @@ pub(crate) enum Command {
     Expose(cmd::expose::Expose),
     Serve(cmd::serve::Serve),
     Fetch(cmd::fetch::Fetch),
+    Ports(cmd::ports::Ports),
 }

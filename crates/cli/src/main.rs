@@ -10,7 +10,7 @@ mod keys;
 mod log;
 mod output;
 mod peerjs_files;
-mod rooms;
+mod secrets;
 mod signals;
 mod state;
 
@@ -53,6 +53,7 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
     let result = match command {
         Command::Expose(expose) => runtime.block_on(expose.run(state()?)),
         Command::Serve(serve) => runtime.block_on(serve.run(cli.global.state.clone())),
+        Command::Ports(ports) => ports.run(),
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
     };
     // Blocking work (a slow disk, a name look-up) must not hold up the end.

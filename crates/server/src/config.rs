@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use peerage_proto::turn::credentials::Secret;
 use peerage_proto::wire::forwarded::Header;
 use peerage_proto::{names, nearby, signal};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+
+use crate::turn::TurnConfig;
 
 /// Everything that can be set. Checked once, by [`Server::bind`](crate::Server::bind) or [`State::new`](crate::State::new).
 #[derive(Clone, Debug)]
@@ -37,8 +40,13 @@ pub struct Config {
     pub discovery: bool,
     /// Which web pages may use the HTTP interface. Default all, as the stock server: it holds nothing that a page's user would have to protect.
     pub cors: Cors,
-    /// STUN and TURN servers that pages on device origins are told of. Default none: no third party hears of a connection unasked.
+    /// STUN and TURN servers of others that clients are told of, beside our own. Default none: no third party hears of a connection unasked.
     pub ice_servers: Vec<IceServer>,
+    /// For those of [`Config::ice_servers`] that are TURN servers and have no credentials of their own: makes some for each client that asks. Default none:
+    /// each of them must have its own.
+    pub ice_secret: Option<IceSecret>,
+    /// STUN and TURN, served by [`Server`](crate::Server): where, for whom, how much. None turns both off. Mounted in another application nothing is served.
+    pub turn: Option<TurnConfig>,
     /// TCP connections at a time. Default 100,000, an idle WebSocket holds about 8 kB, more with TLS. Further ones are closed at once.
     pub connections: usize,
     /// TCP connections at a time from one address, an IPv6 /64 counting as one. Default none: behind carriers' NAT and proxies that are not named in
@@ -84,6 +92,8 @@ impl Default for Config {
             discovery: false,
             cors: Cors::Any,
             ice_servers: Vec::new(),
+            ice_secret: None,
+            turn: Some(TurnConfig::default()),
             connections: 100_000,
             connections_per_address: None,
             handshake: Duration::from_secs(10),
@@ -100,6 +110,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What pages may be told that named no token: not those whose credentials are made for each client, which browsers would refuse without.
+    pub(crate) fn known_ice_servers(&self) -> Vec<&IceServer> {
+        let servers = self.ice_servers.iter();
+        servers
+            .filter(|server| !server.needs_credentials())
+            .collect()
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(domain) = self.domain.as_deref().filter(|domain| !is_dns_name(domain)) {
             let expected = "a DNS name without port, such as devices.example.org";
@@ -116,7 +134,22 @@ impl Config {
                 expected: "a path such as /myapp: letters, digits, `-`, `_`, `.` and `~` between single slashes, and neither `.` nor `..`",
             });
         }
+        if let Some(turn) = &self.turn {
+            turn.check(self.tls.is_some())?;
+        }
+        let mints = self.ice_secret.is_some();
+        if let Some(server) = self.ice_servers.iter().find(|server| {
+            let is_bare = server.needs_credentials();
+            is_bare && (!mints || server.username.is_some() || server.credential.is_some())
+        }) {
+            return Err(ConfigError {
+                key: "ice_servers",
+                value: server.urls.join(" "),
+                expected: "both username and credential for a TURN server, or neither and a secret to make them with",
+            });
+        }
         let names = self.names.clone().unwrap_or_default();
+        let ice_lifetime = self.ice_secret.as_ref().map(|secret| secret.lifetime);
         let times = [
             ("signal.expire_after", self.signal.expire_after),
             ("signal.alive_for", self.signal.alive_for),
@@ -127,6 +160,7 @@ impl Config {
             ("http_lifetime", self.http_lifetime),
             ("stall", self.stall),
             ("drain", self.drain),
+            ("ice_secret.lifetime", ice_lifetime.unwrap_or_default()),
         ];
         if let Some((key, value)) = times.into_iter().find(|(_, value)| *value > LONGEST) {
             return Err(ConfigError {
@@ -184,7 +218,7 @@ impl Config {
 }
 
 /// What is added to the clock must not leave its range.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// [`Config::path`] without a slash at its end: empty for `/`. None if it is no path that clients could ask for.
 pub(crate) fn prefix(path: &str) -> Option<String> {
@@ -237,12 +271,30 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
+impl IceServer {
+    /// Whether it is a TURN server without all that browsers want to have of one.
+    #[must_use]
+    pub fn needs_credentials(&self) -> bool {
+        let is_turn = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
+        self.urls.iter().any(is_turn) && (self.username.is_none() || self.credential.is_none())
+    }
+}
+
 impl fmt::Debug for IceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IceServer")
             .field("urls", &self.urls)
             .finish_non_exhaustive()
     }
+}
+
+/// What a TURN server of somebody else's shares with us (coturn: `use-auth-secret`, `static-auth-secret`).
+#[derive(Clone, Debug)]
+pub struct IceSecret {
+    /// The same at both.
+    pub secret: Secret,
+    /// How long credentials are good, in whole seconds.
+    pub lifetime: Duration,
 }
 
 /// A setting that cannot be.
@@ -258,7 +310,7 @@ pub struct ConfigError {
 }
 
 /// RFC 1123 section 2.1, and not an address.
-fn is_dns_name(name: &str) -> bool {
+pub(crate) fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label

@@ -8,12 +8,14 @@ use peerage_proto::wire::id::PeerId;
 use rand_core::UnwrapErr;
 
 use crate::callers::Callers;
+use crate::rations::Rations;
 
-/// Rooms, and how fast ids call. Its locks may be taken under those of the router's shards, never the other way.
+/// Rooms, how fast ids call, and how often they ask for credentials. Its locks may be taken under those of the router's shards, never the other way.
 #[derive(Debug)]
 pub(crate) struct Nearby {
     rooms: Mutex<Rooms>,
     callers: Callers,
+    rations: Rations,
 }
 
 impl Nearby {
@@ -24,6 +26,7 @@ impl Nearby {
         Self {
             rooms: Mutex::new(Rooms::new(secret, config.members)),
             callers: Callers::default(),
+            rations: Rations::default(),
         }
     }
 
@@ -36,9 +39,14 @@ impl Nearby {
         &self.callers
     }
 
+    pub(crate) fn rations(&self) -> &Rations {
+        &self.rations
+    }
+
     /// The id is held no longer.
     pub(crate) fn forget(&self, id: &PeerId) {
         self.rooms().freed(id);
         self.callers.forget(id);
+        self.rations.forget(id);
     }
 }

@@ -27,6 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::routes::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
+use crate::turn::{Turn, TurnError};
 
 /// Octets of a request's head: 64 KiB. Looked at as the buffer grows: one that comes in a single piece may be somewhat longer.
 const HEAD: usize = 64 * 1024;
@@ -47,6 +48,8 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     state: State,
+    places: Arc<Semaphore>,
+    turn: Option<Turn>,
 }
 
 impl Server {
@@ -58,6 +61,19 @@ impl Server {
     /// # Errors
     /// See [`BindError`]; a port that is taken at either address is [`BindError::InUse`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
+        let mut server = Self::without_turn(config).await?;
+        let tls = server.tls.as_ref().map(tls::for_any_protocol);
+        let (turn, places) = Turn::bind(&server.state, tls)?;
+        if let Some(turn) = &turn {
+            server.state.counts_turn_in(turn.stats().clone());
+        }
+        server.state.answers_turn_at(places);
+        server.turn = turn;
+        Ok(server)
+    }
+
+    /// The same, but for STUN and TURN.
+    pub(crate) async fn without_turn(config: Config) -> Result<Self, BindError> {
         let wanted = config.listen;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let state = State::new(config)?;
@@ -71,7 +87,9 @@ impl Server {
             beside,
             address,
             tls,
+            places: Arc::new(Semaphore::new(state.config().connections)),
             state,
+            turn: None,
         })
     }
 
@@ -89,19 +107,24 @@ impl Server {
 
     /// Serves until `shutdown`, then lets connections finish: returns after [`Config::drain`] at the latest, a moment more for what has to be cut.
     /// Dropping the future cuts everything at once.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let closing = CancellationToken::new();
         let shutdown = async {
             shutdown.await;
             info!("closing");
             closing.cancel();
         };
+        let turn = self.turn.take();
+        let turn = async {
+            if let Some(turn) = turn {
+                turn.run(|from| self.place(from), &closing).await;
+            }
+        };
         let sockets = self.state.run(shutdown);
-        tokio::join!(sockets, self.accept(&closing));
+        tokio::join!(sockets, self.accept(&closing), turn);
     }
 
     async fn accept(&self, closing: &CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.state.config().connections));
         let http = Http::new(&self.state);
         let mut connections = JoinSet::new();
         let mut complained: Option<Instant> = None;
@@ -113,7 +136,7 @@ impl Server {
                 () = closing.cancelled() => break,
             };
             match accepted {
-                Ok((stream, from)) => match self.place(&places, from) {
+                Ok((stream, from)) => match self.place(from) {
                     Some(place) => {
                         let connection = http.clone().connection(
                             stream,
@@ -140,8 +163,8 @@ impl Server {
     }
 
     /// None when all are taken, or all that one address may have.
-    fn place(&self, places: &Arc<Semaphore>, from: SocketAddr) -> Option<Place> {
-        let permit = places.clone().try_acquire_owned().ok()?;
+    fn place(&self, from: SocketAddr) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
         let seat = if is_among(from.ip().to_canonical(), &self.state.config().proxies) {
             // Whom a proxy brings is told by each request.
             None
@@ -228,6 +251,9 @@ pub enum BindError {
     /// A setting that cannot be.
     #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
+    /// STUN and TURN were asked for by name and cannot be served.
+    #[error("STUN and TURN cannot be served")]
+    Turn(#[from] TurnError),
     /// TLS was asked for and cannot be served.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),

@@ -1,9 +1,12 @@
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use getrandom::SysRng;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use peerage_proto::turn::credentials::Secret;
+use rand_core::UnwrapErr;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -14,6 +17,7 @@ use crate::directory::Directory;
 use crate::hooks::{Hooked, Hooks};
 use crate::nearby::Nearby;
 use crate::switchboard::{Opened, Switchboard};
+use crate::turn::{SharedStats, TurnPlaces, TurnStats, lock_stats};
 use crate::websocket::{Budget, Connection, Ending, Service};
 
 /// What all connections of one server share. Cheap to clone.
@@ -31,6 +35,10 @@ struct Shared {
     budget: Arc<Budget>,
     seats: Arc<Seats>,
     nearby: Arc<Nearby>,
+    /// Of our own TURN server: the one that was given, or drawn. None where it is off.
+    turn_secret: Option<Secret>,
+    turn: OnceLock<TurnPlaces>,
+    turn_stats: OnceLock<SharedStats>,
 }
 
 impl State {
@@ -65,6 +73,10 @@ impl State {
             config.send_queue,
             budget.clone(),
         );
+        // Without the system's randomness there is no server: a panic at its start.
+        let draw = || Secret::generate(&mut UnwrapErr(SysRng));
+        let turn = config.turn.as_ref();
+        let turn_secret = turn.map(|turn| turn.secret.clone().unwrap_or_else(draw));
         Ok(Self(Arc::new(Shared {
             seats: Seats::new(config.connections_per_address),
             nearby,
@@ -75,6 +87,9 @@ impl State {
             misses: AtomicU64::new(0),
             sockets: TaskTracker::new(),
             budget,
+            turn_secret,
+            turn: OnceLock::new(),
+            turn_stats: OnceLock::new(),
         })))
     }
 
@@ -98,6 +113,33 @@ impl State {
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.0.misses.load(Ordering::Relaxed)
+    }
+
+    /// Where STUN and TURN are answered. None where nobody serves them: they are off, or [`router`](crate::router) is mounted in an application.
+    #[must_use]
+    pub fn turn(&self) -> Option<&TurnPlaces> {
+        self.0.turn.get()
+    }
+
+    /// Tells where STUN and TURN are answered, before anybody asks. What is told later does not count.
+    pub(crate) fn answers_turn_at(&self, places: TurnPlaces) {
+        let _ = self.0.turn.set(places);
+    }
+
+    /// What has happened to STUN and TURN so far. None where nobody serves them.
+    #[must_use]
+    pub fn turn_stats(&self) -> Option<TurnStats> {
+        Some(lock_stats(self.0.turn_stats.get()?).clone())
+    }
+
+    /// Tells where it is counted.
+    pub(crate) fn counts_turn_in(&self, stats: SharedStats) {
+        let _ = self.0.turn_stats.set(stats);
+    }
+
+    /// With what credentials of our TURN server are made and checked.
+    pub(crate) fn turn_secret(&self) -> Option<&Secret> {
+        self.0.turn_secret.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{BindError, Config, Server, State};
+use crate::{BindError, Config, Server, State, TurnPlaces};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -17,12 +17,13 @@ pub struct TestServer {
     task: JoinHandle<()>,
 }
 
-/// Waits a tenth of what a real server does; limits are the real ones.
+/// Waits a tenth of what a real server does; limits are the real ones. Without STUN and TURN, whose default ports are the machine's.
 #[must_use]
 pub fn config() -> Config {
     let mut config = Config {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         drain: Duration::from_millis(1_500),
+        turn: None,
         ..Config::default()
     };
     config.signal.expire_after = Duration::from_millis(500);
@@ -43,19 +44,32 @@ impl TestServer {
     /// # Errors
     /// As [`Server::bind`].
     pub async fn with(config: Config) -> Result<Self, BindError> {
-        let server = Server::bind(config).await?;
+        Ok(Self::run(Server::bind(config).await?))
+    }
+
+    /// Starts a server that answers no STUN and TURN, and tells clients that they are answered at these places.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub async fn with_turn_at(places: TurnPlaces, config: Config) -> Result<Self, BindError> {
+        let server = Server::without_turn(config).await?;
+        server.state().answers_turn_at(places);
+        Ok(Self::run(server))
+    }
+
+    fn run(server: Server) -> Self {
         let (address, state, closing) = (
             server.local_addr(),
             server.state().clone(),
             CancellationToken::new(),
         );
         let task = tokio::spawn(server.run(closing.clone().cancelled_owned()));
-        Ok(Self {
+        Self {
             address,
             state,
             closing,
             task,
-        })
+        }
     }
 
     /// Where it listens.

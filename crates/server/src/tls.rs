@@ -32,6 +32,13 @@ pub enum TlsError {
     Unusable(#[source] rustls::Error),
 }
 
+/// The same for another protocol than HTTP, whatever name for it the client offers (RFC 7443 has some, few clients do).
+pub(crate) fn for_any_protocol(acceptor: &TlsAcceptor) -> TlsAcceptor {
+    let mut config = ServerConfig::clone(acceptor.config());
+    config.alpn_protocols.clear();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let file = |what: &'static str, path: &Path| {
         let path = path.to_owned();

@@ -2,6 +2,7 @@
 
 pub(crate) mod expose;
 pub(crate) mod fetch;
+pub(crate) mod ports;
 pub(crate) mod serve;
 
 use std::io::Write as _;

@@ -13,15 +13,19 @@ use std::{
 };
 
 use clap::Args;
-use peerage_server::{BindError, Config, Server, SignalConfig};
-
-use self::sources::{Options, Settled};
-use crate::{
-    exit::{Exit, Failure},
-    output, rooms, signals,
+use peerage_server::{
+    BindError, Config, Server, SignalConfig, TurnError, TurnPlaces, TurnTransport,
 };
 
-/// Run the server that brings peers together: PeerJS signalling, and one web origin per device.
+pub(super) use self::sources::Asked;
+use crate::{
+    exit::{Exit, Failure},
+    output,
+    secrets::Secrets,
+    signals,
+};
+
+/// Run the server that brings peers together: PeerJS signalling, STUN and TURN, and one web origin per device.
 ///
 /// Without --host it is open to this machine only. For other machines it needs a domain whose wildcard
 /// (`*.NAME`) leads here, and a certificate for both: browsers run a device's page on https alone.
@@ -29,36 +33,47 @@ use crate::{
 /// Every setting can be given as an option, as a variable, or in the file of --config; they count in this order.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// File with settings (TOML): the long names below, as `port = 443` or `cors = ["https://app.example"]`
-    #[arg(long, value_name = "FILE", env = "PEERAGE_CONFIG")]
-    config: Option<PathBuf>,
     /// Print what happens as JSON, one object a line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    options: Options,
+    asked: Asked,
 }
 
 impl Serve {
-    /// Serves until the process is told to end. Of the state folder it needs the rooms' secret.
+    /// Serves until the process is told to end. Of the state folder it needs the secrets of rooms and of TURN.
     pub(crate) async fn run(self, state: Option<PathBuf>) -> Result<(), Failure> {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
         allow_open_files();
-        let variable = |name: &str| std::env::var_os(name);
-        let settled = Settled::new(&self.options, variable, self.config.as_deref())?;
-        let mut config = settled.config.clone();
-        config.nearby.secret = rooms::secret(state)?;
+        let settled = self.asked.settle()?;
+        let mut config = settled.with_secret()?;
+        let own = config.turn.as_mut().filter(|turn| turn.secret.is_none());
+        let secrets = Secrets::of(state, own.is_some())?;
+        config.nearby.secret = secrets.rooms;
+        if let Some(turn) = own {
+            turn.secret = secrets.turn;
+        }
         let server = Server::bind(config).await.map_err(|error| match error {
             BindError::Config(error) => settled.explain(&error),
             error => refused(error),
         })?;
-        self.announce(&settled.config, server.local_addr())?;
+        let turn = server.state().turn();
+        self.announce(&settled.config, server.local_addr(), turn)?;
         server.run(end).await;
         Ok(())
     }
 
-    fn announce(&self, config: &Config, address: SocketAddr) -> io::Result<()> {
+    fn announce(
+        &self,
+        config: &Config,
+        address: SocketAddr,
+        turn: Option<&TurnPlaces>,
+    ) -> io::Result<()> {
+        for missed in turn.into_iter().flat_map(|turn| &turn.missed) {
+            let (missed, remedy) = turn_trouble(missed);
+            output::warn(format_args!("{missed}: that part stays off; {remedy}"));
+        }
         let is_behind = config.tls.is_none() && !config.proxies.is_empty();
         // A proxy has the name and the certificate, and the port that goes with https.
         let (scheme, port) = match config.tls {
@@ -80,7 +95,9 @@ impl Serve {
             return output::json(
                 &mut out,
                 &serde_json::json!({
-                    "event": "listening", "url": url, "address": address,
+                    "event": "listening", "url": url, "address": address, "turn": turn.map(|turn| serde_json::json!({
+                        "udp": turn.udp, "tcp": turn.tcp, "tls": turn.tls,
+                    })),
                 }),
             );
         }
@@ -107,6 +124,7 @@ impl Serve {
             options += &format!(", key: '{}'", config.signal.key);
         }
         writeln!(out, "  PeerJS    new Peer(id, {{ {options} }})")?;
+        writeln!(out, "  STUN/TURN {}", turn_line(config, turn))?;
         if config.tls.is_none() && !is_behind && !address.ip().is_loopback() {
             output::warn(
                 "without a certificate, browsers open links on this machine only: \
@@ -115,6 +133,68 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Where STUN and TURN are, or why they are not.
+fn turn_line(config: &Config, places: Option<&TurnPlaces>) -> String {
+    let Some(turn) = &config.turn else {
+        return "off, as asked for".to_owned();
+    };
+    let Some(places) = places.filter(|places| !places.is_empty()) else {
+        return "off: no port for it could be had".to_owned();
+    };
+    let mut parts = Vec::new();
+    let mut all: Vec<&SocketAddr> = Vec::new();
+    for (name, places) in [
+        ("UDP", &places.udp),
+        ("TCP", &places.tcp),
+        ("TLS", &places.tls),
+    ] {
+        if !places.is_empty() {
+            let places: Vec<_> = places.iter().map(SocketAddr::to_string).collect();
+            parts.push(format!("{name} {}", places.join(" ")));
+        }
+        all.extend(places);
+    }
+    let mut line = format!(
+        "{}; relays at UDP {}-{}",
+        parts.join(", "),
+        turn.relay_ports.start(),
+        turn.relay_ports.end()
+    );
+    if all.iter().all(|place| place.ip().is_loopback()) {
+        line += "; for this machine only, unless --turn-listen names another address";
+    }
+    line
+}
+
+/// What is wrong with a part of STUN and TURN, and what the person can do.
+fn turn_trouble(error: &TurnError) -> (String, String) {
+    let option = |transport: &TurnTransport| match transport {
+        TurnTransport::Tls => "--turn-tls-listen",
+        TurnTransport::Udp | TurnTransport::Tcp => "--turn-listen",
+    };
+    let text = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let remedy = match error {
+        TurnError::InUse { transport, .. } => format!(
+            "name another place with {}, end what listens there, or do without (--no-turn)",
+            option(transport)
+        ),
+        TurnError::Listen { transport, .. } => format!(
+            "name a place of this machine that this user may have with {}, or do without (--no-turn)",
+            option(transport)
+        ),
+        TurnError::Relay { .. } | TurnError::NoRelay => {
+            "name an address of this machine with --turn-relay-address, and with --turn-external-address what the internet calls it; \
+             or do without (--no-turn)"
+                .to_owned()
+        }
+        _ => "do without (--no-turn)".to_owned(),
+    };
+    (text, remedy)
 }
 
 /// Each client is an open file: as many as the system lets this process have, where shells and service managers begin with a thousand or so.
@@ -158,6 +238,10 @@ pub(super) fn refused(error: BindError) -> Failure {
                     address.port()
                 ),
             )
+        }
+        BindError::Turn(error) => {
+            let (text, remedy) = turn_trouble(error);
+            Failure::new(Exit::Port, format_args!("{text}: {remedy}"))
         }
         BindError::Listen { .. } => Failure {
             exit: Exit::Port,

@@ -7,4 +7,5 @@ mod fetch;
 mod legacy;
 mod run;
 mod serve;
+mod turn;
 mod websocket;

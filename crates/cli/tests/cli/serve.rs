@@ -20,7 +20,7 @@ fn serve() -> (Running, String) {
 }
 
 /// A server told so, and where it listens.
-fn told(variables: &[(&str, &str)], args: &[&str]) -> (Running, SocketAddr) {
+pub(crate) fn told(variables: &[(&str, &str)], args: &[&str]) -> (Running, SocketAddr) {
     let mut server = Running::start_with(variables, &[&["serve"], args].concat());
     let line = server.line("Listening on ");
     let address = line.split_whitespace().nth(2).unwrap();
@@ -37,7 +37,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// What a request is answered with, head and all.
-fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str, headers: &str) -> String {
     let mut stream = connect(address);
     write!(
         stream,
@@ -50,7 +50,12 @@ fn get(address: SocketAddr, path: &str, headers: &str) -> String {
 }
 
 /// A socket that opened, and the first frame on it.
-fn dial(address: SocketAddr, path: &str, key: &str, id: &str) -> (WebSocket<TcpStream>, String) {
+pub(crate) fn dial(
+    address: SocketAddr,
+    path: &str,
+    key: &str,
+    id: &str,
+) -> (WebSocket<TcpStream>, String) {
     let url = format!("ws://{address}{path}peerjs?key={key}&id={id}&token=t");
     let (mut socket, _) = tungstenite::client(url, connect(address)).unwrap();
     let Message::Text(first) = socket.read().unwrap() else {
@@ -59,7 +64,7 @@ fn dial(address: SocketAddr, path: &str, key: &str, id: &str) -> (WebSocket<TcpS
     (socket, first.to_string())
 }
 
-const OPEN: &str = r#"{"type":"OPEN"}"#;
+pub(crate) const OPEN: &str = r#"{"type":"OPEN"}"#;
 
 #[test]
 fn a_device_is_reached_through_a_server_of_its_own_process() {

@@ -7,7 +7,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_LENGTH, ORIGIN, VARY,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::config::Cors;
 use crate::state::State;
@@ -15,7 +15,7 @@ use crate::state::State;
 pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
-        preflight(&request)
+        preflight(request.headers())
     } else {
         next.run(request).await
     };
@@ -41,7 +41,8 @@ fn is_allowed(cors: &Cors, origin: &HeaderValue) -> bool {
     }
 }
 
-fn preflight(request: &Request) -> Response {
+/// What a page may send that asks first: everything. It is in the answers that a page's origin counts.
+pub(super) fn preflight(asked: &HeaderMap) -> Response {
     let methods = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
     let length = HeaderValue::from_static("0");
     let mut response = (
@@ -52,7 +53,7 @@ fn preflight(request: &Request) -> Response {
         ],
     )
         .into_response();
-    if let Some(asked) = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+    if let Some(asked) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         response
             .headers_mut()
             .insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());

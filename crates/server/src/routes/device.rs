@@ -28,8 +28,19 @@ pub(super) async fn answer(state: State, request: Request) -> Response {
             Some(response) => return response,
             None => miss(&state),
         },
+        // Pages of other sites call the device too. Who is to be told is known by a token, which such a page asks to send first.
+        "/__peerage/ice" if parts.method == Method::OPTIONS => {
+            let mut response = super::cors::preflight(&parts.headers);
+            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            response
+        }
         _ if !matches!(parts.method, Method::GET | Method::HEAD) || is_upgrade(&parts.headers) => {
             miss(&state)
+        }
+        "/__peerage/ice" => {
+            let mut response = super::ice::answer(&state, &parts, true);
+            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            response
         }
         "/__peerage/config.json" => {
             // Pages of other sites call the device too, and need this for it: it is public, and the same for every device.
@@ -91,7 +102,7 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response {
 #[serde(rename_all = "camelCase")]
 struct Settings<'a> {
     version: u8,
-    ice_servers: &'a [IceServer],
+    ice_servers: Vec<&'a IceServer>,
     key: &'a str,
 }
 
@@ -99,7 +110,7 @@ fn settings(state: &State) -> Response {
     let config = state.config();
     let settings = Settings {
         version: 1,
-        ice_servers: &config.ice_servers,
+        ice_servers: config.known_ice_servers(),
         key: &config.signal.key,
     };
     match serde_json::to_string(&settings) {

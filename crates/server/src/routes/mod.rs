@@ -4,6 +4,7 @@ mod banner;
 mod call;
 mod cors;
 mod device;
+mod ice;
 mod id;
 mod peers;
 mod prefix;
@@ -57,6 +58,7 @@ fn routes(state: State) -> Router {
         .route("/", get(root).fallback(not_found))
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
+        .route("/{key}/ice", get(ice::get).fallback(not_found))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
         .merge(by_name)
         .route("/{key}/{id}/{token}/{*call}", any(call::answer))

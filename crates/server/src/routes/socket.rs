@@ -160,7 +160,7 @@ impl Service for Nobody {
     fn closed(self, _: ConnId, _: Departure) {}
 }
 
-fn wall_time() -> Time {
+pub(super) fn wall_time() -> Time {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

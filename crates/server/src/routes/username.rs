@@ -150,13 +150,13 @@ async fn slash() -> Redirect {
 #[serde(rename_all = "camelCase")]
 struct Settings<'a> {
     version: u8,
-    ice_servers: &'a [IceServer],
+    ice_servers: Vec<&'a IceServer>,
 }
 
 async fn settings(Shared(state): Shared<State>) -> Response {
     let settings = Settings {
         version: 1,
-        ice_servers: &state.config().ice_servers,
+        ice_servers: state.config().known_ice_servers(),
     };
     match serde_json::to_string(&settings) {
         Ok(json) => (

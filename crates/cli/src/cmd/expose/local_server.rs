@@ -80,6 +80,8 @@ async fn bind(port: u16) -> Result<Server, BindError> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         drain: DRAIN,
         signal: signalling(),
+        // Who is on this machine needs no relay to it.
+        turn: None,
         ..Config::default()
     };
     Server::bind(config).await

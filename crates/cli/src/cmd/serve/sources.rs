@@ -5,18 +5,46 @@ use std::{
     ffi::OsString,
     fmt, fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser};
-use peerage_server::{Config, ConfigError};
+use peerage_server::{Config, ConfigError, IceSecret, IceServer, TurnSecret};
 use toml::Value;
 
-use super::settings::{Draft, HalfOfTls, Kind, SETTINGS, Setting, one_or_all};
+use super::settings::{Draft, GivenSecret, HalfOfTls, Kind, SETTINGS, Setting, one_or_all};
 use crate::exit::{Exit, Failure};
 
-/// What the command line says.
-#[derive(Debug, Default)]
+/// What a command line says of a server.
+#[derive(Debug, Args)]
+pub(in crate::cmd) struct Asked {
+    /// File with settings (TOML): the long names below, as `port = 443` or `cors = ["https://app.example"]`
+    #[arg(long, value_name = "FILE", env = "PEERAGE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Asked {
+    /// With what the environment and the file say.
+    pub(in crate::cmd) fn settle(&self) -> Result<Settled, Failure> {
+        let variable = |name: &str| std::env::var_os(name);
+        Settled::new(&self.options, variable, self.config.as_deref())
+    }
+}
+
+/// The settings among the options.
+#[derive(Default)]
 pub(super) struct Options(Vec<(&'static str, Value)>);
+
+/// Without the values: some are secret.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
 
 impl Args for Options {
     fn augment_args(command: Command) -> Command {
@@ -70,9 +98,11 @@ fn option(setting: &'static Setting) -> Arg {
     }
     arg = match kind {
         Kind::Origins => arg.action(ArgAction::Append).num_args(1..),
-        Kind::IceServers => arg.action(ArgAction::Append),
+        Kind::IceServers | Kind::Places(_) | Kind::Addresses(_) | Kind::Networks(_) => {
+            arg.action(ArgAction::Append)
+        }
         Kind::Proxies => arg.num_args(0..).value_delimiter(','),
-        Kind::Flag(_) => arg.num_args(0..=1),
+        Kind::Flag(_) | Kind::Not(_) => arg.num_args(0..=1),
         _ => arg,
     };
     if kind.is_switch() {
@@ -131,8 +161,11 @@ impl fmt::Display for Source {
 }
 
 /// All settings, and where each was said.
-pub(super) struct Settled {
-    pub(super) config: Config,
+pub(in crate::cmd) struct Settled {
+    /// Without secrets.
+    pub(in crate::cmd) config: Config,
+    turn_secret: Option<GivenSecret>,
+    lifetime: Duration,
     /// By [`Setting::field`].
     sources: HashMap<&'static str, Source>,
 }
@@ -160,6 +193,7 @@ impl Settled {
             }
         }
         let Gathered { draft, sources } = gathered;
+        let (turn_secret, lifetime) = (draft.turn_secret.clone(), draft.turn.lifetime);
         let config = draft.finish().map_err(|HalfOfTls { given, missing }| {
             // Of the two it is the one that was said.
             let source = sources.get("tls").map(Source::to_string);
@@ -168,11 +202,44 @@ impl Settled {
                 "{given} is given without {missing}: TLS needs both"
             ))
         })?;
-        Ok(Self { config, sources })
+        // Browsers refuse the whole list if one of them has none.
+        let needs_secret = config.ice_servers.iter().any(IceServer::needs_credentials);
+        if let Some(source) = sources.get("ice_servers")
+            && needs_secret
+            && turn_secret.is_none()
+        {
+            return Err(refuse(source, HIDDEN, &Kind::IceServers.expected()));
+        }
+        Ok(Self {
+            config,
+            turn_secret,
+            lifetime,
+            sources,
+        })
+    }
+
+    /// The configuration with the owner's own secret, if one was named. It is then good for other servers, too, that have none.
+    pub(super) fn with_secret(&self) -> Result<Config, Failure> {
+        let mut config = self.config.clone();
+        let Some(given) = &self.turn_secret else {
+            return Ok(config);
+        };
+        let secret = match given {
+            GivenSecret::Text(secret) => secret.clone(),
+            GivenSecret::File(path) => read_secret(path)?,
+        };
+        if let Some(turn) = &mut config.turn {
+            turn.secret = Some(secret.clone());
+        }
+        config.ice_secret = Some(IceSecret {
+            secret,
+            lifetime: self.lifetime,
+        });
+        Ok(config)
     }
 
     /// What is wrong with a setting, in the words in which it was said.
-    pub(super) fn explain(&self, error: &ConfigError) -> Failure {
+    pub(in crate::cmd) fn explain(&self, error: &ConfigError) -> Failure {
         match self.sources.get(error.key) {
             Some(source) => refuse(source, &format!("`{}`", error.value), error.expected),
             None => usage(error),
@@ -198,7 +265,7 @@ impl Gathered {
             let shown = if kind.is_public() {
                 format!("`{}`", plain(value))
             } else {
-                "something else".to_owned()
+                HIDDEN.to_owned()
             };
             return Err(refuse(&source, &shown, &kind.expected()));
         }
@@ -255,6 +322,20 @@ impl Gathered {
         }
         Ok(())
     }
+}
+
+/// Stands for a value that may hold a password.
+const HIDDEN: &str = "something else";
+
+fn read_secret(path: &Path) -> Result<TurnSecret, Failure> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| usage(format_args!("cannot read {shown}: {error}")))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    line.parse().map_err(|_| {
+        let expected = Kind::TurnSecret.expected();
+        usage(format_args!("{shown} holds no secret; expected {expected}"))
+    })
 }
 
 /// A value as people write it.

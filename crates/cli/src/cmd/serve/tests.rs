@@ -1,7 +1,9 @@
 use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
 use clap::Parser;
-use peerage_server::{Config, ConfigError, Cors, NamesConfig, NearbyConfig, SignalConfig};
+use peerage_server::{
+    Config, ConfigError, Cors, NamesConfig, NearbyConfig, SignalConfig, TurnConfig,
+};
 
 use super::{
     settings::{Draft, SETTINGS},
@@ -46,9 +48,10 @@ impl Told<'_> {
     }
 
     fn config(&self) -> Config {
-        self.settled()
+        let settled = self.settled();
+        settled
+            .and_then(|settled| settled.with_secret())
             .unwrap_or_else(|failure| panic!("{failure}"))
-            .config
     }
 
     fn complaint(&self) -> String {
@@ -96,7 +99,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
         listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
-    } but signal, names, nearby);
+    } but signal, names, nearby, turn, ice_secret);
     let signal = each_field!(
         &config.signal,
         "signal.",
@@ -129,12 +132,36 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             alive_for,
         }
     );
+    let default = TurnConfig::default();
+    let turn = each_field!(
+        config.turn.as_ref().unwrap_or(&default),
+        "turn.",
+        TurnConfig {
+            listen,
+            tls_listen,
+            relay_addresses,
+            external_addresses,
+            relay_ports,
+            realm,
+            host,
+            secret,
+            lifetime,
+            user_quota,
+            address_quota,
+            total_quota,
+            bandwidth,
+            allow_peers,
+            deny_peers,
+        }
+    );
     let with_names = ("names", config.names.is_some().to_string());
+    let with_turn = ("turn", config.turn.is_some().to_string());
     own.into_iter()
         .chain(signal)
         .chain(names)
         .chain(nearby)
-        .chain([with_names])
+        .chain(turn)
+        .chain([with_names, with_turn])
         .collect()
 }
 
@@ -160,6 +187,24 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("tls-key", "/key.pem", "'/key.pem'"),
     ("ice-server", "stun:a:1", "['stun:a:1']"),
     ("usernames", "false", "false"),
+    ("turn", "false", "false"),
+    ("no-turn", "true", "true"),
+    ("turn-listen", "[::1]:1", "['[::1]:1']"),
+    ("turn-tls-listen", "192.0.2.1:1", "'192.0.2.1:1'"),
+    ("turn-relay-address", "192.0.2.1", "'192.0.2.1'"),
+    ("turn-external-address", "192.0.2.1", "['192.0.2.1']"),
+    ("turn-relay-ports", "1-2", "'1-2'"),
+    ("turn-realm", "x", "'x'"),
+    ("turn-host", "x", "'x'"),
+    ("turn-secret", "hush", "'hush'"),
+    ("turn-secret-file", "", ""),
+    ("turn-credential-lifetime", "60", "60"),
+    ("turn-user-quota", "12", "12"),
+    ("turn-address-quota", "12", "12"),
+    ("turn-total-quota", "12", "12"),
+    ("turn-bandwidth", "1MiB", "'1MiB'"),
+    ("turn-allow-peer", "10.0.0.0/8", "['10.0.0.0/8']"),
+    ("turn-deny-peer", "192.0.2.1", "'192.0.2.1'"),
     ("connections", "12", "12"),
     ("connections-per-address", "12", "12"),
     ("room-members", "12", "12"),
@@ -195,6 +240,10 @@ fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_h
     let before = fields(&defaults());
     let mut reached = Vec::new();
     for (setting, (name, text, toml)) in SETTINGS.iter().zip(SAMPLES) {
+        // What is in a file has a test of its own.
+        if *name == "turn-secret-file" {
+            continue;
+        }
         let mut option = vec![format!("--{name}={text}")];
         let mut variable = vec![(variable_of(name), *text)];
         let mut lines = format!("{name} = {toml}\n");
@@ -206,10 +255,17 @@ fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_h
                 lines += &format!("{other} = 'x'\n");
             }
         }
+        // The name, not the value.
+        let spelled = |said: &str| {
+            let (name, value) = said.split_once('=').unwrap();
+            let name = name.trim_start_matches('-').replace('-', "_");
+            format!("{name}={value}")
+        };
         let underscored: Vec<_> = option
             .iter()
-            .map(|option| option.replace('-', "_").replacen("__", "--", 1))
+            .map(|option| format!("--{}", spelled(option)))
             .collect();
+        let underscored_lines: Vec<_> = lines.lines().map(spelled).collect();
         let variable: Vec<_> = variable
             .iter()
             .map(|(name, text)| (name.as_str(), *text))
@@ -219,7 +275,7 @@ fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_h
             options(&refs(&underscored)).config(),
             variables(&variable).config(),
             file(&lines).config(),
-            file(&lines.replace('-', "_")).config(),
+            file(&underscored_lines.join("\n")).config(),
         ]
         .map(|config| fields(&config));
         for after in &ways {
@@ -409,6 +465,26 @@ fn what_cannot_be_is_refused_by_name_value_and_expectation() {
             &["app.example", "https://"],
         ),
         (
+            options(&["--turn-listen", "3478"]),
+            &["'3478'", "--turn-listen", "192.0.2.1:3478"],
+        ),
+        (
+            options(&["--turn-relay-ports", "10-1"]),
+            &["'10-1'", "the lower one first"],
+        ),
+        (
+            file("turn-relay-ports = 5"),
+            &["turn-relay-ports is `5`; expected ports"],
+        ),
+        (
+            file("turn-deny-peer = ['10.0.0.0/33']"),
+            &["turn-deny-peer is `[\"10.0.0.0/33\"]`; expected addresses and networks"],
+        ),
+        (
+            options(&["--turn-credential-lifetime", "0"]),
+            &["'0'", "seconds"],
+        ),
+        (
             variables(&[("PORT", "x")]),
             &["PORT is `x`; expected a port, 0 to 65535"],
         ),
@@ -523,6 +599,165 @@ fn ice_servers_may_have_passwords_and_no_error_shows_one() {
         );
         assert!(!complaint.contains("hidden"), "{complaint}");
     }
+}
+
+#[test]
+fn turn_is_there_unless_it_is_turned_off_in_one_of_many_ways() {
+    let is_on = |told: Told<'_>| told.config().turn.is_some();
+    assert!(is_on(options(&[])));
+    for line in [
+        &["--no-turn"][..],
+        &["--no_turn"],
+        &["--no-turn", "true"],
+        &["--turn=false"],
+        &["--turn", "no"],
+    ] {
+        assert!(!is_on(options(line)), "{line:?}");
+    }
+    assert!(!is_on(variables(&[("PEERAGE_TURN", "0")])));
+    assert!(!is_on(variables(&[("PEERAGE_NO_TURN", "1")])));
+    assert!(!is_on(file("turn = false")));
+    assert!(!is_on(file("no-turn = true")));
+    let told = Told {
+        options: &["--turn"],
+        variables: &[("PEERAGE_NO_TURN", "true")],
+        file: Some("turn = false"),
+    };
+    assert!(is_on(told));
+}
+
+#[test]
+fn lists_of_turn_may_be_said_one_by_one_or_together() {
+    let one_by_one = options(&[
+        "--turn-listen",
+        "0.0.0.0:3478",
+        "--turn-listen=[::]:3478",
+        "--turn-allow-peer=10.0.0.0/8",
+        "--turn-allow-peer=fd00::1",
+    ]);
+    let together = variables(&[
+        ("PEERAGE_TURN_LISTEN", "0.0.0.0:3478, [::]:3478"),
+        ("PEERAGE_TURN_ALLOW_PEER", "10.0.0.0/8 fd00::1"),
+    ]);
+    let lines =
+        "turn-listen = ['0.0.0.0:3478', '[::]:3478']\nturn_allow_peer = ['10.0.0.0/8', 'fd00::1']";
+    for told in [one_by_one, together, file(lines)] {
+        let turn = told.config().turn.unwrap();
+        assert_eq!(turn.listen.len(), 2);
+        assert_eq!(turn.allow_peers[1].to_string(), "fd00::1/128");
+    }
+}
+
+#[test]
+fn no_error_and_no_debug_output_shows_the_turn_secret() {
+    for told in [
+        options(&["--turn-secret", "hush\u{7}"]),
+        options(&["--turn-secret", " hush"]),
+        variables(&[("PEERAGE_TURN_SECRET", "hush ")]),
+        file("turn-secret = 'hush '"),
+        file("turn-secret = ['hush']"),
+        file("turn-secret = { hush = 1 }"),
+        options(&["--turn-secret", "hush", "--turn-secret", "hush"]),
+    ] {
+        let complaint = told.complaint().replace("turn-secret", "");
+        assert!(!complaint.contains("hush"), "{complaint}");
+    }
+    let line = Line::try_parse_from(["serve", "--turn-secret", "hush"]).unwrap();
+    let config = options(&["--turn-secret", "hush"]).config();
+    let shown = format!("{:?} {config:?}", line.options);
+    assert!(
+        shown.contains("turn-secret") && !shown.contains("hush"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_turn_secret_may_be_in_a_file_of_its_own_and_what_is_said_last_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    fs::write(&path, "of the file\n").unwrap();
+    let path = path.to_str().unwrap();
+    let secret = |told: Told<'_>| {
+        let config = told.config();
+        // The same for others' servers.
+        assert_eq!(
+            config.ice_secret.unwrap().secret,
+            config.turn.clone().unwrap().secret.unwrap()
+        );
+        config.turn.unwrap().secret.unwrap().expose().to_owned()
+    };
+    let lines = format!("turn_secret_file = '{path}'");
+    assert_eq!(
+        secret(options(&["--turn-secret-file", path])),
+        "of the file"
+    );
+    assert_eq!(
+        secret(variables(&[("PEERAGE_TURN_SECRET_FILE", path)])),
+        "of the file"
+    );
+    assert_eq!(secret(file(&lines)), "of the file");
+    let told = Told {
+        options: &["--turn-secret", "of the option"],
+        variables: &[("PEERAGE_TURN_SECRET_FILE", path)],
+        file: Some(&lines),
+    };
+    assert_eq!(secret(told), "of the option");
+
+    fs::write(path, "two\nlines\n").unwrap();
+    let settled = options(&["--turn-secret-file", path]).settled();
+    let failure = settled
+        .and_then(|settled| settled.with_secret())
+        .unwrap_err();
+    assert!(failure.to_string().contains(path), "{failure}");
+    assert!(!failure.to_string().contains("lines"), "{failure}");
+
+    // The server's configuration may name it by a path of its own.
+    fs::write(
+        folder.path().join("peerage.toml"),
+        "turn-secret-file = 'secret'",
+    )
+    .unwrap();
+    fs::write(path, "beside it").unwrap();
+    let settled = Settled::new(
+        &Options::default(),
+        |_| None,
+        Some(&folder.path().join("peerage.toml")),
+    );
+    let config = settled.and_then(|settled| settled.with_secret()).unwrap();
+    assert_eq!(config.turn.unwrap().secret.unwrap().expose(), "beside it");
+}
+
+#[test]
+fn turn_servers_of_others_need_credentials_or_the_secret_they_share() {
+    let server = "turn:coturn.example:3478";
+    let lifetime = ["--turn-credential-lifetime", "600"];
+    for told in [
+        options(&["--ice-server", server]),
+        options(&["--ice-server", server, "--no-turn"]),
+        variables(&[("PEERAGE_ICE_SERVER", server)]),
+        file("ice-server = 'turn:coturn.example:3478'"),
+    ] {
+        let complaint = told.complaint();
+        assert!(complaint.contains("--turn-secret-file"), "{complaint}");
+    }
+    for off in [&[][..], &["--no-turn"]] {
+        let line = [
+            &["--ice-server", server, "--turn-secret", "x"],
+            &lifetime[..],
+            off,
+        ]
+        .concat();
+        let config = options(&line).config();
+        let shared = config.ice_secret.unwrap();
+        assert_eq!(
+            (shared.secret.expose(), shared.lifetime.as_secs()),
+            ("x", 600)
+        );
+        assert!(config.ice_servers[0].needs_credentials());
+    }
+    let half = r#"{"urls":"turn:t:1","username":"u"}"#;
+    let complaint = options(&["--ice-server", half, "--turn-secret", "x"]).complaint();
+    assert!(complaint.contains("`credential`"), "{complaint}");
 }
 
 #[test]

@@ -372,6 +372,12 @@ impl Server {
         }
     }
 
+    /// Whether a client has an allocation, or one in the making.
+    #[must_use]
+    pub fn has_allocation(&self, client: FiveTuple) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     /// When to call [`Server::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -1,0 +1,204 @@
+//! STUN and TURN of `peerage serve`, and `peerage ports`
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{
+    run::{Place, Running, code, run, stderr, stdout},
+    serve::{OPEN, dial, get, told},
+};
+
+/// What `ports` says, without the spaces that make columns.
+fn ports(args: &[&str]) -> Vec<String> {
+    let output = run(&[&["ports"], args].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let lines = stdout(&output).lines();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    lines.map(words).collect()
+}
+
+#[test]
+fn ports_lists_what_a_server_with_these_settings_needs_open() {
+    let tls = ["--tls-cert", "no-such", "--tls-key", "no-such"];
+    let public = ["--host", "::", "--port", "443", "--domain", "x.example"];
+    assert_eq!(
+        ports(&[&public[..], &tls].concat()),
+        [
+            "port protocol needed for",
+            "443 TCP yes signalling and pages (https, wss)",
+            "3478 UDP yes STUN and TURN",
+            "3478 TCP better TURN from networks without UDP",
+            "5349 TCP better TURN over TLS, from networks that let nothing else through",
+            "61000-62999 UDP yes relayed connections",
+        ]
+    );
+    let own = [
+        "--turn-listen",
+        "192.0.2.1:3479",
+        "--turn-relay-ports",
+        "50000-50999",
+    ];
+    let lines = ports(&[&public[..], &own].concat());
+    assert!(
+        lines.contains(&"3479 UDP yes STUN and TURN".to_owned()),
+        "{lines:?}"
+    );
+    assert!(
+        lines.contains(&"50000-50999 UDP yes relayed connections".to_owned()),
+        "{lines:?}"
+    );
+    assert!(!lines.iter().any(|line| line.contains("TLS")), "{lines:?}");
+}
+
+#[test]
+fn ports_says_what_is_for_this_machine_only_and_what_is_off() {
+    let lines = ports(&[]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("127.0.0.1:9000, for this machine only: --host"));
+    assert!(lines[1].contains("for this machine only: --turn-listen"));
+    let proxied = ports(&["--proxied", "--no-turn"]);
+    assert!(proxied[0].contains("the proxy in front"), "{proxied:?}");
+    assert_eq!(proxied[1], "STUN and TURN are off.");
+}
+
+#[test]
+fn ports_reads_settings_where_serve_does() {
+    let place = Place::new();
+    let text = "host = '192.0.2.1'\nport = 1\nturn-secret-file = 'not-readable-by-me'\n";
+    fs::write(place.path("peerage.toml"), text).unwrap();
+    let file = place.text("peerage.toml");
+    let variables = [("PEERAGE_CONFIG", file.as_str()), ("PEERAGE_PORT", "2")];
+    let mut child = Running::start_with(&variables, &["ports", "--json", "--no-turn"]);
+    assert!(child.end().success());
+    let told: Value = serde_json::from_str(&child.rest()).unwrap();
+    let row = &told["ports"][0];
+    assert_eq!(
+        (
+            &row["from"],
+            &row["to"],
+            &row["protocol"],
+            &row["addresses"]
+        ),
+        (
+            &2.into(),
+            &2.into(),
+            &"tcp".into(),
+            &vec!["192.0.2.1"].into()
+        )
+    );
+    assert_eq!((&row["needed"], &row["open"]), (&true.into(), &true.into()));
+    assert_eq!(told["ports"].as_array().unwrap().len(), 1);
+
+    for wrong in [
+        &["--port", "x"][..],
+        &["--path", "/a b"],
+        &["--turn-tls-listen", "[::]:1"],
+    ] {
+        let output = run(&[&["ports"], wrong].concat());
+        assert_eq!(code(&output), 2, "{wrong:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(wrong[0]), "{}", stderr(&output));
+    }
+}
+
+/// A server for which credentials of another TURN server are made, and what a client is told.
+fn told_to_a_client(variables: &[(&str, &str)], args: &[&str]) -> (Running, Value) {
+    let own = [
+        "--port",
+        "0",
+        "--no-turn",
+        "--ice-server",
+        "turn:coturn.example",
+    ];
+    let (server, address) = told(variables, &[&own, args].concat());
+    let (_socket, first) = dial(address, "/", "peerjs", "ann");
+    assert_eq!(first, OPEN);
+    let answer = get(address, "/peerjs/ice?id=ann", "authorization: Bearer t\r\n");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+    (server, serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn credentials_for_another_turn_server_are_made_with_the_secret_it_shares() {
+    let place = Place::new();
+    fs::write(place.path("secret"), "north\n").unwrap();
+    let file = place.text("secret");
+    let told = [
+        told_to_a_client(&[], &["--turn-secret-file", &file]).1,
+        told_to_a_client(&[("PEERAGE_TURN_SECRET", "north")], &[]).1,
+    ];
+    for told in told {
+        let server = &told["iceServers"][0];
+        let username = server["username"].as_str().unwrap();
+        assert!(username.ends_with(":ann"), "{username}");
+        let secret: peerage_server::TurnSecret = "north".parse().unwrap();
+        assert_eq!(server["credential"], secret.password(username).as_str());
+        assert_eq!(told["iceServers"].as_array().unwrap().len(), 1);
+    }
+    let refused = run(&[
+        "serve",
+        "--port",
+        "0",
+        "--ice-server",
+        "turn:coturn.example",
+    ]);
+    assert_eq!(code(&refused), 2);
+    assert!(
+        stderr(&refused).contains("--turn-secret-file"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn secret_and_credentials_are_in_no_log() {
+    let variables = [("PEERAGE_TURN_SECRET", "sesame-8271")];
+    let (mut server, told) = told_to_a_client(&variables, &["-vvv"]);
+    server.interrupt();
+    assert!(server.end().success());
+    let log = server.complaint();
+    assert!(log.contains("client connected"), "{log}");
+    let credential = told["iceServers"][0]["credential"].as_str().unwrap();
+    assert!(
+        !log.contains("sesame") && !log.contains(credential),
+        "{log}"
+    );
+}
+
+#[test]
+fn that_turn_is_off_is_said() {
+    let mut server = Running::start(&["serve", "--port", "0", "--no-turn"]);
+    assert!(server.line("STUN/TURN").contains("off, as asked for"));
+    let mut server = Running::start(&["serve", "--port", "0", "--no-turn", "--json"]);
+    let event: Value = serde_json::from_str(&server.line("listening")).unwrap();
+    assert_eq!(event["turn"], Value::Null);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_turn_secret_is_made_once_its_owners_alone_and_a_damaged_one_is_not_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let state = place.text("state");
+    let file = place.path("state").join("turn.secret");
+    let start = |more: &[&str]| {
+        let args = ["serve", "--port", "0", "--state", &state];
+        Running::start(&[&args, more].concat()).line("STUN/TURN");
+    };
+    start(&["--no-turn"]);
+    start(&["--turn-secret", "x"]);
+    assert!(!file.exists(), "nobody wants it");
+    start(&[]);
+    let first = fs::read(&file).unwrap();
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    start(&[]);
+    assert_eq!(fs::read(&file).unwrap(), first);
+    fs::write(&file, "").unwrap();
+    let refused = run(&["serve", "--port", "0", "--state", &state]);
+    assert_eq!(code(&refused), 3, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("turn.secret"));
+}

@@ -1,0 +1,504 @@
+//! The thread of STUN and TURN: sockets in, the machine, sockets out.
+//!
+//! One turn: sleep until something is due; read one batch from each socket that has some, those that clients use in between; take what connections said;
+//! timers; send what came of it. Only sockets that have something are touched, however many there are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use getrandom::SysRng;
+use mio::{Events, Poll, Registry, Token, Waker};
+use peerage_proto::turn::server::{
+    Config, FiveTuple, Forward, OpenError, Output, RelayId, Server, ToClient, Transport,
+};
+use peerage_proto::wire::statement::Time;
+use peerage_proto::wire::turn::frame_length;
+use rand_core::UnwrapErr;
+use slab::Slab;
+use tokio::sync::watch;
+
+use super::bell::{Bell, Call};
+use super::outgoing::{Outgoing, Way};
+use super::socket::{Datagram, Receiver, Rest, Socket};
+use super::stats::{self, Shared};
+use super::stream::Stream;
+
+const BELL: Token = Token(usize::MAX);
+/// Sockets that one turn reads.
+const EVENTS: usize = 256;
+/// Relays whose batches are read between two batches of clients: all clients come by few sockets.
+const RELAYS_BETWEEN: usize = 8;
+/// Connections whose frames one turn takes.
+const CALLS: usize = 64;
+/// How old counts may be that others see.
+const PUBLISH: Duration = Duration::from_millis(100);
+
+/// The thread, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Thread {
+    bell: Arc<Bell>,
+    stats: Shared,
+    start: Option<mpsc::SyncSender<()>>,
+    running: watch::Receiver<()>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    /// Makes the thread, which waits for [`Thread::start`].
+    pub(super) fn new(config: Config, sockets: Vec<(SocketAddr, Socket)>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let bell = Arc::new(Bell::new(Waker::new(poll.registry(), BELL)?));
+        let (start, starting) = mpsc::sync_channel(1);
+        let (alive, running) = watch::channel(());
+        let stats = Shared::default();
+        let listeners = sockets.len();
+        let mut entries = Slab::new();
+        for (address, socket) in sockets {
+            let vacant = entries.vacant_entry();
+            let (key, mut entry) = (vacant.key(), Entry::new(socket, Role::Clients(address)));
+            entry.socket.register(poll.registry(), Token(key))?;
+            vacant.insert(entry);
+        }
+        let (shared, rung) = (stats.clone(), bell.clone());
+        let handle = std::thread::Builder::new()
+            .name("peerage-turn".into())
+            .spawn(move || {
+                if starting.recv().is_err() {
+                    return;
+                }
+                let driver = Driver {
+                    poll,
+                    bell: rung,
+                    server: Server::new(config, &mut UnwrapErr(SysRng)),
+                    sockets: Sockets {
+                        entries,
+                        listeners,
+                        relays: HashMap::new(),
+                        ready: Vec::new(),
+                    },
+                    out: Out {
+                        datagrams: Outgoing::new(),
+                        streams: HashMap::new(),
+                        told: Vec::new(),
+                        overflown: 0,
+                    },
+                    stats: shared,
+                    published: Instant::now(),
+                    is_stale: false,
+                    _running: alive,
+                };
+                driver.run();
+            })?;
+        Ok(Self {
+            bell,
+            stats,
+            start: Some(start),
+            running,
+            handle: Some(handle),
+        })
+    }
+
+    pub(super) const fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    pub(super) const fn stats(&self) -> &Shared {
+        &self.stats
+    }
+
+    pub(super) fn start(&mut self) {
+        if let Some(start) = self.start.take() {
+            // It waits for nothing else.
+            let _ = start.send(());
+        }
+    }
+
+    /// Until it has ended, which it does not by itself.
+    pub(super) async fn ended(&mut self) {
+        // Nothing is ever sent: the sender goes with the thread.
+        let _ = self.running.changed().await;
+    }
+}
+
+/// A thread ends within a turn, which takes some milliseconds at most.
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.start = None;
+        self.bell.stop();
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+struct Driver {
+    poll: Poll,
+    bell: Arc<Bell>,
+    server: Server,
+    sockets: Sockets,
+    out: Out,
+    stats: Shared,
+    /// When they were last copied, and whether something has happened since.
+    published: Instant,
+    is_stale: bool,
+    _running: watch::Sender<()>,
+}
+
+/// All sockets.
+struct Sockets {
+    /// By token; those that clients use come first.
+    entries: Slab<Entry>,
+    listeners: usize,
+    relays: HashMap<RelayId, usize>,
+    /// Relays that may have something, each once.
+    ready: Vec<usize>,
+}
+
+struct Entry {
+    socket: Socket,
+    role: Role,
+    is_ready: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    /// Clients send here.
+    Clients(SocketAddr),
+    /// Peers do.
+    Relay(RelayId),
+}
+
+/// Where things go.
+struct Out {
+    datagrams: Outgoing,
+    streams: HashMap<FiveTuple, Arc<Stream>>,
+    /// Connections that are to be woken.
+    told: Vec<Arc<Stream>>,
+    /// Data for connections that do not read.
+    overflown: u64,
+}
+
+impl Driver {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut receiver = Receiver::new();
+        let mut turn = Vec::with_capacity(EVENTS);
+        while !self.bell.is_stopping() {
+            self.wait(&mut events);
+            let time = wall_time();
+            self.read(&mut receiver, &mut turn, time);
+            self.take_calls(time);
+            let now = Instant::now();
+            if self.server.poll_timeout().is_some_and(|due| due <= now) {
+                self.server.handle_timeout(now);
+                self.perform(now);
+                self.is_stale = true;
+            }
+            self.out.flush(&self.sockets);
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) {
+        let now = Instant::now();
+        if self.is_stale && now >= self.published + PUBLISH {
+            self.publish(now);
+        }
+        let is_idle = self.sockets.are_idle();
+        let timeout = if is_idle && self.bell.sleep() {
+            let publish = self.is_stale.then_some(self.published + PUBLISH);
+            let due = self.server.poll_timeout().into_iter().chain(publish).min();
+            due.map(|due| due.saturating_duration_since(now))
+        } else {
+            Some(Duration::ZERO)
+        };
+        if let Err(error) = self.poll.poll(events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "cannot wait for sockets");
+        }
+        self.bell.awake();
+        self.is_stale |= !is_idle || !events.is_empty();
+        for event in events.iter().filter(|event| event.token() != BELL) {
+            self.sockets.set_ready(event.token().0);
+        }
+    }
+
+    /// One batch from each socket that has some.
+    fn read(&mut self, receiver: &mut Receiver, turn: &mut Vec<usize>, time: Time) {
+        turn.clear();
+        turn.append(&mut self.sockets.ready);
+        self.read_clients(receiver, time);
+        for relays in turn.chunks(RELAYS_BETWEEN) {
+            for relay in relays {
+                self.read_relay(*relay, receiver);
+            }
+            if turn.len() > RELAYS_BETWEEN {
+                self.read_clients(receiver, time);
+            }
+        }
+    }
+
+    fn read_clients(&mut self, receiver: &mut Receiver, time: Time) {
+        for key in 0..self.sockets.listeners {
+            let Some(entry) = self.sockets.entries.get_mut(key).filter(|it| it.is_ready) else {
+                continue;
+            };
+            let Role::Clients(local) = entry.role else {
+                continue;
+            };
+            entry.is_ready = entry.socket.receive(receiver) == Rest::Maybe;
+            let now = Instant::now();
+            for Datagram { from, to, octets } in receiver.datagrams() {
+                if from.port() == 0 {
+                    // Nothing could be sent there.
+                    continue;
+                }
+                let ip = to.filter(|_| local.ip().is_unspecified());
+                let tuple = FiveTuple {
+                    transport: Transport::Udp,
+                    local: SocketAddr::new(ip.unwrap_or(local.ip()), local.port()),
+                    remote: from,
+                };
+                self.handle_client(tuple, octets, now, time);
+            }
+        }
+    }
+
+    fn read_relay(&mut self, key: usize, receiver: &mut Receiver) {
+        let Some(entry) = self.sockets.entries.get_mut(key) else {
+            return;
+        };
+        let Role::Relay(relay) = entry.role else {
+            return;
+        };
+        entry.is_ready = entry.socket.receive(receiver) == Rest::Maybe;
+        if entry.is_ready {
+            self.sockets.ready.push(key);
+        }
+        let now = Instant::now();
+        for Datagram { from, octets, .. } in receiver.datagrams() {
+            if let Some(data) = self.server.handle_peer(relay, from, octets, now) {
+                self.out.deliver(&self.sockets, &data);
+            }
+        }
+    }
+
+    fn handle_client(&mut self, from: FiveTuple, octets: &[u8], now: Instant, time: Time) {
+        match self.server.handle_client(from, octets, now, time) {
+            Some(Forward::Peer { relay, to, data }) => {
+                if let Some(socket) = self.sockets.relays.get(&relay) {
+                    let way = Way {
+                        socket: *socket,
+                        source: None,
+                        destination: to,
+                    };
+                    self.out
+                        .datagrams
+                        .push(&self.sockets.entries, way, [data, &[], &[]]);
+                }
+            }
+            Some(Forward::Client(data)) => self.out.deliver(&self.sockets, &data),
+            None => self.perform(now),
+        }
+    }
+
+    fn perform(&mut self, now: Instant) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Reply { to, octets } => self.out.reply(&self.sockets, to, &octets),
+                Output::Open { relay, address } => {
+                    let outcome = self.sockets.open(relay, address, self.poll.registry());
+                    self.server.handle_opened(relay, outcome, now);
+                }
+                Output::Close { relay } => {
+                    // What it was to send goes first.
+                    self.out.datagrams.flush(&self.sockets.entries);
+                    self.sockets.close(relay, self.poll.registry());
+                }
+            }
+        }
+    }
+
+    /// What some connections said, in the order in which they did.
+    fn take_calls(&mut self, time: Time) {
+        let now = Instant::now();
+        for _ in 0..CALLS {
+            match self.bell.answer() {
+                None => break,
+                Some(Call::Spoke(stream)) => {
+                    let frames = stream.take();
+                    let mut rest = &frames[..];
+                    self.out
+                        .streams
+                        .entry(stream.tuple)
+                        .or_insert_with(|| stream.clone());
+                    while let Ok(Some(length)) = frame_length(rest)
+                        && let Some((frame, after)) = rest.split_at_checked(length)
+                    {
+                        self.handle_client(stream.tuple, frame, now, time);
+                        rest = after;
+                    }
+                    // It may wait to hand over more.
+                    self.out.tell(&stream);
+                }
+                Some(Call::Quiet(stream)) => {
+                    if !self.server.has_allocation(stream.tuple) {
+                        stream.close();
+                        self.out.tell(&stream);
+                    }
+                }
+                Some(Call::Ended(stream)) => {
+                    self.out.streams.remove(&stream.tuple);
+                    self.server.handle_closed(stream.tuple);
+                    self.perform(now);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        (self.published, self.is_stale) = (now, false);
+        let lost = self.out.datagrams.lost();
+        stats::lock(&self.stats).update(self.server.stats(), lost, self.out.overflown);
+    }
+}
+
+impl Sockets {
+    fn are_idle(&self) -> bool {
+        let listeners = (0..self.listeners).filter_map(|key| self.entries.get(key));
+        self.ready.is_empty() && listeners.into_iter().all(|entry| !entry.is_ready)
+    }
+
+    fn set_ready(&mut self, key: usize) {
+        if let Some(entry) = self.entries.get_mut(key)
+            && !std::mem::replace(&mut entry.is_ready, true)
+            && key >= self.listeners
+        {
+            self.ready.push(key);
+        }
+    }
+
+    fn open(
+        &mut self,
+        relay: RelayId,
+        address: SocketAddr,
+        registry: &Registry,
+    ) -> Result<(), OpenError> {
+        let vacant = self.entries.vacant_entry();
+        let key = vacant.key();
+        let opened = Socket::bind(address, None).and_then(|mut socket| {
+            socket.register(registry, Token(key))?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => {
+                vacant.insert(Entry::new(socket, Role::Relay(relay)));
+                self.relays.insert(relay, key);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::Taken),
+            Err(error) => {
+                tracing::debug!(%error, %address, "cannot open a relay's socket");
+                Err(OpenError::Failed)
+            }
+        }
+    }
+
+    fn close(&mut self, relay: RelayId, registry: &Registry) {
+        if let Some(key) = self.relays.remove(&relay)
+            && let Some(mut entry) = self.entries.try_remove(key)
+        {
+            entry.socket.deregister(registry);
+            if entry.is_ready {
+                self.ready.retain(|ready| *ready != key);
+            }
+        }
+    }
+
+    /// By which socket a client is answered, and from which address where it has several.
+    fn way_to(&self, client: FiveTuple) -> Option<Way> {
+        (0..self.listeners).find_map(|key| {
+            let Role::Clients(at) = self.entries.get(key)?.role else {
+                return None;
+            };
+            let is_wildcard = at.ip().is_unspecified();
+            let same_family = at.is_ipv4() == client.local.is_ipv4();
+            let is_ours = at == client.local || (is_wildcard && same_family);
+            (is_ours && at.port() == client.local.port()).then_some(Way {
+                socket: key,
+                source: is_wildcard.then_some(client.local.ip()),
+                destination: client.remote,
+            })
+        })
+    }
+}
+
+impl Entry {
+    /// What came before it was registered gives an event too.
+    const fn new(socket: Socket, role: Role) -> Self {
+        Self {
+            socket,
+            role,
+            is_ready: false,
+        }
+    }
+}
+
+impl AsRef<Socket> for Entry {
+    fn as_ref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Out {
+    fn deliver(&mut self, sockets: &Sockets, data: &ToClient<'_>) {
+        let parts = [data.head(), data.data(), data.filling()];
+        if data.to.transport == Transport::Udp {
+            if let Some(way) = sockets.way_to(data.to) {
+                self.datagrams.push(&sockets.entries, way, parts);
+            }
+        } else if let Some(stream) = self.streams.get(&data.to).cloned() {
+            match stream.push(parts) {
+                Ok(()) => self.tell(&stream),
+                Err(_) => self.overflown += 1,
+            }
+        }
+    }
+
+    fn reply(&mut self, sockets: &Sockets, to: FiveTuple, octets: &[u8]) {
+        if to.transport == Transport::Udp {
+            if let Some(way) = sockets.way_to(to) {
+                self.datagrams
+                    .push(&sockets.entries, way, [octets, &[], &[]]);
+            }
+        } else if let Some(stream) = self.streams.get(&to).cloned() {
+            if stream.answer(octets).is_err() {
+                tracing::debug!(client = %to.remote, "a connection is closed that does not read its answers");
+            }
+            self.tell(&stream);
+        }
+    }
+
+    fn tell(&mut self, stream: &Arc<Stream>) {
+        if stream.list() {
+            self.told.push(stream.clone());
+        }
+    }
+
+    fn flush(&mut self, sockets: &Sockets) {
+        self.datagrams.flush(&sockets.entries);
+        for stream in self.told.drain(..) {
+            stream.wake();
+        }
+    }
+}
+
+fn wall_time() -> Time {
+    // Before 1970 nothing has expired.
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    Time(passed.unwrap_or_default().as_millis() as u64)
+}

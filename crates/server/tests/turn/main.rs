@@ -1,0 +1,9 @@
+//! STUN and TURN over real sockets: what the shell around the machine promises.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod client;
+mod datagrams;
+mod life;
+mod streams;
