@@ -11,11 +11,11 @@
 //   --product FILE       another binary in place of target/release/peerage
 //   --out FILE           where figures go, default bench/out/turn.json
 //
-// coturn is Debian's package `coturn`, which need not run. Prints Markdown; every figure of every round goes to the file.
+// coturn is Debian's package `coturn`, which need not run. Makes a network namespace for itself (`unshare`). Prints Markdown; every figure of every round goes to the file.
 
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +40,15 @@ const { values: options } = parseArgs({
     },
 });
 
+// A network of its own: 10.0.0.0/8 is all this machine's, so that clients and peers have addresses as strangers have them.
+if (!process.env.PEERAGE_BENCH_NETWORK) {
+    const inside = `ip link set lo up && ip address add 10.0.0.1/8 dev lo && exec "$@"`;
+    const { status } = spawnSync('unshare', [...(process.getuid() === 0 ? [] : ['--map-root-user']), '--net', 'sh', '-c', inside, 'sh', process.execPath, ...process.argv.slice(1)],
+        { stdio: 'inherit', env: { ...process.env, PEERAGE_BENCH_NETWORK: '1' } });
+    process.exit(status ?? 1);
+}
+
+const ADDRESS = '10.0.0.1';
 const BENCH = join(HERE, 'turn', 'target', 'release', 'bench-turn');
 const SECRET = 'sesame';
 const RATE = 40_000;
@@ -55,15 +64,15 @@ process.on('exit', () => rmSync(state, { recursive: true, force: true }));
 
 if (options.first) writeFileSync('/proc/self/autogroup', '-20');
 
-/** What one allocation may carry and who may be spoken with: the generator is one machine's worth of users on loopback. */
-const RAISED = ['--turn-allow-peer', '127.0.0.0/8', '--turn-bandwidth', 'none', '--turn-total-quota', '10000'];
+/** The peers' network is a private one, and one allocation may carry all there is. */
+const RAISED = ['--turn-allow-peer', '10.128.0.0/9', '--turn-bandwidth', 'none'];
 const SERVERS = {
-    coturn: (port) => ['turnserver', '-n', '--no-cli', '--listening-ip', '127.0.0.1', '--relay-ip', '127.0.0.1', '--listening-port', port, '--use-auth-secret', `--static-auth-secret=${SECRET}`,
-        '--realm', 'peerage', '--allow-loopback-peers', '--no-dtls', '--no-tls', '-m', '1', '--log-file', 'stdout', '--pidfile', join(state, 'coturn.pid'), '--db', join(state, 'coturn.db')],
-    peerage: (port) => [options.product, 'serve', '--port', '0', '--json', '--state', state, '--turn-listen', `127.0.0.1:${port}`, '--turn-relay-address', '127.0.0.1', '--turn-secret', SECRET, ...RAISED],
-    bare: (port) => [BENCH, 'relay', port, 'one'],
-    'bare-mmsg': (port) => [BENCH, 'relay', port, 'mmsg'],
-    'bare-gso': (port) => [BENCH, 'relay', port, 'gso'],
+    coturn: (port) => ['turnserver', '-n', '--no-cli', '--listening-ip', ADDRESS, '--relay-ip', ADDRESS, '--listening-port', port, '--use-auth-secret', `--static-auth-secret=${SECRET}`,
+        '--realm', 'peerage', '--no-dtls', '--no-tls', '-m', '1', '--log-file', 'stdout', '--pidfile', join(state, 'coturn.pid'), '--db', join(state, 'coturn.db')],
+    peerage: (port) => [options.product, 'serve', '--port', '0', '--json', '--state', state, '--turn-listen', `${ADDRESS}:${port}`, '--turn-relay-address', ADDRESS, '--turn-secret', SECRET, ...RAISED],
+    bare: (port) => [BENCH, 'relay', `${ADDRESS}:${port}`, 'one'],
+    'bare-mmsg': (port) => [BENCH, 'relay', `${ADDRESS}:${port}`, 'mmsg'],
+    'bare-gso': (port) => [BENCH, 'relay', `${ADDRESS}:${port}`, 'gso'],
 };
 const servers = options.servers.split(',').filter((name) => SERVERS[name]);
 const isBare = (name) => name.startsWith('bare');
@@ -158,7 +167,7 @@ async function loaded(name, mode, load) {
         // What it prints is thrown away unread.
         const server = start(owner, name, command, args, { stdio: ['ignore', 'ignore', 'ignore'] });
         if (!isBare(name)) await until(`${name} listens`, () => accepts(port), { every: 20 });
-        const { stdout } = await run('taskset', ['-c', '1', BENCH, mode, JSON.stringify({ server: `127.0.0.1:${port}`, pid: server.pid, secret: SECRET, ...load })], { timeout: 120_000 });
+        const { stdout } = await run('taskset', ['-c', '1', BENCH, mode, JSON.stringify({ server: `${ADDRESS}:${port}`, pid: server.pid, secret: SECRET, ...load })], { timeout: 120_000 });
         told = 'done';
         return JSON.parse(stdout);
     } catch (error) {
@@ -180,7 +189,7 @@ function coturnVersion() {
 
 function freePort() {
     return new Promise((resolve, reject) => {
-        const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
+        const server = createServer().once('error', reject).listen(0, ADDRESS, () => {
             const { port } = server.address();
             server.close(() => resolve(port));
         });
@@ -189,7 +198,7 @@ function freePort() {
 
 function accepts(port) {
     return new Promise((resolve) => {
-        const socket = connect(port, '127.0.0.1', () => done(true)).once('error', () => done(false));
+        const socket = connect(port, ADDRESS, () => done(true)).once('error', () => done(false));
         const done = (result) => { socket.destroy(); resolve(result); };
     });
 }

@@ -1,6 +1,6 @@
 //! The parts of the TURN bench; `bench/turn.mjs` starts and reads them.
 //!
-//! - `bench-turn relay PORT one|mmsg|gso` is a bare relay: the limit of what is to be had with sockets.
+//! - `bench-turn relay ADDRESS:PORT one|mmsg|gso` is a bare relay: the limit of what is to be had with sockets.
 //! - `bench-turn relay-load JSON`, `allocate JSON`, `idle JSON` and `tcp JSON` load a running server, and print the figures as JSON.
 
 mod allocate;
@@ -22,12 +22,12 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["relay", port, way] => relay::run(port.parse()?, way.parse()?),
+        ["relay", address, way] => relay::run(address.parse()?, way.parse()?),
         ["relay-load", load] => report(load::run, load),
         ["allocate", load] => report(allocate::run, load),
         ["idle", load] => report(allocate::idle, load),
         ["tcp", load] => report(tcp::run, load),
-        _ => Err("usage: bench-turn relay PORT one|mmsg|gso | relay-load JSON | allocate JSON | idle JSON | tcp JSON".into()),
+        _ => Err("usage: bench-turn relay ADDRESS:PORT one|mmsg|gso | relay-load JSON | allocate JSON | idle JSON | tcp JSON".into()),
     }
 }
 

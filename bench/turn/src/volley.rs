@@ -1,4 +1,5 @@
-//! All clients behind one socket, all peers behind another one: each with an address of 127.0.0.0/8, given by word beside every datagram.
+//! All clients behind one socket, all peers behind another one: each with an address of 10.0.0.0/8, given by word beside every datagram. All of that
+//! network must be this machine's, as `bench/turn.mjs` sees to.
 
 use std::collections::VecDeque;
 use std::mem;
