@@ -12,7 +12,7 @@ const BUILT = process.env.PEERAGE_BUILT ?? join(ROOT, 'target', 'release');
 export const BINARY = join(BUILT, 'peerage');
 export const ECHO = join(BUILT, 'examples', 'echo');
 
-const LINK = /https?:\/\/([a-z2-7]{52})\.\S+\/#1\.[a-z2-7]{26}\S*/;
+const LINK = /https?:\/\/([a-z2-7]{52})\.[^\s"]+\/#1\.[a-z2-7]{26}[^\s"]*/;
 
 /** An empty folder that goes with its owner. */
 export function folder(owner, name = 'state') {
@@ -46,9 +46,9 @@ export async function lastingPort() {
     throw new Error(`no free port below ${lowest}`);
 }
 
-/** `peerage expose TARGET`: `{ link, device, proc, state }`; starting it again with the same state is the same device. */
-export async function expose(owner, target, { server, state = folder(owner), args = [] } = {}) {
-    const proc = start(owner, 'peerage expose', BINARY, ['expose', target, '--state', state, ...(server ? ['--server', server] : []), ...args]);
+/** `peerage expose TARGET`: `{ link, device, proc, state }`; starting it again with the same state is the same device. `on`: a machine of a lab. */
+export async function expose(owner, target, { server, on, state = folder(owner), args = [] } = {}) {
+    const proc = startOn(on, owner, 'peerage expose', BINARY, ['expose', target, '--state', state, ...(server ? ['--server', server] : []), ...args]);
     const [link, device] = await proc.printed(LINK);
     return { link, device, proc, state };
 }
@@ -59,8 +59,8 @@ export function linkBy(link, { port }) {
 }
 
 /** `peerage fetch LINK ARGS...`: still running. Its state is its own unless given. */
-export function fetching(owner, link, args = [], { state = folder(owner), ...options } = {}) {
-    return start(owner, 'peerage fetch', BINARY, ['fetch', '--state', state, link, ...args], options);
+export function fetching(owner, link, args = [], { state = folder(owner), on, ...options } = {}) {
+    return startOn(on, owner, 'peerage fetch', BINARY, ['fetch', '--state', state, link, ...args], options);
 }
 
 /** `peerage fetch` to its end: `{ code, body, complaint }`. */
@@ -72,4 +72,8 @@ export async function fetched(owner, link, args = [], options = {}) {
     proc.child.stderr.on('data', (text) => parts.complaint.push(text));
     const { code } = await proc.end(options.ms);
     return { code, body: parts.body.join(''), complaint: parts.complaint.join('') };
+}
+
+function startOn(host, ...what) {
+    return host ? host.start(...what) : start(...what);
 }

@@ -13,6 +13,9 @@ import { listen } from '../lib/sites.mjs';
 
 const EXAMPLE = join(ROOT, 'examples', 'embed');
 
+/** The machine's own addresses are no place that a server relays to, unless its owner says so. */
+const TURN = ['--turn-listen', '127.0.0.1:0', '--turn-relay-address', '127.0.0.1', '--turn-allow-peer', '0.0.0.0/0'];
+
 suite('a page of another origin', () => {
     const own = shared(after);
     let server, camera, device, site, browser;
@@ -77,15 +80,15 @@ suite('a page of another origin', () => {
         });
     }
 
-    test('asks its own site for its files and the server for its settings, and no one for anything of the device', async () => {
+    test('asks its own site for its files, the server for its settings and ICE servers, and no one for anything of the device', async () => {
         const page = await browser.tab();
         const asked = [];
         page.on('request', (request) => asked.push(request.url()));
         await page.goto(`${site}/index.html#${device.link}`);
         await shown(page, 6);
-        const settings = `${new URL(device.link).origin}/__peerage/config.json`;
-        assert.ok(asked.includes(settings), asked.join('\n'));
-        assert.deepEqual(asked.filter((url) => !url.startsWith(site) && !url.startsWith('blob:') && !url.startsWith('data:') && url !== settings), []);
+        const at = `${new URL(device.link).origin}/__peerage/`;
+        const others = asked.filter((url) => !url.startsWith(site) && !url.startsWith('blob:') && !url.startsWith('data:'));
+        assert.deepEqual(others.map((url) => url.replace(/id=[a-z2-7]{26}$/, 'id=ID')), [`${at}config.json`, `${at}ice?id=ID`]);
         assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
         assert.equal(new URL(page.url()).hash, '', 'the link does not stay in the address');
     });
@@ -118,7 +121,7 @@ suite('a page of another origin', () => {
 
 suite('fetch and WebSocket in a page of another origin', () => {
     const own = shared(after);
-    let page, target;
+    let page, target, device;
     before(async () => {
         target = await listen(own, (request, response) => {
             if (request.url === '/gzip') return response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('unpacked '.repeat(10_000)));
@@ -130,7 +133,7 @@ suite('fetch and WebSocket in a page of another origin', () => {
         });
         const sockets = new WebSocketServer({ server: target.server, handleProtocols: (offered) => (offered.has('second') ? 'second' : false), maxPayload: 1 << 26 });
         sockets.on('connection', (socket) => socket.on('message', (data, isBinary) => (String(data) === 'close' ? socket.close(4001, 'as asked') : socket.send(data, { binary: isBinary }))));
-        const device = await expose(own, target.url, { server: (await serve(own)).url });
+        device = await expose(own, target.url, { server: (await serve(own, ...TURN)).url });
         const site = start(own, 'serve.mjs', process.execPath, ['serve.mjs', '0'], { cwd: EXAMPLE });
         const [address] = await site.printed(/http:\/\/127\.0\.0\.1:\d+/);
         page = await (await launch(own)).tab(`${address}/index.html`);
@@ -165,6 +168,50 @@ suite('fetch and WebSocket in a page of another origin', () => {
             ['text/plain;charset=UTF-8', 'stated', ''], ['image/png', 'stated', ''], ['application/x-www-form-urlencoded;charset=UTF-8', 'stated', ''],
             ['none', 'stated', 2_000_000], ['multipart/form-data; boundary=', 'stated', ''], ['none', 'none', 3_000_000], ['none', 'stated', ''],
         ]);
+    });
+
+    test('says how packets go and how many there were, and when they go no more', async () => {
+        const seen = await page.evaluate(async (link) => {
+            const routes = [];
+            const other = Peerage.connectPeer(link, { onRoute: (route) => routes.push(route) });
+            const before = await other.path();
+            await (await other.fetch('/echo', { method: 'POST', body: new Uint8Array(200_000) })).arrayBuffer();
+            // A browser's figures are some moments old.
+            const late = AbortSignal.timeout(10_000);
+            let path = await other.path();
+            while (!(path.received > 200_000 && routes.length > 0)) {
+                late.throwIfAborted();
+                await new Promise((resolve) => setTimeout(resolve, 20));
+                path = await other.path();
+            }
+            other.close();
+            await other.fetch('/echo').catch(() => undefined);
+            return { before, path, routes, after: await other.path() };
+        }, device.link);
+        assert.deepEqual([seen.before, seen.routes, seen.after], [null, ['direct', null], null]);
+        const { route, roundTrip, sent, received, relayed, openedIn } = seen.path;
+        assert.deepEqual({ route, relayed }, { route: 'direct', relayed: { sent: 0, received: 0 } });
+        for (const octets of [sent, received]) assert.ok(octets > 200_000 && octets < 600_000, JSON.stringify(seen.path));
+        assert.ok(roundTrip >= 0 && openedIn > 0 && openedIn < 10_000, JSON.stringify(seen.path));
+    });
+
+    test('goes through its server’s relay where the page wants nothing else, soon, and says so', async () => {
+        const { path, routes } = await page.evaluate(async (link) => {
+            const routes = [];
+            const other = Peerage.connectPeer(link, { iceTransportPolicy: 'relay', onRoute: (route) => routes.push(route) });
+            await (await other.fetch('/echo', { method: 'POST', body: new Uint8Array(200_000) })).arrayBuffer();
+            const late = AbortSignal.timeout(10_000);
+            let path = await other.path();
+            while (!(path.relayed.received > 200_000 && routes.length > 0)) {
+                late.throwIfAborted();
+                await new Promise((resolve) => setTimeout(resolve, 20));
+                path = await other.path();
+            }
+            other.close();
+            return { path, routes };
+        }, device.link);
+        assert.deepEqual([path.route, routes[0]], ['relayed', 'relayed']);
+        assert.ok(path.relayed.sent > 200_000 && path.openedIn < 5_000, JSON.stringify(path));
     });
 
     test('gives responses as the browser does: unpacked, with their address, and refused where they are not the device’s', async () => {

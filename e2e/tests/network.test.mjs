@@ -1,57 +1,34 @@
 // Browsers as users have them, without any flag about WebRTC, in a network namespace of the test's own: one interface with an address, multicast, nothing else.
-// The file runs itself again inside that namespace; `unshare` needs root or unprivileged user namespaces.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { launch } from '../lib/browser.mjs';
+import { inOwnNetwork } from '../lib/own-network.mjs';
 import { expose, serve } from '../lib/peerage.mjs';
-import { shared, start } from '../lib/process.mjs';
+import { shared } from '../lib/process.mjs';
 import { relay } from '../lib/relay.mjs';
 import { visit } from '../lib/shell.mjs';
 import { specialTarget } from '../lib/sites.mjs';
 
 // A veth pair whose ends stay here: addresses and a default route are what a browser takes for a network.
-const SETUP = `set -e
-ip link set lo up
-ip link add here type veth peer name there
-ip addr add 10.77.0.1/24 dev here
-ip addr add fd77::1/64 dev here nodad
-ip link set here up
-ip link set there up
-ip route add default via 10.77.0.2 dev here
-exec "$@"`;
+const NETWORK = [
+    'link add here type veth peer name there',
+    'addr add 10.77.0.1/24 dev here',
+    'addr add fd77::1/64 dev here nodad',
+    'link set here up',
+    'link set there up',
+    'route add default via 10.77.0.2 dev here',
+];
 
-if (process.env.PEERAGE_NETWORK === 'own') inside();
-else outside();
-
-function outside() {
-    const unshare = process.getuid() === 0 ? ['unshare', '--net'] : ['unshare', '--user', '--map-root-user', '--net'];
-    const possible = () => {
-        try {
-            execFileSync(unshare[0], [...unshare.slice(1), 'true']);
-            return true;
-        } catch {
-            return false;
-        }
-    };
-    test('in a network of their own', { skip: process.env.CI || possible() ? false : 'neither root nor user namespaces', timeout: 200_000 }, async (t) => {
-        const env = { ...process.env, PEERAGE_NETWORK: 'own' };
-        delete env.NODE_TEST_CONTEXT;
-        const [command, ...args] = [...unshare, 'sh', '-c', SETUP, 'sh', process.execPath, '--test-reporter=spec', fileURLToPath(import.meta.url)];
-        const inner = start(t, 'the tests inside', command, args, { env });
-        const { code } = await inner.end(190_000);
-        assert.equal(code, 0, inner.output);
-        for (const line of inner.output.split('\n')) if (/^\s+✔/.test(line)) t.diagnostic(line.trim());
-    });
-}
+inOwnNetwork(import.meta.url, inside);
 
 function inside() {
     suite('a browser without any flag about WebRTC', () => {
         const own = shared(after);
         let server, way, target, device, browser;
         before(async () => {
+            for (const command of NETWORK) execFileSync('ip', command.split(' '));
             server = await serve(own);
             way = await relay(own, server);
             target = await specialTarget(own);

@@ -11,7 +11,9 @@ mod link;
 mod names;
 mod script;
 mod signal;
+mod stun;
 mod texts;
+mod turn;
 mod websocket;
 
 pub use calls::{call_path, forwarded};
@@ -22,5 +24,7 @@ pub use legacy::{legacy_ask, legacy_session};
 pub use link::link_inputs;
 pub use names::{names, username_frame};
 pub use signal::{router, signal_frame, socket_query};
+pub use stun::stun;
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
+pub use turn::turn_server;
 pub use websocket::websocket;

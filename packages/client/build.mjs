@@ -25,6 +25,8 @@ await Promise.all([
   script('shell'),
   // A function that knows itself: the shim puts itself into the app's workers.
   script('shim', { banner: { js: '(function peerageShim(){' }, footer: { js: '})();' } }),
+  // For pages with stock PeerJS: the server gives it as `ice.js`.
+  build({ ...common, entryPoints: ['src/compat/peerjs-ice.global.ts'], format: 'iife', minify: true, outfile: 'dist/peerjs-ice.js' }),
   build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: 'dist/index.js' }),
   // For pages without a bundler: `<script src="peerage.global.js">` defines `Peerage`.
   build({ ...common, entryPoints: ['src/index.ts'], format: 'iife', globalName: 'Peerage', minify: true, outfile: 'dist/peerage.global.js' }),

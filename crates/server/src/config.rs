@@ -47,6 +47,8 @@ pub struct Config {
     pub ice_secret: Option<IceSecret>,
     /// STUN and TURN, served by [`Server`](crate::Server): where, for whom, how much. None turns both off. Mounted in another application nothing is served.
     pub turn: Option<TurnConfig>,
+    /// Where to tell Prometheus what is counted, at `/metrics`, without asking who wants to know. Default none: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// TCP connections at a time. Default 100,000, an idle WebSocket holds about 8 kB, more with TLS. Further ones are closed at once.
     pub connections: usize,
     /// TCP connections at a time from one address, an IPv6 /64 counting as one. Default none: behind carriers' NAT and proxies that are not named in
@@ -94,6 +96,7 @@ impl Default for Config {
             ice_servers: Vec::new(),
             ice_secret: None,
             turn: Some(TurnConfig::default()),
+            metrics: None,
             connections: 100_000,
             connections_per_address: None,
             handshake: Duration::from_secs(10),

@@ -45,6 +45,7 @@ mod config;
 mod directory;
 mod hooks;
 mod host;
+mod metrics;
 mod nearby;
 mod rations;
 mod routes;

@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::address::Place;
 use crate::config::{Config, ConfigError};
+use crate::metrics;
 use crate::routes::router;
 use crate::state::State;
 use crate::tls::{self, TlsError};
@@ -34,7 +35,7 @@ const HEAD: usize = 64 * 1024;
 /// Fields of a request's head.
 const FIELDS: usize = 128;
 /// Pause after an accept that failed for want of something (out of descriptors, mostly): trying again at once would only burn the processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two complaints about that.
 const ACCEPT_COMPLAINT: Duration = Duration::from_secs(60);
 /// Tries to find a port that is free at both loopback addresses, where any port will do.
@@ -50,6 +51,7 @@ pub struct Server {
     state: State,
     places: Arc<Semaphore>,
     turn: Option<Turn>,
+    metrics: Option<TcpListener>,
 }
 
 impl Server {
@@ -78,6 +80,10 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let state = State::new(config)?;
         let (listener, beside) = listen(wanted).await?;
+        let metrics = match state.config().metrics {
+            Some(address) => Some(listen_at(address).await?),
+            None => None,
+        };
         let address = listener.local_addr().map_err(|source| BindError::Listen {
             address: wanted,
             source,
@@ -90,6 +96,7 @@ impl Server {
             places: Arc::new(Semaphore::new(state.config().connections)),
             state,
             turn: None,
+            metrics,
         })
     }
 
@@ -97,6 +104,12 @@ impl Server {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it tells what it counts ([`Config::metrics`]).
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// What its connections share, for asking while it runs.
@@ -120,12 +133,18 @@ impl Server {
                 turn.run(|from| self.place(from), &closing).await;
             }
         };
+        let metrics = async {
+            if let Some(listener) = &self.metrics {
+                let places = self.places.clone();
+                metrics::serve(listener, self.state.clone(), places, &closing).await;
+            }
+        };
         let sockets = self.state.run(shutdown);
-        tokio::join!(sockets, self.accept(&closing), turn);
+        tokio::join!(sockets, self.accept(&closing), turn, metrics);
     }
 
     async fn accept(&self, closing: &CancellationToken) {
-        let http = Http::new(&self.state);
+        let http = Http::new(&self.state, router(self.state.clone()));
         let mut connections = JoinSet::new();
         let mut complained: Option<Instant> = None;
         loop {
@@ -271,7 +290,7 @@ pub(crate) struct Arrival {
 }
 
 #[derive(Clone)]
-struct Http {
+pub(crate) struct Http {
     builder: http1::Builder,
     service: TowerToHyperService<Router>,
     handshake: Duration,
@@ -279,7 +298,7 @@ struct Http {
 }
 
 impl Http {
-    fn new(state: &State) -> Self {
+    pub(crate) fn new(state: &State, router: Router) -> Self {
         let Config {
             handshake,
             http_lifetime,
@@ -293,13 +312,13 @@ impl Http {
             .max_buf_size(HEAD);
         Self {
             builder,
-            service: TowerToHyperService::new(router(state.clone())),
+            service: TowerToHyperService::new(router),
             handshake,
             lifetime: http_lifetime,
         }
     }
 
-    async fn connection(
+    pub(crate) async fn connection(
         self,
         stream: TcpStream,
         tls: Option<TlsAcceptor>,

@@ -12,6 +12,7 @@ use crate::{BindError, Config, Server, State, TurnPlaces};
 #[derive(Debug)]
 pub struct TestServer {
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     state: State,
     closing: CancellationToken,
     task: JoinHandle<()>,
@@ -58,14 +59,16 @@ impl TestServer {
     }
 
     fn run(server: Server) -> Self {
-        let (address, state, closing) = (
+        let (address, metrics, state, closing) = (
             server.local_addr(),
+            server.metrics_addr(),
             server.state().clone(),
             CancellationToken::new(),
         );
         let task = tokio::spawn(server.run(closing.clone().cancelled_owned()));
         Self {
             address,
+            metrics,
             state,
             closing,
             task,
@@ -76,6 +79,12 @@ impl TestServer {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it tells what it counts.
+    #[must_use]
+    pub const fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// `http://localhost:PORT`

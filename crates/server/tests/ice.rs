@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Answer, Client, ask, soon};
 use peerage_server::testing::{TestServer, config};
 use peerage_server::{
-    Config, Cors, IceSecret, IceServer, State, TurnConfig, TurnPlaces, TurnSecret, router,
+    Config, Cors, IceSecret, IceServer, State, TurnConfig, TurnError, TurnPlaces, TurnSecret,
+    router,
 };
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -162,6 +163,15 @@ async fn only_what_is_served_is_told() {
             "turn:localhost:3478?transport=tcp",
             "turn:localhost:443?transport=tcp"
         ]
+    );
+    let without_relay = TurnPlaces {
+        udp: vec![place("0.0.0.0:3478")],
+        missed: vec![TurnError::NoRelay],
+        ..TurnPlaces::default()
+    };
+    assert_eq!(
+        told(without_relay, "localhost").await,
+        ["stun:localhost:3478"]
     );
     // A proxy brings clients to the signalling of this machine; nobody brings them to its TURN.
     let near = || TurnPlaces {

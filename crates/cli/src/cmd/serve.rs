@@ -70,9 +70,8 @@ impl Serve {
         address: SocketAddr,
         turn: Option<&TurnPlaces>,
     ) -> io::Result<()> {
-        for missed in turn.into_iter().flat_map(|turn| &turn.missed) {
-            let (missed, remedy) = turn_trouble(missed);
-            output::warn(format_args!("{missed}: that part stays off; {remedy}"));
+        if let Some(turn) = turn {
+            warn_of_missed(turn);
         }
         let is_behind = config.tls.is_none() && !config.proxies.is_empty();
         // A proxy has the name and the certificate, and the port that goes with https.
@@ -95,7 +94,7 @@ impl Serve {
             return output::json(
                 &mut out,
                 &serde_json::json!({
-                    "event": "listening", "url": url, "address": address, "turn": turn.map(|turn| serde_json::json!({
+                    "event": "listening", "url": url, "address": address, "turn": turn.filter(|_| config.turn.is_some()).map(|turn| serde_json::json!({
                         "udp": turn.udp, "tcp": turn.tcp, "tls": turn.tls,
                     })),
                 }),
@@ -156,43 +155,65 @@ fn turn_line(config: &Config, places: Option<&TurnPlaces>) -> String {
         }
         all.extend(places);
     }
-    let mut line = format!(
-        "{}; relays at UDP {}-{}",
-        parts.join(", "),
-        turn.relay_ports.start(),
-        turn.relay_ports.end()
-    );
+    let mut line = parts.join(", ");
+    if places.relays() {
+        let (first, last) = (turn.relay_ports.start(), turn.relay_ports.end());
+        line += &format!("; relays at UDP {first}-{last}");
+    } else {
+        line += "; STUN only";
+    }
     if all.iter().all(|place| place.ip().is_loopback()) {
         line += "; for this machine only, unless --turn-listen names another address";
     }
     line
 }
 
+/// Says what of STUN and TURN stays off although nobody asked for that.
+fn warn_of_missed(turn: &TurnPlaces) {
+    let mut taken = Vec::new();
+    for missed in &turn.missed {
+        if let TurnError::InUse { transport, address } = missed {
+            let name = match transport {
+                TurnTransport::Udp => "UDP",
+                TurnTransport::Tcp => "TCP",
+                TurnTransport::Tls => "TLS",
+            };
+            taken.push(format!("{name} {address}"));
+        } else {
+            let (text, remedy) = turn_trouble(missed);
+            output::warn(format_args!("{text}: that part stays off; {remedy}"));
+        }
+    }
+    // Another server on the machine has all of them.
+    if !taken.is_empty() {
+        output::warn(format_args!(
+            "in use: {}. STUN and TURN stay off there; name other places with --turn-listen and --turn-tls-listen, or do without (--no-turn)",
+            taken.join(", ")
+        ));
+    }
+}
+
 /// What is wrong with a part of STUN and TURN, and what the person can do.
-fn turn_trouble(error: &TurnError) -> (String, String) {
-    let option = |transport: &TurnTransport| match transport {
-        TurnTransport::Tls => "--turn-tls-listen",
-        TurnTransport::Udp | TurnTransport::Tcp => "--turn-listen",
-    };
+fn turn_trouble(error: &TurnError) -> (String, &'static str) {
     let text = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
     let remedy = match error {
-        TurnError::InUse { transport, .. } => format!(
-            "name another place with {}, end what listens there, or do without (--no-turn)",
-            option(transport)
-        ),
-        TurnError::Listen { transport, .. } => format!(
-            "name a place of this machine that this user may have with {}, or do without (--no-turn)",
-            option(transport)
-        ),
-        TurnError::Relay { .. } | TurnError::NoRelay => {
-            "name an address of this machine with --turn-relay-address, and with --turn-external-address what the internet calls it; \
-             or do without (--no-turn)"
-                .to_owned()
+        TurnError::InUse {
+            transport: TurnTransport::Tls,
+            ..
+        } => "name another place with --turn-tls-listen, or end what listens there",
+        TurnError::InUse { .. } => {
+            "name another place with --turn-listen, or end what listens there"
         }
-        _ => "do without (--no-turn)".to_owned(),
+        TurnError::Listen { .. } => {
+            "name an address of this machine and a port that this user may have with --turn-listen or --turn-tls-listen"
+        }
+        TurnError::Relay { .. } | TurnError::NoRelay => {
+            "name an address of this machine with --turn-relay-address, and what the internet calls it with --turn-external-address"
+        }
+        _ => "do without (--no-turn)",
     };
     (text, remedy)
 }

@@ -1,11 +1,14 @@
 //! STUN and TURN of `peerage serve`, and `peerage ports`
 
-use std::fs;
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+};
 
 use serde_json::Value;
 
 use crate::{
-    run::{Place, Running, code, run, stderr, stdout},
+    run::{Place, Running, code, run, stderr, stdout, taken_port},
     serve::{OPEN, dial, get, told},
 };
 
@@ -173,6 +176,89 @@ fn that_turn_is_off_is_said() {
     let mut server = Running::start(&["serve", "--port", "0", "--no-turn", "--json"]);
     let event: Value = serde_json::from_str(&server.line("listening")).unwrap();
     assert_eq!(event["turn"], Value::Null);
+}
+
+#[test]
+fn a_client_is_told_of_the_servers_own_turn_where_it_really_is() {
+    let named = [
+        "--turn-listen",
+        "127.0.0.1:0",
+        "--turn-host",
+        "relay.example",
+    ];
+    let (mut server, address) = told(&[], &[&["--port", "0"], &named[..]].concat());
+    let line = server.line("STUN/TURN");
+    let port = |name: &str| {
+        let place = line.split(name).nth(1).unwrap();
+        let port = place.split([':', ',', ';']).nth(1).unwrap();
+        port.parse::<u16>().unwrap()
+    };
+    let (udp, tcp) = (port("UDP"), port("TCP"));
+    assert!(line.contains("; relays at UDP 61000-62999"), "{line}");
+    let (_socket, _) = dial(address, "/", "peerjs", "ann");
+    let answer = get(address, "/peerjs/ice?id=ann", "authorization: Bearer t\r\n");
+    for url in [
+        format!("\"stun:relay.example:{udp}\""),
+        format!("\"turn:relay.example:{udp}?transport=udp\""),
+        format!("\"turn:relay.example:{tcp}?transport=tcp\""),
+    ] {
+        assert!(answer.contains(&url), "{answer} lacks {url}");
+    }
+}
+
+#[test]
+fn a_named_turn_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    let (_taken, port) = taken_port();
+    let place = format!("127.0.0.1:{port}");
+    let output = run(&["serve", "--port", "0", "--turn-listen", &place]);
+    assert_eq!(code(&output), 13, "{}", stderr(&output));
+    let complaint = stderr(&output);
+    assert!(
+        complaint.contains(&place) && complaint.contains("--turn-listen"),
+        "{complaint}"
+    );
+    let elsewhere = ["--turn-listen", "192.0.2.1:0"];
+    let output = run(&[&["serve", "--port", "0"], &elsewhere[..]].concat());
+    assert_eq!(code(&output), 13, "{}", stderr(&output));
+    let relay = [
+        "--turn-listen",
+        "127.0.0.1:0",
+        "--turn-relay-address",
+        "192.0.2.1",
+    ];
+    let output = run(&[&["serve", "--port", "0"], &relay[..]].concat());
+    assert_eq!(code(&output), 13, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("--turn-relay-address"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_default_turn_port_that_is_taken_is_a_warning_and_the_rest_goes_on() {
+    // An address that no other test's server has by default.
+    let host = "127.0.0.7";
+    let _tcp = TcpListener::bind((host, 3478)).unwrap();
+    let mut server = Running::start(&["serve", "--port", "0", "--host", host]);
+    server.line("Listening on ");
+    let line = server.line("STUN/TURN");
+    assert!(
+        line.contains("UDP 127.0.0.7:3478") && !line.contains("TCP"),
+        "{line}"
+    );
+    let warning = server.warning("in use: TCP 127.0.0.7:3478");
+    assert!(
+        warning.contains("--turn-listen") && warning.contains("--no-turn"),
+        "{warning}"
+    );
+    drop(server);
+
+    let _udp = UdpSocket::bind((host, 3478)).unwrap();
+    let mut server = Running::start(&["serve", "--port", "0", "--host", host]);
+    assert!(server.line("STUN/TURN").contains("off: "));
+    server.warning("in use: UDP 127.0.0.7:3478, TCP 127.0.0.7:3478");
 }
 
 #[cfg(unix)]

@@ -198,7 +198,8 @@ fn own(state: &State, parts: &Parts, id: &PeerId) -> Vec<IceServer> {
         username: None,
         credential: None,
     });
-    let relays = (!relays.is_empty()).then(|| mint(relays, secret, turn.lifetime, id));
+    let can_relay = places.relays() && !relays.is_empty();
+    let relays = can_relay.then(|| mint(relays, secret, turn.lifetime, id));
     stun.into_iter().chain(relays).collect()
 }
 

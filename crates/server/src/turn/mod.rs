@@ -42,6 +42,13 @@ impl TurnPlaces {
     pub fn is_empty(&self) -> bool {
         self.udp.is_empty() && self.tcp.is_empty() && self.tls.is_empty()
     }
+
+    /// Whether TURN is among it: without an address to relay from there is STUN alone.
+    #[must_use]
+    pub fn relays(&self) -> bool {
+        let no_relay = |missed: &TurnError| matches!(missed, TurnError::NoRelay);
+        !self.is_empty() && !self.missed.iter().any(no_relay)
+    }
 }
 
 /// Why STUN and TURN cannot be served, at one place or at all.

@@ -45,6 +45,7 @@ impl Socket {
         raw.bind(&address.into())?;
         let std: std::net::UdpSocket = raw.into();
         let state = UdpSocketState::new((&std).into())?;
+        tell_less(&std, address);
         if let Some(octets) = buffers {
             for granted in [
                 state.set_recv_buffer_size((&std).into(), octets),
@@ -193,6 +194,22 @@ impl Receiver {
             })
     }
 }
+
+/// quinn-udp asks the kernel to tell with each datagram when it came, and to which of our addresses: what nobody looks at only costs.
+#[cfg(target_os = "linux")]
+fn tell_less(socket: &std::net::UdpSocket, address: SocketAddr) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &false);
+    if !address.ip().is_unspecified() {
+        let _ = match address {
+            SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &false),
+            SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &false),
+        };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tell_less(_: &std::net::UdpSocket, _: SocketAddr) {}
 
 /// The flow label says nothing about who it is.
 fn without_flow(address: SocketAddr) -> SocketAddr {

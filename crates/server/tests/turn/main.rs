@@ -4,6 +4,7 @@
 mod common;
 
 mod client;
+mod counts;
 mod datagrams;
 mod life;
 mod streams;

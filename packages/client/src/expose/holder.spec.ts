@@ -1,18 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Code, PeerageError } from '../error.js';
 import type { LinkProof } from '../identity/proof.js';
-import type { OpenLink } from '../transport/link.js';
+import type { OpenLink, Path } from '../transport/link.js';
 import { backoff } from '../transport/backoff.js';
 import { Holder } from './holder.js';
 import type { LinkStatus } from './messages.js';
 
+const PATH: Path = { route: 'direct', roundTrip: 5, sent: 0, received: 0, relayed: { sent: 0, received: 0 }, openedIn: 1 };
 const PROOF = { kid: new Uint8Array(8), key: {} } as unknown as LinkProof;
 
 /** A holder whose attempts end as they are told, in order; the last end stays. */
 function scene({ ends, pending = PROOF, granted = false }: { ends: ('open' | 'hangs' | Code)[]; pending?: LinkProof | null; granted?: boolean }) {
   const seen: string[] = [];
   const calls: boolean[] = [];
-  const state = { pending, granted, lose: (_: Code): void => {}, attempts: 0, isSilent: false, received: 0 };
+  const state = { pending, granted, lose: (_: Code): void => {}, moves: (_: Path['route']): void => {}, attempts: 0, isSilent: false, received: 0 };
   const holder = new Holder({
     async call(proof, onState, signal) {
       calls.push(proof !== null);
@@ -21,7 +22,13 @@ function scene({ ends, pending = PROOF, granted = false }: { ends: ('open' | 'ha
       if (end === 'hangs') return new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new PeerageError('cancelled', 'aborted'))));
       if (end !== 'open') throw new PeerageError(end, end);
       const closed = new Promise<Code>((resolve) => (state.lose = resolve));
-      return { closed, close: () => state.lose('closed'), route: async () => 'direct', roundTrip: async () => 5, received: async () => state.received, openWebSocket: () => Promise.reject(new Error('unused')),
+      const path = async () => ({ ...PATH, received: state.received });
+      const watch = (listener: (path: Path) => void) => {
+        state.moves = (route) => listener({ ...PATH, route });
+        state.moves('direct');
+        return () => {};
+      };
+      return { closed, close: () => state.lose('closed'), path, watch, openWebSocket: () => Promise.reject(new Error('unused')),
       exchange: () => (state.isSilent ? new Promise<never>(() => {}) : Promise.reject(new PeerageError('refused', 'alive'))) } as OpenLink;
     },
     pending: async () => state.pending,
@@ -45,6 +52,20 @@ describe('Holder', () => {
     expect(seen).toEqual(['starting', 'calling', 'open', 'open']);
     expect(calls).toEqual([true]);
     expect(state).toMatchObject({ granted: true, pending: null });
+  });
+
+  it('follows_the_route_of_the_link_that_there_is', async () => {
+    const { holder, state, settle } = scene({ ends: ['open'] });
+    await settle();
+    expect(holder.status).toEqual({ is: 'open', route: 'direct', roundTrip: 5 });
+    state.moves('relayed');
+    expect(holder.status).toEqual({ is: 'open', route: 'relayed', roundTrip: 5 });
+    const moves = state.moves;
+    holder.close();
+    await settle();
+    const last = holder.status;
+    moves('direct');
+    expect(holder.status).toBe(last);
   });
 
   it('asks_nobody_without_proof_and_grant_until_it_is_told_of_one', async () => {

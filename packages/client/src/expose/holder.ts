@@ -23,8 +23,6 @@ export interface Surroundings {
 
 /** How long an exchange waits for a link that is being made. Longer than a reconnect, shorter than a person's patience. */
 const LINK_WAIT_MS = 30_000;
-/** How often the round trip is looked at. */
-const MEASURE_MS = 5_000;
 /** A device answers its own path at once. One that is not heard for so long after a sleep is not there any more. */
 const CHECK_MS = 3_000;
 
@@ -172,17 +170,11 @@ export class Holder {
   async #use(link: OpenLink): Promise<Code> {
     this.#link = link;
     for (const { open } of [...this.#waiting]) open(link);
-    const measure = async (): Promise<void> => {
-      const [route, roundTrip] = await Promise.all([link.route().catch(() => null), link.roundTrip().catch(() => null)]);
-      if (this.#link === link) this.#tell({ is: 'open', route, roundTrip });
-    };
     this.#tell({ is: 'open', route: null, roundTrip: null });
-    void measure();
-    const timer = setInterval(() => void measure(), MEASURE_MS);
+    link.watch(({ route, roundTrip }) => this.#link === link && this.#tell({ is: 'open', route, roundTrip }));
     try {
       return await link.closed;
     } finally {
-      clearInterval(timer);
       this.#link = null;
     }
   }
@@ -192,8 +184,9 @@ export class Holder {
     this.#checking = true;
     try {
       // An answer may wait behind a long upload; that its octets are acknowledged is life enough.
-      const before = await link.received().catch(() => 0);
-      if ((await answers(link)) || (await link.received().catch(() => 0)) > before) return;
+      const received = async (): Promise<number> => (await link.path().catch(() => null))?.received ?? 0;
+      const before = await received();
+      if ((await answers(link)) || (await received()) > before) return;
       this.#foundDead = link;
       link.close();
     } finally {

@@ -7,7 +7,6 @@ import type { HttpLink } from '../fetch/exchange.js';
 import { proofFromSecret } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import { isDeviceId } from '../protocol/id.js';
-import { configuredIceServers } from '../transport/ice-servers.js';
 import { openLink } from '../transport/link.js';
 import { type Arrived, arrived, looksDamaged } from './arrival.js';
 import { expireOwnCookies } from './cookies/belt.js';
@@ -178,8 +177,8 @@ async function hold(given: string, end: AbortSignal): Promise<void> {
   const own = new Holder({
     async call(proof, onState, signal) {
       const server = new URL(OWN_PATH, location.href);
-      const [identity, iceServers] = await Promise.all([loadIdentity(), configuredIceServers(server, signal)]);
-      return visit.over(await openLink({ device, server, identity, proof, iceServers, onState, signal }));
+      const identity = await loadIdentity();
+      return visit.over(await openLink({ device, server, identity, proof, onState, signal }));
     },
     pending: lastPending,
     drop: dropPending,

@@ -22,9 +22,8 @@ export class Visit {
     return {
       closed: link.closed,
       close: () => link.close(),
-      route: () => link.route(),
-      roundTrip: () => link.roundTrip(),
-      received: () => link.received(),
+      path: () => link.path(),
+      watch: (listener) => link.watch(listener),
       exchange: (request) => this.#exchange(link, jar, request),
       openWebSocket: (request) => this.#openWebSocket(link, jar, request),
     };

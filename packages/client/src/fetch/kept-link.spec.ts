@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Code, PeerageError } from '../error.js';
 import { parseLink } from '../protocol/link-url.js';
-import type { OpenLinkOptions } from '../transport/link.js';
+import type { OpenLink, OpenLinkOptions } from '../transport/link.js';
 import { type Asked, type Answer, FakeTarget } from '../testing/target.js';
 import type { HttpLink } from './exchange.js';
 import { ChannelHttpLink } from './http-link.js';
@@ -99,15 +99,35 @@ describe('a link that is kept', () => {
     expect(await codeOf(kept.link(null))).toBe('cancelled');
   });
 
-  test('asks its own server for ICE servers, at each attempt', async () => {
-    const asked: string[] = [];
-    vi.stubGlobal('fetch', (url: URL) => (asked.push(url.href), Promise.resolve(Response.json({ iceServers: [{ urls: `turn:${asked.length}` }] }))));
-    const kept = new KeptLink(LINK, {}, attempt([opened, opened]));
-    (await kept.link(null)).close();
-    await settled();
+  test('leaves the ICE servers to each attempt, unless its owner gave some', async () => {
+    const kept = new KeptLink(LINK, {}, attempt([opened]));
     await kept.link(null);
-    expect(asked).toEqual([`${ORIGIN}/__peerage/config.json`, `${ORIGIN}/__peerage/config.json`]);
-    expect(attempts.map(({ iceServers }) => iceServers)).toEqual([[{ urls: 'turn:1' }], [{ urls: 'turn:2' }]]);
+    expect(attempts[0]).not.toHaveProperty('iceServers');
+    const own = keeping([opened], { iceTransportPolicy: 'relay' });
+    await own.link(null);
+    expect(attempts[1]).toMatchObject({ iceServers: ICE, iceTransportPolicy: 'relay' });
+  });
+
+  test('tells how packets go, when that changes, and when there is no link any more', async () => {
+    const routes: unknown[] = [];
+    let moves!: (route: 'direct' | 'relayed') => void;
+    const path = { roundTrip: 1, sent: 0, received: 0, relayed: { sent: 0, received: 0 }, openedIn: 7 };
+    const telling = (): HttpLink => {
+      const link = opened() as ChannelHttpLink & Partial<OpenLink>;
+      link.path = async () => ({ ...path, route: 'direct' });
+      link.watch = (listener) => ((moves = (route) => listener({ ...path, route })), () => undefined);
+      return link;
+    };
+    const kept = keeping([telling], { onRoute: (route) => routes.push(route) });
+    expect(await kept.path()).toBeNull();
+    const link = await kept.link(null);
+    expect(await kept.path()).toMatchObject({ route: 'direct', openedIn: 7 });
+    for (const route of ['direct', 'direct', 'relayed'] as const) moves(route);
+    expect(routes).toEqual(['direct', 'relayed']);
+    link.close();
+    await settled();
+    expect(routes).toEqual(['direct', 'relayed', null]);
+    expect(await kept.path()).toBeNull();
   });
 });
 

@@ -5,8 +5,8 @@ import { proofFromSecret, type LinkProof } from '../identity/proof.js';
 import { hasGrant, loadIdentity, saveGrant } from '../identity/store.js';
 import type { Link } from '../protocol/link-url.js';
 import { backoff } from '../transport/backoff.js';
-import { configuredIceServers } from '../transport/ice-servers.js';
-import { openLink, type LinkState, type OpenLinkOptions } from '../transport/link.js';
+import { openLink, type LinkState, type OpenLink, type OpenLinkOptions, type Path } from '../transport/link.js';
+import type { Route } from '../transport/path.js';
 import type { HttpLink } from './exchange.js';
 
 /** Where links come from. */
@@ -21,10 +21,14 @@ export interface LinkSource {
 export interface KeptLinkOptions {
   /** Who calls. Default: the key of this browser at this origin, kept in IndexedDB; where there is none, a new one that lives as long as this object. */
   readonly identity?: CallerIdentity;
-  /** Default: those that the link's server names. */
+  /** Default: those of the link's server, with credentials that it makes for each connection. */
   readonly iceServers?: readonly RTCIceServer[];
+  /** `relay`: addresses of this machine stay unknown to the device, and without a relay there is no connection. Default `all`. */
+  readonly iceTransportPolicy?: RTCIceTransportPolicy;
   /** Told at every step of every attempt. */
   readonly onState?: (state: LinkState) => void;
+  /** Told how packets go as soon as it is known, when it changes while the connection lasts, and `null` when the connection is gone. */
+  readonly onRoute?: (route: Route | null) => void;
 }
 
 type Attempt = (options: OpenLinkOptions) => Promise<HttpLink>;
@@ -69,6 +73,11 @@ export class KeptLink implements LinkSource {
     for (const link of this.#alive) link.close();
   }
 
+  /** Of the link that is there now; `null` while there is none. */
+  path(): Promise<Path | null> {
+    return pathOf(this.#current);
+  }
+
   #begin(): Promise<HttpLink> {
     const open = this.#connect();
     const forget = (): void => {
@@ -79,8 +88,10 @@ export class KeptLink implements LinkSource {
         this.#failures = 0;
         this.#current = link;
         this.#alive.add(link);
+        if (this.#options.onRoute !== undefined) tellRoute(link, this.#options.onRoute);
         void link.closed.then(() => {
           this.#alive.delete(link);
+          if (this.#current === link) this.#current = null;
           forget();
         });
         if (this.#end.signal.aborted) link.close();
@@ -111,11 +122,11 @@ export class KeptLink implements LinkSource {
   }
 
   async #call(identity: CallerIdentity, proof: LinkProof | null): Promise<HttpLink> {
-    const { onState } = this.#options;
+    const { iceServers, iceTransportPolicy, onState } = this.#options;
     const { signal } = this.#end;
     const server = new URL('/__peerage/', originOf(this.#link));
-    const iceServers = this.#options.iceServers ?? (await configuredIceServers(server, signal));
-    const link = await this.#attempt({ device: this.#link.device, server, identity, proof, iceServers, signal, ...(onState && { onState }) });
+    const given = { ...(iceServers && { iceServers }), ...(iceTransportPolicy && { iceTransportPolicy }), ...(onState && { onState }) };
+    const link = await this.#attempt({ device: this.#link.device, server, identity, proof, signal, ...given });
     this.#isKnown = true;
     if (proof !== null && this.#options.identity === undefined) await saveGrant(this.#link.device).catch(() => undefined);
     return link;
@@ -138,8 +149,9 @@ export class KeptLink implements LinkSource {
 export class GivenLink implements LinkSource {
   readonly #link: HttpLink;
 
-  constructor(link: HttpLink) {
+  constructor(link: HttpLink, { onRoute }: Pick<KeptLinkOptions, 'onRoute'> = {}) {
     this.#link = link;
+    if (onRoute !== undefined) tellRoute(link, onRoute);
   }
 
   link(): Promise<HttpLink> {
@@ -151,11 +163,32 @@ export class GivenLink implements LinkSource {
   close(): void {
     this.#link.close();
   }
+
+  path(): Promise<Path | null> {
+    return pathOf(this.#link);
+  }
 }
 
 /** The origin under which a browser shows the device. */
 export function originOf({ secure, device, domain, port }: Link): string {
   return `${secure ? 'https' : 'http'}://${device}.${domain}${port === null ? '' : `:${port}`}`;
+}
+
+/** The path of a link that tells; `null` for one that somebody made otherwise, and for one that is gone. */
+async function pathOf(link: HttpLink | null): Promise<Path | null> {
+  return link !== null && 'path' in link ? (link as OpenLink).path().catch(() => null) : null;
+}
+
+/** Tells of every change of a link's route, until the link is gone. */
+function tellRoute(link: HttpLink, onRoute: (route: Route | null) => void): void {
+  let last: Route | null = null;
+  const tell = (route: Route | null): void => {
+    if (route === last) return;
+    last = route;
+    onRoute(route);
+  };
+  if ('watch' in link) (link as OpenLink).watch(({ route }) => tell(route));
+  void link.closed.then(() => tell(null));
 }
 
 async function granted(device: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** What a page uses: a device's `fetch` and `WebSocket` by its link. */
 import { parseLink } from '../protocol/link-url.js';
+import type { Path } from '../transport/link.js';
 import type { Field, HttpLink } from './exchange.js';
 import { GivenLink, KeptLink, type KeptLinkOptions, originOf } from './kept-link.js';
 import { deviceFields, onLink, peerFetch } from './peer-fetch.js';
@@ -21,6 +22,8 @@ export interface Peer {
   openWebSocket(url: string | URL, protocols?: string | readonly string[]): PeerWebSocket;
   /** What relative URLs are resolved against. */
   readonly url: string;
+  /** The path that packets take now, and what went over it; `null` while there is no connection. `onRoute` of the options tells of changes. */
+  path(): Promise<Path | null>;
   /** Ends the connection and all that runs over it. Nothing can be begun afterwards. */
   close(): void;
 }
@@ -29,7 +32,7 @@ export interface Peer {
 export function connectPeer(link: string | HttpLink, options: PeerOptions = {}): Peer {
   const parsed = typeof link === 'string' ? parseLink(link) : null;
   const base = new URL(options.base ?? (parsed === null ? 'https://device.invalid/' : originOf(parsed) + parsed.path));
-  const source = parsed === null ? new GivenLink(link as HttpLink) : new KeptLink(parsed, options);
+  const source = parsed === null ? new GivenLink(link as HttpLink, options) : new KeptLink(parsed, options);
   const { signal } = options;
   if (signal?.aborted === true) source.close();
   signal?.addEventListener('abort', () => source.close(), { once: true });
@@ -48,6 +51,7 @@ export function connectPeer(link: string | HttpLink, options: PeerOptions = {}):
       return new PeerWebSocket(asked, protocols, open);
     },
     url: base.href,
+    path: () => source.path(),
     close: () => source.close(),
   };
 }

@@ -73,6 +73,10 @@ export class FakePeerConnection extends EventTarget {
   readonly fingerprint = crypto.getRandomValues(new Uint8Array(32));
   readonly channel = new FakeDataChannel();
   readonly added: Json[] = [];
+  readonly ice = new EventTarget();
+  config: Json;
+  /** What it had been given when it began to gather; `null` before. */
+  gatheredWith: Json | null = null;
   label = '';
   connectionState = 'new';
   iceConnectionState = 'new';
@@ -82,8 +86,9 @@ export class FakePeerConnection extends EventTarget {
   certificate: Octets | null = new Uint8Array(0);
   stats: readonly Json[] = [];
 
-  constructor() {
+  constructor(config: Json = {}) {
     super();
+    this.config = config;
     FakePeerConnection.all.push(this);
   }
 
@@ -94,7 +99,16 @@ export class FakePeerConnection extends EventTarget {
   }
 
   get sctp(): unknown {
-    return { transport: this.certificate === null ? {} : { getRemoteCertificates: () => [this.certificate?.buffer] } };
+    const shown = this.certificate === null ? {} : { getRemoteCertificates: () => [this.certificate?.buffer] };
+    return { transport: { ...shown, iceTransport: this.ice } };
+  }
+
+  getConfiguration(): Json {
+    return this.config;
+  }
+
+  setConfiguration(config: Json): void {
+    this.config = config;
   }
 
   createDataChannel(label: string): FakeDataChannel {
@@ -107,6 +121,7 @@ export class FakePeerConnection extends EventTarget {
   }
 
   async setLocalDescription(): Promise<void> {
+    this.gatheredWith = this.config;
     this.gather('candidate:1 1 udp 2122260223 192.0.2.9 50000 typ host');
   }
 

@@ -18,10 +18,10 @@ const TSC = join(PACKAGE, 'node_modules', 'typescript', 'bin', 'tsc');
 const UNTOUCHED = ['window', 'document', 'navigator', 'indexedDB', 'localStorage', 'RTCPeerConnection', 'WebSocket', 'location'];
 
 const NAMES = ['connectPeer', 'createPeerFetch', 'formatLink', 'generateIdentity', 'hasGrant', 'loadIdentity', 'openLink', 'parseLink', 'PeerageError', 'PeerFetch',
-    'PeerWebSocket', 'proofFromSecret', 'saveGrant', 'SocketClose', 'webSocketUrl'];
+    'PeerWebSocket', 'proofFromSecret', 'saveGrant', 'SocketClose', 'useIceServers', 'webSocketUrl'];
 
 const CONSUMER = `
-import { connectPeer, createPeerFetch, openLink, parseLink, PeerageError, PeerFetch, PeerWebSocket, type Peer, type PeerFetchResult } from 'peerage';
+import { connectPeer, createPeerFetch, openLink, parseLink, PeerageError, PeerFetch, PeerWebSocket, useIceServers, type Path, type Peer, type PeerFetchResult, type Route, type StockPeer } from 'peerage';
 
 const get: typeof fetch = createPeerFetch('https://…');
 const peer: Peer = connectPeer('https://…', { iceServers: [{ urls: 'stun:stun.example' }], onState: (state: 'signalling' | 'calling' | 'verifying' | 'connecting' | 'open') => console.log(state) });
@@ -30,10 +30,15 @@ const own: PeerWebSocket = peer.openWebSocket('/live');
 own.onmessage = ({ data }) => console.log(data);
 own.addEventListener('close', ({ code, wasClean }) => console.log(code.toFixed(), wasClean));
 const failure: PeerageError | null = own.failure;
+connectPeer('https://…', { iceTransportPolicy: 'relay', onRoute: (route: Route | null) => console.log(route === 'relayed') });
+declare const stock: StockPeer;
+export const ready: Promise<readonly RTCIceServer[]> = useIceServers(stock, { onError: ({ code }) => console.log(code) });
 export async function use(): Promise<unknown> {
   const response: Response = await get('/api', { method: 'POST', body: new FormData(), signal: AbortSignal.timeout(1) });
   const old: PeerFetchResult = await new PeerFetch('https://…').get('/api', { params: new Map([['page', 1]]) });
   const { device } = parseLink('https://…');
+  const path: Path | null = await peer.path();
+  console.log(path?.route, path?.roundTrip?.toFixed(), path?.openedIn.toFixed(), path?.relayed.sent.toFixed());
   // @ts-expect-error: an open link needs more than that
   void openLink({ device });
   return [response, old.header['content-type'].length, socket, failure?.code === 'denied'];
@@ -57,7 +62,7 @@ suite('the package', () => {
 
     test('holds its code, its types and its read-me, and nothing of the tests', async () => {
         const files = await readdir(join(project, 'node_modules', 'peerage'), { recursive: true });
-        for (const wanted of ['README.md', 'package.json', 'dist/index.js', 'dist/peerage.global.js', 'dist/types/index.d.ts']) assert.ok(files.includes(wanted), wanted);
+        for (const wanted of ['README.md', 'package.json', 'dist/index.js', 'dist/peerage.global.js', 'dist/peerjs-ice.js', 'dist/types/index.d.ts']) assert.ok(files.includes(wanted), wanted);
         assert.deepEqual(files.filter((file) => /spec|testing|expose|node_modules/.test(file)), []);
         assert.ok((await readdir(join(project, 'node_modules'))).every((name) => name === 'peerage' || name.startsWith('.')), 'it needs no other package');
     });

@@ -4,6 +4,7 @@ import { sha256 } from '../identity/key.js';
 import { areEqual } from '../identity/caller.js';
 import { emitSdp, formatFingerprint, parseSdp, type DataDescription } from '../protocol/sdp.js';
 import type { CandidatePayload } from '../protocol/signal.js';
+import { type PathStats, pathStats, relayOf, type Stats, transportOf } from './path.js';
 import { Deferred } from './wait.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
@@ -15,10 +16,13 @@ const DISCONNECTED_MAX = 15_000;
 const CANDIDATES_MAX = 64;
 /** Messages that are kept unread until the certificate has been checked, at most: a true peer sends one. */
 const EARLY_MAX = 16;
+/** Browsers answer twice with the same statistics within 50 ms: what is asked later sees the change. */
+const STATS_AGE = 100;
 
 export class Connection {
   readonly #channel: RTCDataChannel;
   readonly #pc: RTCPeerConnection;
+  #offer: RTCSessionDescriptionInit = { type: 'offer' };
   readonly #opened = new Deferred<void>();
   readonly #broken = new Deferred<void>();
   /** Ours, until the other side has proven itself: addresses are not for strangers. */
@@ -26,13 +30,16 @@ export class Connection {
   /** Theirs, until there is a description to add them to. */
   #early: Candidate[] | null = [];
   #candidates = 0;
+  /** Where the other side said that it is reached through a relay. */
+  readonly #relays = new Set<string>();
   readonly #unread: unknown[] = [];
   readonly #keep = ({ data }: MessageEvent<unknown>) => void (this.#unread.length < EARLY_MAX && this.#unread.push(data));
   #release: ((candidate: RTCIceCandidate) => void) | null = null;
   #disconnected: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(label: string, iceServers: readonly RTCIceServer[]) {
-    this.#pc = new RTCPeerConnection({ iceServers: [...iceServers] });
+  /** `given`: what is the owner's own to say. */
+  constructor(label: string, given: RTCConfiguration) {
+    this.#pc = new RTCPeerConnection(given);
     this.#channel = this.#pc.createDataChannel(label, { ordered: true });
     this.#channel.binaryType = 'arraybuffer';
     this.#channel.addEventListener('open', () => this.#opened.resolve());
@@ -51,14 +58,20 @@ export class Connection {
     return this.#broken.promise;
   }
 
-  /** Our description, without candidates, and the fingerprint in it. Gathering begins, and its candidates are held back. */
+  /** Our description, without candidates, and the fingerprint in it. It may be sent; nothing is gathered yet. */
   async offer(): Promise<{ readonly sdp: string; readonly fingerprint: Octets }> {
     const offer = await this.#pc.createOffer();
     const sdp = offer.sdp ?? '';
     const description = parseSdp(sdp);
     if (description === null || description.candidates.length > 0) throw new PeerageError('unsupported', 'this browser describes connections in an unknown way');
-    await this.#pc.setLocalDescription(offer);
+    this.#offer = offer;
     return { sdp, fingerprint: description.fingerprint };
+  }
+
+  /** Gathering begins, after the offer, and its candidates are held back. `iceServers` take the place of those given before. */
+  async gather(iceServers: readonly RTCIceServer[] | null): Promise<void> {
+    if (iceServers !== null) this.#use(iceServers);
+    await this.#pc.setLocalDescription(this.#offer);
   }
 
   /** Applies a verified description and lets our candidates go, from now on as they come. */
@@ -76,6 +89,8 @@ export class Connection {
   /** A candidate of the other side's; one that the browser cannot use is no loss. */
   add(candidate: Candidate): void {
     if (++this.#candidates > CANDIDATES_MAX) return;
+    const relay = relayOf(candidate.candidate);
+    if (relay !== null) this.#relays.add(relay);
     if (this.#early !== null) this.#early.push(candidate);
     else this.#apply(candidate);
   }
@@ -98,29 +113,39 @@ export class Connection {
     return { channel: this.#channel, unread: this.#unread.splice(0) };
   }
 
-  /** Whether packets now go straight to the other side or through a relay. */
-  async route(): Promise<'direct' | 'relayed'> {
-    const stats = await this.#stats();
-    const pair = selectedPair(stats);
-    const isRelay = (id: unknown) => stats.get(String(id))?.['candidateType'] === 'relay';
-    return isRelay(pair?.['localCandidateId']) || isRelay(pair?.['remoteCandidateId']) ? 'relayed' : 'direct';
+  /** The path in use, as the browser counts it now. */
+  async path(): Promise<PathStats> {
+    return pathStats(await this.#stats(), this.#relays);
   }
 
-  /** Milliseconds, by ICE; `null` when the browser has no figure. */
-  async roundTrip(): Promise<number | null> {
-    const seconds = selectedPair(await this.#stats())?.['currentRoundTripTime'];
-    return typeof seconds === 'number' ? seconds * 1000 : null;
-  }
-
-  /** Octets that came on the path in use so far. */
-  async received(): Promise<number> {
-    const octets = selectedPair(await this.#stats())?.['bytesReceived'];
-    return typeof octets === 'number' ? octets : 0;
+  /** Calls soon after another path came into use, where the browser tells (Firefox does not), until the returned function is called. */
+  onPath(changed: () => void): () => void {
+    // Absent from the standard's types, and from some browsers.
+    const ice = this.#pc.sctp?.transport.iceTransport as EventTarget | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const later = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(changed, STATS_AGE);
+    };
+    ice?.addEventListener('selectedcandidatepairchange', later);
+    return () => {
+      clearTimeout(timer);
+      ice?.removeEventListener('selectedcandidatepairchange', later);
+    };
   }
 
   close(): void {
     clearTimeout(this.#disconnected);
     this.#pc.close();
+  }
+
+  /** Servers that the browser cannot take are no loss: there are paths without. */
+  #use(iceServers: readonly RTCIceServer[]): void {
+    try {
+      this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers: [...iceServers] });
+    } catch {
+      // What it says may repeat what it was given.
+    }
   }
 
   #apply(candidate: Candidate): void {
@@ -154,16 +179,4 @@ export class Connection {
     (await this.#pc.getStats()).forEach((value: Readonly<Record<string, unknown>>, id) => stats.set(id, value));
     return stats;
   }
-}
-
-type Stats = ReadonlyMap<string, Readonly<Record<string, unknown>>>;
-
-function transportOf(stats: Stats): Readonly<Record<string, unknown>> | undefined {
-  return [...stats.values()].find((entry) => entry['type'] === 'transport');
-}
-
-function selectedPair(stats: Stats): Readonly<Record<string, unknown>> | undefined {
-  const selected = stats.get(String(transportOf(stats)?.['selectedCandidatePairId']));
-  // Firefox names no selected pair in its transport.
-  return selected ?? [...stats.values()].find((entry) => entry['type'] === 'candidate-pair' && entry['nominated'] === true && entry['state'] === 'succeeded');
 }

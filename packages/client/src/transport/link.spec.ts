@@ -276,20 +276,187 @@ describe('a failure has its reason:', () => {
   });
 });
 
+describe('the servers that help to find a path', () => {
+  const TURN = { urls: ['turn:turn.example:3478?transport=udp'], username: '1795300000:me', credential: 'aGVsbG8=' };
+  const STUN = { urls: ['stun:stun.example'] };
+  const minted = { iceServers: [STUN, TURN], ttl: 86_400 };
+  let asked: { readonly url: URL; readonly init: RequestInit }[];
+  let answers: { ice: () => Response | Promise<Response>; config: () => Response | Promise<Response> };
+
+  beforeEach(() => {
+    asked = [];
+    answers = { ice: () => Response.json(minted), config: () => Response.json({ version: 1, iceServers: [STUN] }) };
+    vi.stubGlobal('fetch', async (url: URL, init: RequestInit) => {
+      asked.push({ url, init });
+      return answers[url.pathname.endsWith('config.json') ? 'config' : 'ice']();
+    });
+  });
+
+  /** The browser's choice, where nobody chose for it. */
+  function calling(options: Partial<OpenLinkOptions> = {}): Promise<OpenLink> {
+    const server = new URL('wss://example.org/__peerage/');
+    const opening = openLink({ device: device.id, server, identity, proof: null, ...options });
+    opening.catch(() => undefined);
+    return opening;
+  }
+
+  const gathered = async (): Promise<unknown> => {
+    await until(() => FakePeerConnection.last.gatheredWith !== null);
+    return FakePeerConnection.last.gatheredWith?.['iceServers'];
+  };
+  const ice = () => asked.filter(({ url }) => url.pathname.endsWith('/ice'));
+
+  test('are asked of the server once it has let us in, and nothing is gathered before they are there', async () => {
+    let give!: (response: Response) => void;
+    answers.ice = () => new Promise((resolve) => (give = resolve));
+    const opening = calling();
+    await judged();
+    expect(ice()).toEqual([]);
+    FakeWebSocket.last.says(await device.answer(await offered()));
+    await until(() => ice().length === 1);
+    const { id, token } = Object.fromEntries(FakeWebSocket.last.url.searchParams);
+    expect(ice()[0]?.url.href).toBe(`https://example.org/__peerage/ice?id=${id}`);
+    expect(ice()[0]?.init).toMatchObject({ headers: { authorization: `Bearer ${token}` }, redirect: 'error', credentials: 'omit' });
+    await judged();
+    expect(FakePeerConnection.last.gatheredWith).toBeNull();
+    give(Response.json(minted));
+    expect(await gathered()).toEqual([STUN, TURN]);
+    await finish(opening);
+  });
+
+  test('hold up no call: the offer goes before they are there', async () => {
+    answers.ice = () => new Promise(() => undefined);
+    calling();
+    await offered();
+    expect(FakePeerConnection.last.gatheredWith).toBeNull();
+  });
+
+  test.each<[string, () => Response | Promise<Response>]>([
+    ['knows no such question', () => new Response('', { status: 404 })],
+    ['does not know the token', () => new Response('', { status: 401 })],
+    ['is asked too often', () => new Response('', { status: 429, headers: { 'retry-after': '1' } })],
+    ['breaks off', () => Promise.reject(new TypeError('network'))],
+    ['answers no JSON', () => new Response('<html>')],
+    ['answers another JSON', () => Response.json([])],
+    ['answers without end', () => new Response(JSON.stringify(minted).padEnd(100_000))],
+  ])('are those of its settings where the server %s', async (_, answer) => {
+    answers.ice = answer;
+    const opening = calling();
+    FakeWebSocket.last.says(await device.answer(await offered()));
+    expect(await gathered()).toEqual([STUN]);
+    await finish(opening);
+  });
+
+  test('are none where the server does not say them within two seconds', async () => {
+    answers.ice = () => new Promise(() => undefined);
+    const opening = calling();
+    FakeWebSocket.last.says(await device.answer(await offered()));
+    await until(() => ice().length === 1);
+    await vi.advanceTimersByTimeAsync(1_900);
+    expect(FakePeerConnection.last.gatheredWith).toBeNull();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(await gathered()).toEqual([]);
+    await finish(opening);
+  });
+
+  test('that a browser would not take are left out, and the others stay', async () => {
+    answers.ice = () => Response.json({ ...minted, iceServers: [{ urls: 'http://nonsense' }, { urls: ['turn:turn.example'] }, null, STUN] });
+    calling();
+    await offered();
+    expect(await gathered()).toEqual([STUN]);
+  });
+
+  test('that this browser does not take all the same leave a connection without any', async () => {
+    vi.spyOn(FakePeerConnection.prototype, 'setConfiguration').mockImplementation(() => {
+      throw new SyntaxError('one of them');
+    });
+    const opening = calling();
+    FakeWebSocket.last.says(await device.answer(await offered()));
+    await finish(opening);
+    expect(await gathered()).toBeUndefined();
+  });
+
+  test('are the owner’s where he gave some: then nobody is asked, and gathering begins at once', async () => {
+    calling({ iceServers: [STUN] });
+    expect(await gathered()).toEqual([STUN]);
+    await offered();
+    expect(asked).toEqual([]);
+  });
+
+  test('are used for relays alone where the owner wants that', async () => {
+    calling({ iceTransportPolicy: 'relay' });
+    await offered();
+    await gathered();
+    expect(FakePeerConnection.last.gatheredWith).toEqual({ iceTransportPolicy: 'relay', iceServers: [STUN, TURN] });
+  });
+
+  test('a server that cannot be reached at all is named at once', async () => {
+    answers.config = () => Promise.reject(new TypeError('network'));
+    expect(await codeOf(calling())).toBe('unreachable-server');
+  });
+
+  test('no error shows the token or a credential', async () => {
+    answers.ice = () => Response.json({ iceServers: [{ ...TURN, urls: 'turn:' }], ttl: 'x' });
+    const opening = calling();
+    const { token } = Object.fromEntries(FakeWebSocket.last.url.searchParams);
+    FakeWebSocket.last.says(device.refusal(await offered(), 'busy'));
+    const error: unknown = await opening.catch((error: unknown) => error);
+    const shown = `${String(error)} ${String((error as Error).stack)} ${String((error as Error).cause)}`;
+    for (const secret of [token ?? '', TURN.credential]) expect(shown).not.toContain(secret);
+  });
+});
+
 describe('an open link', () => {
-  test('says whether packets go by a relay, and how long they take', async () => {
+  const through = (remote: Json): readonly Json[] => [
+    { id: 'T', type: 'transport', selectedCandidatePairId: 'P' },
+    { id: 'P', type: 'candidate-pair', localCandidateId: 'L', remoteCandidateId: 'R', currentRoundTripTime: 0.0125 },
+    { id: 'L', type: 'local-candidate', candidateType: 'host' },
+    { id: 'R', type: 'remote-candidate', ...remote },
+  ];
+
+  test('says whether packets go by a relay, how long they take, and how long it took to open', async () => {
     const { link } = await connected();
-    FakePeerConnection.last.stats = [
-      { id: 'T', type: 'transport', selectedCandidatePairId: 'P' },
-      { id: 'P', type: 'candidate-pair', localCandidateId: 'L', remoteCandidateId: 'R', currentRoundTripTime: 0.0125 },
-      { id: 'L', type: 'local-candidate', candidateType: 'host' },
-      { id: 'R', type: 'remote-candidate', candidateType: 'relay' },
-    ];
-    expect(await link.route()).toBe('relayed');
-    expect(await link.roundTrip()).toBe(12.5);
+    FakePeerConnection.last.stats = through({ candidateType: 'relay' });
+    expect(await link.path()).toMatchObject({ route: 'relayed', roundTrip: 12.5, openedIn: expect.any(Number) });
     FakePeerConnection.last.stats = [];
-    expect(await link.route()).toBe('direct');
-    expect(await link.roundTrip()).toBeNull();
+    expect(await link.path()).toMatchObject({ route: null, roundTrip: null });
+  });
+
+  test('knows a relay that the device named, also where the browser found it before it was told', async () => {
+    const opening = call();
+    const offer = await offered();
+    const line = 'candidate:1 1 udp 1 198.51.100.7 61000 typ relay raddr 192.0.2.1 rport 9';
+    FakeWebSocket.last.says({
+      type: 'CANDIDATE',
+      src: device.id,
+      payload: { candidate: { candidate: line, sdpMid: '0', sdpMLineIndex: 0 }, type: 'data', connectionId: connectionOf(offer) },
+    });
+    FakeWebSocket.last.says(await device.answer(offer));
+    const link = await finish(opening);
+    for (const [port, route] of [[61_000, 'relayed'], [61_001, 'direct']] as const) {
+      FakePeerConnection.last.stats = through({ candidateType: 'prflx', protocol: 'udp', address: '198.51.100.7', port });
+      expect((await link.path()).route).toBe(route);
+    }
+  });
+
+  test('tells who watches it of another path soon, and of every figure now and then, until it is closed', async () => {
+    const { link } = await connected();
+    const seen: unknown[] = [];
+    link.watch(({ route }) => seen.push(route));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(seen).toEqual([null]);
+    FakePeerConnection.last.stats = through({ candidateType: 'relay' });
+    FakePeerConnection.last.ice.dispatchEvent(new Event('selectedcandidatepairchange'));
+    await vi.advanceTimersByTimeAsync(200);
+    expect(seen).toEqual([null, 'relayed']);
+    FakePeerConnection.last.stats = through({ candidateType: 'host' });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(seen).toEqual([null, 'relayed', 'direct']);
+    link.close();
+    await link.closed;
+    FakePeerConnection.last.ice.dispatchEvent(new Event('selectedcandidatepairchange'));
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(seen).toHaveLength(3);
   });
 
   test('loses nothing that the device said while its certificate was checked', async () => {

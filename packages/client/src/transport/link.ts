@@ -9,6 +9,8 @@ import { isDeviceId } from '../protocol/id.js';
 import type { DataDescription } from '../protocol/sdp.js';
 import { emitCandidate, parseAnswer, parseCandidate, type Frame, type OfferPayload } from '../protocol/signal.js';
 import { Connection } from './connection.js';
+import { configuredIceServers, ICE_WITHIN, mintedIceServers } from './ice-servers.js';
+import type { PathStats } from './path.js';
 import { randomText, Signalling } from './signalling.js';
 import { Deferred, within } from './wait.js';
 
@@ -23,20 +25,27 @@ export interface OpenLinkOptions {
   readonly identity: CallerIdentity;
   /** For a first visit; `null` when the device already knows the identity's key. */
   readonly proof: LinkProof | null;
-  readonly iceServers: readonly RTCIceServer[];
+  /** Default: the server is asked for its own, with credentials for this connection, and for what its owner lists where it has none. */
+  readonly iceServers?: readonly RTCIceServer[];
+  /** `relay`: addresses of this machine stay unknown to the device, and without a relay there is no link. Default `all`. */
+  readonly iceTransportPolicy?: RTCIceTransportPolicy;
   readonly onState?: (state: LinkState) => void;
   /** Ends the attempt with `cancelled`. Once the link is open it has no effect: `close()` it. */
   readonly signal?: AbortSignal;
 }
 
+/** The path of a link, as the browser counts it. */
+export interface Path extends PathStats {
+  /** Milliseconds from the beginning of the attempt until the link was open. */
+  readonly openedIn: number;
+}
+
 /** A link that is open: the device proved its key, and its certificate is the one that key vouches for. */
 export interface OpenLink extends HttpLink {
-  /** Whether packets now go straight to the device or through a relay. */
-  route(): Promise<'direct' | 'relayed'>;
-  /** Milliseconds, as measured by ICE; `null` when the browser has no figure. */
-  roundTrip(): Promise<number | null>;
-  /** Octets that came so far, as counted below HTTP: whether the other side is heard at all. */
-  received(): Promise<number>;
+  /** The path that packets take now. Rejects when the link is gone. */
+  path(): Promise<Path>;
+  /** Calls at once, every 5 s, and soon after the path changed, until the link is gone or the returned function is called. */
+  watch(listener: (path: Path) => void): () => void;
 }
 
 const LABEL = 'peerage-http';
@@ -49,6 +58,8 @@ const CONNECT_WITHIN = 30_000;
 const CERTIFICATE_WITHIN = 5_000;
 /** The server is left so long after the link opened: late candidates may find a better path. */
 const LINGER = 10_000;
+/** How often a path that is watched is looked at. */
+const LOOK_EVERY = 5_000;
 /** Answers that are judged at the same time at most: each costs a signature check, and anyone may send some. */
 const JUDGED_AT_ONCE = 8;
 
@@ -75,6 +86,10 @@ class Attempt {
   /** Rejects when the attempt is over from outside: cancelled, or turned away by the server. */
   readonly #stopped = new Deferred<never>();
   readonly #cancel = () => this.#stopped.reject(new PeerageError('cancelled', 'the attempt was cancelled'));
+  readonly #end = new AbortController();
+  readonly #since = performance.now();
+  /** What the server's owner lists for everyone. */
+  readonly #configured: Promise<readonly RTCIceServer[]>;
   #calling: { readonly offer: SentOffer; readonly verdict: Deferred<Verdict>; isAnswered: boolean } | null = null;
   #judging = 0;
   /** Why the last answer that was not believed was not. */
@@ -84,24 +99,32 @@ class Attempt {
     this.#options = options;
     if (options.signal?.aborted === true) this.#cancel();
     options.signal?.addEventListener('abort', this.#cancel, { once: true });
-    this.#connection = new Connection(LABEL, options.iceServers);
+    const { iceServers, iceTransportPolicy } = options;
+    this.#connection = new Connection(LABEL, { ...(iceServers && { iceServers: [...iceServers] }), ...(iceTransportPolicy && { iceTransportPolicy }) });
     this.#signalling = new Signalling(options.server, {
       onFrame: (frame) => this.#handle(frame),
       onRefused: (error) => this.#stopped.reject(error),
     });
+    this.#configured = iceServers === undefined ? this.#readConfig() : Promise.resolve([]);
   }
 
   async run(): Promise<OpenLink> {
     this.#tell('signalling');
+    const iceServers = this.#iceServers();
     const { sdp, fingerprint } = await this.#or(this.#connection.offer());
+    // Beside the call: candidates are of use only when it was answered.
+    const gathering = iceServers.then((servers) => this.#connection.gather(servers));
+    gathering.catch(() => undefined);
     await this.#wait(SERVER_WITHIN, this.#signalling.opened, () => ['unreachable-server', 'the signalling server does not answer']);
     this.#tell('calling');
     const description = await this.#call(sdp, fingerprint);
     this.#tell('connecting');
+    await this.#or(gathering);
     await this.#or(this.#connection.accept(description, (candidate) => this.#sendCandidate(candidate)));
     await this.#wait(CONNECT_WITHIN, this.#connection.opened, () => ['no-route', 'no path to the device was found in time']);
     await this.#check(description);
-    const link = new VerifiedLink(this.#connection);
+    this.#end.abort();
+    const link = new VerifiedLink(this.#connection, performance.now() - this.#since);
     const leave = setTimeout(() => this.#signalling.close(), LINGER);
     void link.closed.then(() => {
       clearTimeout(leave);
@@ -114,8 +137,36 @@ class Attempt {
 
   abandon(): void {
     this.#options.signal?.removeEventListener('abort', this.#cancel);
+    this.#end.abort();
     this.#signalling.close();
     this.#connection.close();
+  }
+
+  /** Where the server cannot be reached, nothing else need be waited for. */
+  async #readConfig(): Promise<readonly RTCIceServer[]> {
+    const server = new URL(this.#options.server);
+    server.protocol = server.protocol.replace(/^ws/, 'http');
+    try {
+      return await configuredIceServers(server, this.#end.signal);
+    } catch (error) {
+      if (!this.#signalling.isOpen) this.#stopped.reject(error as PeerageError);
+      return [];
+    }
+  }
+
+  /**
+   * `null` for those of the owner, which the browser has. Else the server's, as soon as it has let us in. Never rejects, and takes no longer than it may: a server
+   * that has none, or says none in time, is one without.
+   */
+  async #iceServers(): Promise<readonly RTCIceServer[] | null> {
+    if (this.#options.iceServers !== undefined) return null;
+    await this.#signalling.opened;
+    const ask = async (): Promise<readonly RTCIceServer[]> => {
+      const { url, token } = this.#signalling.ice;
+      const minted = await mintedIceServers(url, token, this.#end.signal).catch(() => null);
+      return minted?.iceServers ?? (await this.#configured);
+    };
+    return within(ICE_WITHIN, ask(), () => ['timeout', 'no ICE servers in time']).catch(() => []);
   }
 
   /** Calls until the device is believed; a device that does not know how old the call is asks for a second one. */
@@ -219,9 +270,12 @@ class VerifiedLink implements OpenLink {
   readonly #connection: Connection;
   readonly #http: ChannelHttpLink;
 
-  constructor(connection: Connection) {
+  readonly #openedIn: number;
+
+  constructor(connection: Connection, openedIn: number) {
     const { channel, unread } = connection.take();
     this.#connection = connection;
+    this.#openedIn = openedIn;
     this.#http = new ChannelHttpLink(channel, unread);
     void connection.broken.then(() => this.#http.close('lost'));
     void this.closed.then(() => connection.close());
@@ -239,16 +293,26 @@ class VerifiedLink implements OpenLink {
     return this.#http.openWebSocket(request);
   }
 
-  route(): Promise<'direct' | 'relayed'> {
-    return this.#connection.route();
+  async path(): Promise<Path> {
+    return { ...(await this.#connection.path()), openedIn: this.#openedIn };
   }
 
-  roundTrip(): Promise<number | null> {
-    return this.#connection.roundTrip();
-  }
-
-  received(): Promise<number> {
-    return this.#connection.received();
+  watch(listener: (path: Path) => void): () => void {
+    let isOver = false;
+    const look = async (): Promise<void> => {
+      const path = await this.path().catch(() => null);
+      if (path !== null && !isOver) listener(path);
+    };
+    const timer = setInterval(() => void look(), LOOK_EVERY);
+    const unlisten = this.#connection.onPath(() => void look());
+    const end = (): void => {
+      isOver = true;
+      clearInterval(timer);
+      unlisten();
+    };
+    void this.closed.then(end);
+    void look();
+    return end;
   }
 
   close(): void {

@@ -34,6 +34,18 @@ test('the socket is the PeerJS one below the base, with a random id and token', 
   expect(url.searchParams.get('token')).not.toBe(signalling.id);
 });
 
+test.each([
+  ['https://device.example.org:8443/__peerage/', 'https://device.example.org:8443/__peerage/ice'],
+  ['wss://example.org/', 'https://example.org/peerjs/ice'],
+  ['ws://localhost:9000/myapp/', 'http://localhost:9000/myapp/peerjs/ice'],
+])('the server at %s gives ICE servers to the id and token of its socket at %s', (base, expected) => {
+  const other = new Signalling(new URL(base), { onFrame: () => undefined, onRefused: () => undefined });
+  const { url, token } = other.ice;
+  other.close();
+  expect(url.href).toBe(`${expected}?id=${other.id}`);
+  expect(token).toBe(FakeWebSocket.last.url.searchParams.get('token'));
+});
+
 test('what is sent before OPEN waits for it, in order and within bounds', () => {
   for (let index = 0; index < 200; index++) signalling.send('CANDIDATE', 'device', index);
   expect(FakeWebSocket.last.sent).toEqual([]);

@@ -24,6 +24,7 @@ export interface SignallingEvents {
 export class Signalling {
   /** The id that other peers see. */
   readonly id = randomText();
+  readonly #token = randomText();
   readonly #url: URL;
   readonly #events: SignallingEvents;
   readonly #opened = new Deferred<void>();
@@ -41,13 +42,29 @@ export class Signalling {
     this.#url = new URL('peerjs', server);
     this.#url.protocol = this.#url.protocol.replace(/^http/, 'ws');
     // `hold`: servers of Peerage keep the id for so many seconds when the socket breaks off; others do not know the word.
-    this.#url.search = new URLSearchParams({ key: 'peerjs', id: this.id, token: randomText(), version: '1.5.5', hold: '30' }).toString();
+    this.#url.search = new URLSearchParams({ key: 'peerjs', id: this.id, token: this.#token, version: '1.5.5', hold: '30' }).toString();
     this.#connect();
   }
 
   /** Resolves at the first OPEN. Never rejects by itself: bound the wait. */
   get opened(): Promise<void> {
     return this.#opened.promise;
+  }
+
+  /** Whether the server has said OPEN on the socket that there is now. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /**
+   * Where the server gives ICE servers to this id while its socket is open, and the token that proves it: never log it. They are beside the socket on a device's
+   * origin, and below the key elsewhere.
+   */
+  get ice(): { readonly url: URL; readonly token: string } {
+    const url = new URL(this.#url.pathname.endsWith('/__peerage/peerjs') ? 'ice' : 'peerjs/ice', this.#url);
+    url.protocol = url.protocol.replace(/^ws/, 'http');
+    url.search = new URLSearchParams({ id: this.id }).toString();
+    return { url, token: this.#token };
   }
 
   /** Sends a frame, or keeps it until the server has said OPEN; beyond 128 kept ones it is dropped, as a lost one would be. */

@@ -30,7 +30,14 @@ impl Ports {
     }
 
     /// Takes a free port, chosen by chance: who knows one must not know the next. `even`: an even one; `pair`: whose successor is free too.
-    pub(super) fn take(&mut self, chance: u64, even: bool, pair: bool) -> Option<u16> {
+    pub(super) fn take(
+        &mut self,
+        chance: u64,
+        even: bool,
+        pair: bool,
+        now: Instant,
+    ) -> Option<u16> {
+        self.expire(now);
         let all = self.is_used.len();
         let start = (chance % all.max(1) as u64) as usize;
         let at = (0..all).map(|step| (start + step) % all).find(|at| {
@@ -63,6 +70,12 @@ impl Ports {
             until: now + RESERVED_FOR,
         });
         true
+    }
+
+    /// Whether a port is kept for a token.
+    pub(super) fn has(&mut self, token: u64, now: Instant) -> bool {
+        self.expire(now);
+        self.reserved.iter().any(|kept| kept.token == token)
     }
 
     /// Takes the port that is kept for a token.

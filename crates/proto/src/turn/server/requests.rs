@@ -208,6 +208,13 @@ impl Server {
             return Ok(None);
         }
         let mut wish = Wish::read(message)?;
+        if let Some(token) = wish.token {
+            // Its family is not said again (RFC 8656 section 7.2).
+            wish.families = [0, 1].map(|family| self.ports[family].has(token, now));
+            if wish.families == [false; 2] {
+                return Err(Refusal::Capacity);
+            }
+        }
         for (index, relay) in [self.config.relay_v4, self.config.relay_v6]
             .iter()
             .enumerate()
@@ -239,7 +246,7 @@ impl Server {
             let chance = self.chance.draw();
             let port = match wish.token {
                 Some(token) => self.ports[family].redeem(token, now),
-                None => self.ports[family].take(chance, wish.even, wish.pair),
+                None => self.ports[family].take(chance, wish.even, wish.pair, now),
             };
             legs[family] = port.map(|port| self.leg(index, family, generation, port));
         }
@@ -340,7 +347,7 @@ impl Server {
                 opening.tries -= 1;
                 let (even, pair) = (opening.even, opening.pair);
                 // Freed after another one was taken, or it might be the same again.
-                let another = self.ports[family].take(self.chance.draw(), even, pair);
+                let another = self.ports[family].take(self.chance.draw(), even, pair, now);
                 self.ports[family].free(leg.port);
                 let Some(port) = another else {
                     return self.give_up(index, family, now);

@@ -1,18 +1,19 @@
 /**
  * Stands in for `transport/link.ts` in the tests of the page: same face, but exchanges go by plain `fetch` to the test's own server, which
- * also decides how an attempt ends. Its address comes as the first ICE server.
+ * also decides how an attempt ends. Its address stands in the settings of the page's server.
  */
 import { type Code, PeerageError } from '../../error.js';
 import type { ExchangeRequest, ExchangeResponse } from '../../fetch/exchange.js';
-import type { OpenLink, OpenLinkOptions } from '../../transport/link.js';
+import type { OpenLink, OpenLinkOptions, Path } from '../../transport/link.js';
 import { fromStream, toStream } from '../../fetch/body.js';
 import { openFakeSocket } from './fake-socket.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-export async function openLink({ device, iceServers, proof, onState, signal }: OpenLinkOptions): Promise<OpenLink> {
+export async function openLink({ device, server, proof, onState, signal }: OpenLinkOptions): Promise<OpenLink> {
+  const { far } = await settings(server, signal);
   // A browser opens six connections to one address; stalled exchanges would use them up.
-  const base = (): string => String(iceServers[0]?.urls).replace('127.0.0.1', `127.0.0.${1 + Math.floor(Math.random() * 60)}`);
+  const base = (): string => far.replace('127.0.0.1', `127.0.0.${1 + Math.floor(Math.random() * 60)}`);
   const ask = async (step: string): Promise<void> => {
     const response = await fetch(`${base()}/link/${step}?proof=${proof === null ? '' : '1'}`, signal ? { signal } : {});
     const code = await response.text();
@@ -32,10 +33,23 @@ export async function openLink({ device, iceServers, proof, onState, signal }: O
     openWebSocket: (request) => openFakeSocket(base(), request, end.signal),
     closed: Promise.race([closed, new Promise<Code>((resolve) => end.signal.addEventListener('abort', () => resolve('closed')))]),
     close: () => end.abort(),
-    route: () => Promise.resolve('direct'),
-    roundTrip: () => Promise.resolve(12.3),
-    received: () => Promise.resolve(0),
+    path: () => Promise.resolve(PATH),
+    watch(listener) {
+      listener(PATH);
+      return () => {};
+    },
   };
+}
+
+const PATH: Path = { route: 'direct', roundTrip: 12.3, sent: 0, received: 0, relayed: { sent: 0, received: 0 }, openedIn: 1 };
+
+async function settings(server: URL, signal: AbortSignal | undefined): Promise<{ far: string }> {
+  try {
+    const response = await fetch(new URL('config.json', server), { cache: 'no-store', ...(signal && { signal }) });
+    return (await response.json()) as { far: string };
+  } catch (error) {
+    throw new PeerageError('unreachable-server', 'the server gave no configuration', { cause: error });
+  }
 }
 
 /** As many as a true link runs at once; a browser gives up beyond some thousand requests of one page. */

@@ -55,7 +55,7 @@ async function pageServer(files, linkPort) {
     const name = path === '/' ? 'shell.html' : path.startsWith('/__peerage/') ? path.slice('/__peerage/'.length) : '';
     if (name === 'config.json') {
       response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ version: 1, iceServers: [{ urls: `http://127.0.0.1:${linkPort}` }], key: 'peerjs' }));
+      response.end(JSON.stringify({ version: 1, iceServers: [], key: 'peerjs', far: `http://127.0.0.1:${linkPort}` }));
     } else if (files.has(name) && request.method === 'GET') {
       response.setHeader('content-type', TYPES[name.split('.').at(-1)]);
       response.setHeader('cache-control', 'no-cache');
