@@ -10,6 +10,8 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 /// Longest that the kernel hands over at once: datagrams put together (GRO) are as long as one IP packet.
 const RECEIVE: usize = 64 * 1024;
+/// From one buffer to the next: at a distance of 64 KiB all would fall on the same few places of the processor's caches.
+const STRIDE: usize = RECEIVE + 17 * 64;
 /// Messages asked for at once of a socket that has been quiet: one to be had, and one to see that there is no more.
 const QUIET: usize = 2;
 
@@ -119,6 +121,10 @@ impl Socket {
         segment: Option<usize>,
         octets: &[u8],
     ) -> io::Result<()> {
+        if source.is_none() && segment.is_none() {
+            // Nothing is to be said beside the octets: the shorter call.
+            return self.io.send_to(octets, destination).map(drop);
+        }
         let transmit = Transmit {
             destination,
             ecn: None,
@@ -155,7 +161,7 @@ pub(super) struct Datagram<'a> {
 impl Receiver {
     pub(super) fn new() -> Self {
         Self {
-            buffers: vec![0; BATCH_SIZE * RECEIVE],
+            buffers: vec![0; BATCH_SIZE * STRIDE],
             metas: [RecvMeta::default(); BATCH_SIZE],
             filled: 0,
         }
@@ -167,20 +173,25 @@ impl Receiver {
         receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.filled = 0;
-        let mut chunks = self.buffers.chunks_exact_mut(RECEIVE);
+        let mut chunks = self.buffers.chunks_exact_mut(STRIDE);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         self.filled = receive(&mut slices[..width], &mut self.metas)?;
         Ok(self.filled)
     }
 
+    /// How many messages the last batch had; one may hold several datagrams.
+    pub(super) const fn messages(&self) -> usize {
+        self.filled
+    }
+
     /// What the last batch held.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.metas[..self.filled]
             .iter()
-            .zip(self.buffers.chunks_exact(RECEIVE))
+            .zip(self.buffers.chunks_exact(STRIDE))
             .flat_map(|(meta, buffer)| {
-                let octets = &buffer[..meta.len.min(RECEIVE)];
+                let octets = &buffer[..meta.len.min(STRIDE)];
                 // One without any octets is one, too.
                 let empty = octets.is_empty().then_some(octets);
                 octets

@@ -32,6 +32,10 @@ const BELL: Token = Token(usize::MAX);
 const EVENTS: usize = 256;
 /// Relays whose batches are read between two batches of clients: all clients come by few sockets.
 const RELAYS_BETWEEN: usize = 8;
+/// Messages that are read in a row from a socket of clients: the more have been read, the more leave together.
+const OF_CLIENTS: usize = 128;
+/// The same from a relay's.
+const OF_RELAY: usize = 32;
 /// Connections whose frames one turn takes.
 const CALLS: usize = 64;
 /// How old counts may be that others see.
@@ -227,7 +231,7 @@ impl Driver {
         }
     }
 
-    /// One batch from each socket that has some.
+    /// Some from each socket that has some.
     fn read(&mut self, receiver: &mut Receiver, turn: &mut Vec<usize>, time: Time) {
         turn.clear();
         turn.append(&mut self.sockets.ready);
@@ -244,46 +248,52 @@ impl Driver {
 
     fn read_clients(&mut self, receiver: &mut Receiver, time: Time) {
         for key in 0..self.sockets.listeners {
-            let Some(entry) = self.sockets.entries.get_mut(key).filter(|it| it.is_ready) else {
-                continue;
-            };
-            let Role::Clients(local) = entry.role else {
-                continue;
-            };
-            entry.is_ready = entry.socket.receive(receiver) == Rest::Maybe;
-            let now = Instant::now();
-            for Datagram { from, to, octets } in receiver.datagrams() {
-                if from.port() == 0 {
-                    // Nothing could be sent there.
-                    continue;
+            let mut read = 0;
+            while read < OF_CLIENTS
+                && let Some(entry) = self.sockets.entries.get_mut(key)
+                && entry.is_ready
+                && let Role::Clients(local) = entry.role
+            {
+                entry.is_ready = entry.socket.receive(receiver) == Rest::Maybe;
+                read += receiver.messages().max(1);
+                let now = Instant::now();
+                for Datagram { from, to, octets } in receiver.datagrams() {
+                    if from.port() == 0 {
+                        // Nothing could be sent there.
+                        continue;
+                    }
+                    let ip = to.filter(|_| local.ip().is_unspecified());
+                    let tuple = FiveTuple {
+                        transport: Transport::Udp,
+                        local: SocketAddr::new(ip.unwrap_or(local.ip()), local.port()),
+                        remote: from,
+                    };
+                    self.handle_client(tuple, octets, now, time);
                 }
-                let ip = to.filter(|_| local.ip().is_unspecified());
-                let tuple = FiveTuple {
-                    transport: Transport::Udp,
-                    local: SocketAddr::new(ip.unwrap_or(local.ip()), local.port()),
-                    remote: from,
-                };
-                self.handle_client(tuple, octets, now, time);
             }
         }
     }
 
     fn read_relay(&mut self, key: usize, receiver: &mut Receiver) {
-        let Some(entry) = self.sockets.entries.get_mut(key) else {
-            return;
-        };
-        let Role::Relay(relay) = entry.role else {
-            return;
-        };
-        entry.is_ready = entry.socket.receive(receiver) == Rest::Maybe;
-        if entry.is_ready {
-            self.sockets.ready.push(key);
-        }
-        let now = Instant::now();
-        for Datagram { from, octets, .. } in receiver.datagrams() {
-            if let Some(data) = self.server.handle_peer(relay, from, octets, now) {
-                self.out.deliver(&self.sockets, &data);
+        let mut read = 0;
+        let mut is_ready = true;
+        while is_ready
+            && read < OF_RELAY
+            && let Some(entry) = self.sockets.entries.get_mut(key)
+            && let Role::Relay(relay) = entry.role
+        {
+            is_ready = entry.socket.receive(receiver) == Rest::Maybe;
+            entry.is_ready = is_ready;
+            read += receiver.messages().max(1);
+            let now = Instant::now();
+            for Datagram { from, octets, .. } in receiver.datagrams() {
+                if let Some(data) = self.server.handle_peer(relay, from, octets, now) {
+                    self.out.deliver(&self.sockets, &data);
+                }
             }
+        }
+        if read >= OF_RELAY && is_ready {
+            self.sockets.ready.push(key);
         }
     }
 

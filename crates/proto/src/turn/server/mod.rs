@@ -20,6 +20,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Transport {
 }
 
 /// A client, as the standard tells clients apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FiveTuple {
     /// By what.
     pub transport: Transport,
@@ -102,6 +103,23 @@ pub struct FiveTuple {
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
+}
+
+/// Every datagram of a client is hashed: in as few pieces as its addresses allow.
+impl Hash for FiveTuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports = u64::from(self.local.port()) << 16 | u64::from(self.remote.port());
+        state.write_u64((self.transport as u64) << 32 | ports);
+        match (self.local.ip(), self.remote.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                state.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
+            }
+            (local, remote) => {
+                local.hash(state);
+                remote.hash(state);
+            }
+        }
+    }
 }
 
 /// Names a relay's socket; never used for another one.
@@ -408,16 +426,15 @@ impl Server {
             self.stats.malformed += 1;
             return None;
         };
-        let peer = self
-            .clients
-            .get(&from)
-            .and_then(|slot| self.slots[*slot].allocation.as_deref())
-            .and_then(|allocation| allocation.peers.peer(channel, now));
-        let Some(peer) = peer else {
+        let found = self.clients.get(&from).and_then(|index| {
+            let allocation = self.slots[*index].allocation.as_deref()?;
+            Some((*index, allocation.peers.peer(channel, now)?))
+        });
+        let Some((index, peer)) = found else {
             self.stats.homeless += 1;
             return None;
         };
-        self.forward(from, peer, data, now)
+        self.forward(index, peer, data, now)
     }
 
     /// RFC 8656 section 11.2.
@@ -438,22 +455,24 @@ impl Server {
             self.stats.malformed += 1;
             return None;
         };
-        self.forward(from, peer, data, now)
+        let Some(index) = self.clients.get(&from).copied() else {
+            self.stats.homeless += 1;
+            return None;
+        };
+        self.forward(index, peer, data, now)
     }
 
-    /// From a client to a peer.
+    /// From the client in a slot to a peer.
     fn forward<'a>(
         &mut self,
-        from: FiveTuple,
+        index: usize,
         peer: SocketAddr,
         data: &'a [u8],
         now: Instant,
     ) -> Option<Forward<'a>> {
         let rate = self.config.bandwidth;
-        let allocation = self
-            .clients
-            .get(&from)
-            .and_then(|slot| self.slots[*slot].allocation.as_deref_mut());
+        let is_ours = self.is_external(peer.ip());
+        let allocation = self.slots[index].allocation.as_deref_mut();
         let leg = allocation.as_ref().and_then(|allocation| {
             allocation.legs[usize::from(peer.is_ipv6())].filter(|leg| leg.is_open)
         });
@@ -465,7 +484,9 @@ impl Server {
             self.stats.unpermitted += 1;
             return None;
         };
-        let relay = self.externals.get(&peer).copied();
+        let relay = is_ours
+            .then(|| self.externals.get(&peer).copied())
+            .flatten();
         if (relay.is_none() && permission.relays_only) || peer.port() == 0 {
             self.stats.forbidden += 1;
             return None;
@@ -538,6 +559,14 @@ impl Server {
             None => self.stats.malformed += 1,
         }
         forward
+    }
+
+    /// Whether relays are there.
+    fn is_external(&self, ip: IpAddr) -> bool {
+        [self.config.relay_v4, self.config.relay_v6]
+            .iter()
+            .flatten()
+            .any(|relay| relay.external == ip)
     }
 
     /// Whose relay it is, if it still is anybody's.

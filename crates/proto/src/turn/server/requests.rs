@@ -555,10 +555,7 @@ impl Server {
 
     /// Whether an address may be spoken with; and, of our own ones, whether only at the ports of live relays.
     fn judge(&self, ip: IpAddr) -> Result<bool, Refusal> {
-        let is_relay = [self.config.relay_v4, self.config.relay_v6]
-            .iter()
-            .flatten()
-            .any(|relay| relay.external == ip);
+        let is_relay = self.is_external(ip);
         let is_own = is_relay
             || [Some(ip), peers::inner(ip).map(IpAddr::from)]
                 .iter()
