@@ -625,7 +625,9 @@ impl Wish {
             return Err(Refusal::UnsupportedTransport);
         }
         let requested = message.attribute(attribute::REQUESTED_ADDRESS_FAMILY);
-        let additional = message.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY);
+        let additional = message
+            .attribute(attribute::ADDITIONAL_ADDRESS_FAMILY)
+            .or_else(|| message.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY_OF_COTURN));
         let even = message.attribute(attribute::EVEN_PORT);
         let token = message.attribute(attribute::RESERVATION_TOKEN);
         let pair = match even {
