@@ -47,7 +47,7 @@ impl ServerTrust {
 /// By which ways peers are reached.
 #[derive(Debug, Args)]
 pub(crate) struct Paths {
-    /// A STUN or TURN server to use beside those of the server: stun:HOST[:PORT], turn:HOST[:PORT], turns:HOST[:PORT],
+    /// A STUN or TURN server to use beside those of the server: stun:HOST:PORT, turn:HOST:PORT, turns:HOST:PORT,
     /// or {"urls":"turn:HOST","username":"…","credential":"…"}; may be repeated
     // Parsed later: clap would repeat a wrong one in its complaint, with the password.
     #[arg(
