@@ -36,6 +36,8 @@ pub mod attribute {
     pub const RESERVATION_TOKEN: u16 = 0x0022;
     /// ADDITIONAL-ADDRESS-FAMILY.
     pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+    /// The same by coturn 4.6 and earlier, as a draft numbered it.
+    pub const ADDITIONAL_ADDRESS_FAMILY_OF_COTURN: u16 = 0x8032;
     /// ADDRESS-ERROR-CODE.
     pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
 }

@@ -20,6 +20,8 @@ use super::stream::{Closed, Stream};
 
 /// Octets read at a time, into a buffer that all connections of a thread share.
 const READ: usize = 16 * 1024;
+/// Longest frame of who has no allocation: a request with the longest name, realm, nonce and SOFTWARE that there may be (RFC 8489 section 14) is shorter.
+const STRANGER: usize = 4 * 1024;
 /// How long a goodbye may take.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -236,10 +238,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             self.is_first = self.inbox.len() < FIRST.len();
         }
         let before = self.whole;
-        while let Some(length) = frame_length(&self.inbox[self.whole..])?
-            && self.inbox.len() - self.whole >= length
+        let mut next;
+        loop {
+            next = frame_length(&self.inbox[self.whole..])?;
+            match next {
+                Some(length) if self.inbox.len() - self.whole >= length => self.whole += length,
+                _ => break,
+            }
+        }
+        // Only what is waited for costs memory; and what is whole may be the Allocate.
+        if next.is_some_and(|length| length > STRANGER)
+            && self.whole == 0
+            && !self.shared.stream.is_known()
         {
-            self.whole += length;
+            return Err(NotAFrame);
         }
         if self.whole > before {
             self.heard = Instant::now();

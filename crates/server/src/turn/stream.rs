@@ -9,8 +9,8 @@ use peerage_proto::turn::server::FiveTuple;
 
 /// Octets of relayed data that may wait to be written, beside as many that are being written. What is more is dropped, as it would be on a slow line.
 pub(super) const WAITING: usize = 128 * 1024;
-/// Octets beyond that for answers: who asks and does not read is closed.
-const ANSWERS: usize = 64 * 1024;
+/// Octets of answers that may wait, beside data: who asks and does not read is closed. A read's worth of the shortest requests has less of them.
+const ANSWERS: usize = 32 * 1024;
 
 /// Shared by the connection's task and the thread.
 pub(super) struct Stream {
@@ -23,6 +23,10 @@ struct State {
     /// Whole frames. The thread takes them all at once; only then may there be more.
     inbox: Vec<u8>,
     outbox: Vec<u8>,
+    /// How much of that are answers.
+    answers: usize,
+    /// Its client has an allocation, or had one when it was last answered.
+    is_known: bool,
     /// It ends once all is written.
     is_closing: bool,
     /// It ends at once.
@@ -58,6 +62,11 @@ impl Stream {
         Poll::Pending
     }
 
+    /// Whether the client has an allocation: who has none has no data to send either. The answer that tells it is not there before.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().is_known
+    }
+
     /// The task hands over whole frames.
     pub(super) fn hand_over(&self, frames: Vec<u8>) {
         self.state().inbox = frames;
@@ -72,6 +81,7 @@ impl Stream {
         let mut state = self.state();
         if !state.outbox.is_empty() {
             mem::swap(&mut state.outbox, writing);
+            state.answers = 0;
             return Poll::Ready(Ok(()));
         }
         if state.is_closing || state.is_cut {
@@ -111,13 +121,15 @@ impl Stream {
         Ok(())
     }
 
-    /// The thread has an answer. Without room for it the connection is cut.
-    pub(super) fn answer(&self, octets: &[u8]) -> Result<(), Full> {
+    /// The thread has an answer, for a client that has an allocation (`is_known`) or none. Without room for it the connection is cut.
+    pub(super) fn answer(&self, octets: &[u8], is_known: bool) -> Result<(), Full> {
         let mut state = self.state();
+        state.is_known = is_known;
         if state.is_cut {
             return Ok(());
         }
-        if state.outbox.len() + octets.len() > WAITING + ANSWERS {
+        state.answers += octets.len();
+        if state.answers > ANSWERS {
             state.outbox = Vec::new();
             state.is_cut = true;
             return Err(Full);
@@ -158,5 +170,35 @@ impl fmt::Debug for Stream {
         f.debug_struct("Stream")
             .field("tuple", &self.tuple)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerage_proto::turn::server::Transport;
+
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream::new(FiveTuple {
+            transport: Transport::Tcp,
+            local: "192.0.2.1:3478".parse().unwrap(),
+            remote: "192.0.2.7:5000".parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn answers_wait_up_to_their_own_bound_whatever_data_waits_with_them() {
+        let stranger = stream();
+        for _ in 0..ANSWERS / 32 {
+            stranger.answer(&[1; 32], false).unwrap();
+        }
+        assert!(stranger.answer(&[1; 32], false).is_err());
+        let client = stream();
+        while client.push([&[1; 1000], &[], &[]]).is_ok() {}
+        for _ in 0..ANSWERS / 32 {
+            client.answer(&[1; 32], true).unwrap();
+        }
+        assert!(client.answer(&[1; 32], true).is_err());
     }
 }

@@ -38,6 +38,10 @@ const OF_CLIENTS: usize = 128;
 const OF_RELAY: usize = 32;
 /// Connections whose frames one turn takes.
 const CALLS: usize = 64;
+/// Octets after which it takes no more of them, so that datagrams get their turn again within a millisecond or two; and for how many a short frame counts: what
+/// is answered costs the same however short.
+const TAKEN: usize = 128 * 1024;
+const FRAME: usize = 256;
 /// How old counts may be that others see.
 const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -319,7 +323,10 @@ impl Driver {
     fn perform(&mut self, now: Instant) {
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Reply { to, octets } => self.out.reply(&self.sockets, to, &octets),
+                Output::Reply { to, octets } => {
+                    let is_known = to.transport != Transport::Udp && self.server.has_allocation(to);
+                    self.out.reply(&self.sockets, to, &octets, is_known);
+                }
                 Output::Open { relay, address } => {
                     let outcome = self.sockets.open(relay, address, self.poll.registry());
                     self.server.handle_opened(relay, outcome, now);
@@ -336,20 +343,22 @@ impl Driver {
     /// What some connections said, in the order in which they did.
     fn take_calls(&mut self, time: Time) {
         let now = Instant::now();
+        let mut taken = 0;
         for _ in 0..CALLS {
+            if taken >= TAKEN {
+                break;
+            }
             match self.bell.answer() {
                 None => break,
                 Some(Call::Spoke(stream)) => {
                     let frames = stream.take();
                     let mut rest = &frames[..];
-                    self.out
-                        .streams
-                        .entry(stream.tuple)
-                        .or_insert_with(|| stream.clone());
+                    self.meet(&stream, now);
                     while let Ok(Some(length)) = frame_length(rest)
                         && let Some((frame, after)) = rest.split_at_checked(length)
                     {
                         self.handle_client(stream.tuple, frame, now, time);
+                        taken += length.max(FRAME);
                         rest = after;
                     }
                     // It may wait to hand over more.
@@ -362,11 +371,30 @@ impl Driver {
                     }
                 }
                 Some(Call::Ended(stream)) => {
-                    self.out.streams.remove(&stream.tuple);
-                    self.server.handle_closed(stream.tuple);
-                    self.perform(now);
+                    // Unless another one has the same addresses by now, and has spoken already.
+                    let streams = &mut self.out.streams;
+                    let held = streams.get(&stream.tuple);
+                    if held.is_some_and(|held| Arc::ptr_eq(held, &stream)) {
+                        streams.remove(&stream.tuple);
+                        self.server.handle_closed(stream.tuple);
+                        self.perform(now);
+                    }
                 }
             }
+        }
+    }
+
+    /// What goes to these addresses goes by this connection from now on.
+    fn meet(&mut self, stream: &Arc<Stream>, now: Instant) {
+        let streams = &mut self.out.streams;
+        let held = streams.get(&stream.tuple);
+        if held.is_some_and(|held| Arc::ptr_eq(held, stream)) {
+            return;
+        }
+        if streams.insert(stream.tuple, stream.clone()).is_some() {
+            // One that had them before is over, and has not said so yet. What it had is not this client's.
+            self.server.handle_closed(stream.tuple);
+            self.perform(now);
         }
     }
 
@@ -479,14 +507,14 @@ impl Out {
         }
     }
 
-    fn reply(&mut self, sockets: &Sockets, to: FiveTuple, octets: &[u8]) {
+    fn reply(&mut self, sockets: &Sockets, to: FiveTuple, octets: &[u8], is_known: bool) {
         if to.transport == Transport::Udp {
             if let Some(way) = sockets.way_to(to) {
                 self.datagrams
                     .push(&sockets.entries, way, [octets, &[], &[]]);
             }
         } else if let Some(stream) = self.streams.get(&to).cloned() {
-            if stream.answer(octets).is_err() {
+            if stream.answer(octets, is_known).is_err() {
                 tracing::debug!(client = %to.remote, "a connection is closed that does not read its answers");
             }
             self.tell(&stream);
@@ -511,4 +539,157 @@ fn wall_time() -> Time {
     // Before 1970 nothing has expired.
     let passed = SystemTime::now().duration_since(UNIX_EPOCH);
     Time(passed.unwrap_or_default().as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use peerage_proto::turn::credentials::Key;
+    use peerage_proto::wire::stun::{
+        self, Builder, Class, Message, Method, TransactionId, attribute as stun_attribute,
+    };
+    use peerage_proto::wire::turn::attribute;
+
+    use super::*;
+
+    const CLIENT: &str = "192.0.2.7:5000";
+
+    fn driver() -> Driver {
+        let poll = Poll::new().unwrap();
+        let bell = Arc::new(Bell::new(Waker::new(poll.registry(), BELL).unwrap()));
+        let localhost = std::net::Ipv4Addr::LOCALHOST.into();
+        let config = Config {
+            realm: "test".to_owned(),
+            secret: "sesame".parse().unwrap(),
+            relay_v4: Some(peerage_proto::turn::server::Relay {
+                bind: localhost,
+                external: localhost,
+            }),
+            relay_v6: None,
+            own: Vec::new(),
+            ports: 1_024..=65_535,
+            user_quota: 1,
+            address_quota: None,
+            total_quota: 1,
+            bandwidth: None,
+            peers: peerage_proto::turn::peers::Peers::default(),
+        };
+        Driver {
+            poll,
+            bell,
+            server: Server::new(config, &mut UnwrapErr(SysRng)),
+            sockets: Sockets {
+                entries: Slab::new(),
+                listeners: 0,
+                relays: HashMap::new(),
+                ready: Vec::new(),
+            },
+            out: Out {
+                datagrams: Outgoing::new(),
+                streams: HashMap::new(),
+                told: Vec::new(),
+                overflown: 0,
+            },
+            stats: Shared::default(),
+            published: Instant::now(),
+            is_stale: false,
+            _running: watch::channel(()).0,
+        }
+    }
+
+    fn stream(remote: &str) -> Arc<Stream> {
+        Arc::new(Stream::new(FiveTuple {
+            transport: Transport::Tcp,
+            local: "192.0.2.1:3478".parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        }))
+    }
+
+    fn request(method: Method) -> Builder {
+        Builder::new(Class::Request, method, TransactionId([7; 12]))
+    }
+
+    fn written(stream: &Stream) -> Vec<u8> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut octets = Vec::new();
+        let _ = stream.poll_take(&mut context, &mut octets);
+        octets
+    }
+
+    impl Driver {
+        fn say(&mut self, stream: &Arc<Stream>, frames: Vec<u8>) {
+            stream.hand_over(frames);
+            self.bell.call(Call::Spoke(stream.clone()));
+        }
+
+        fn ask(&mut self, stream: &Arc<Stream>, request: Builder) -> Vec<u8> {
+            self.say(stream, request.finish());
+            self.take_calls(wall_time());
+            written(stream)
+        }
+
+        fn allocate(&mut self, stream: &Arc<Stream>) {
+            let made = "sesame"
+                .parse::<peerage_proto::turn::credentials::Secret>()
+                .unwrap()
+                .mint(Some("ann"), wall_time().after(Duration::from_secs(60)));
+            let allocate =
+                || request(Method::ALLOCATE).put(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+            let refused = self.ask(stream, allocate());
+            let nonce = Message::parse(&refused)
+                .unwrap()
+                .attribute(stun::attribute::NONCE)
+                .unwrap()
+                .to_vec();
+            let signed = allocate()
+                .put(stun_attribute::USERNAME, made.username.as_bytes())
+                .put(stun_attribute::REALM, b"test")
+                .put(stun_attribute::NONCE, &nonce)
+                .sign(Key::new(&made.username, "test", &made.password).as_bytes());
+            let answer = self.ask(stream, signed);
+            let answer = Message::parse(&answer).unwrap();
+            assert_eq!(answer.error(), None);
+        }
+    }
+
+    #[test]
+    fn a_turn_takes_so_much_of_what_connections_say_and_the_rest_later() {
+        let mut driver = driver();
+        let hello = request(Method::BINDING).finish();
+        let many: Vec<_> = (0..CALLS)
+            .map(|port| stream(&format!("192.0.2.7:{}", 5000 + port)))
+            .collect();
+        for stream in &many {
+            driver.say(stream, hello.repeat(200));
+        }
+        driver.take_calls(wall_time());
+        let answered = driver.server.stats().bindings as usize;
+        assert!(
+            answered > 0 && answered <= TAKEN / FRAME + 200,
+            "{answered}"
+        );
+        for _ in 0..CALLS {
+            driver.take_calls(wall_time());
+        }
+        assert_eq!(driver.server.stats().bindings as usize, 200 * CALLS);
+    }
+
+    #[test]
+    fn a_connection_gets_nothing_of_one_that_had_its_addresses_before_and_loses_nothing_to_it() {
+        let mut driver = driver();
+        let (old, new) = (stream(CLIENT), stream(CLIENT));
+        driver.allocate(&old);
+        assert!(driver.server.has_allocation(old.tuple) && old.is_known());
+        // The old one ends, but says so late.
+        let answer = driver.ask(&new, request(Method::BINDING));
+        assert_eq!(Message::parse(&answer).unwrap().error(), None);
+        assert!(!driver.server.has_allocation(new.tuple) && !new.is_known());
+        driver.allocate(&new);
+        driver.bell.call(Call::Ended(old));
+        driver.take_calls(wall_time());
+        assert!(driver.server.has_allocation(new.tuple));
+        assert_eq!(driver.ask(&new, request(Method::BINDING)).len(), 32);
+        driver.bell.call(Call::Ended(new.clone()));
+        driver.take_calls(wall_time());
+        assert!(!driver.server.has_allocation(new.tuple) && driver.out.streams.is_empty());
+    }
 }

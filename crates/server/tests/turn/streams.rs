@@ -192,6 +192,34 @@ async fn who_asks_without_reading_is_closed() {
 }
 
 #[tokio::test]
+async fn who_has_no_allocation_cannot_have_the_server_keep_long_frames() {
+    let server = serve(turn("127.0.0.1")).await;
+    let header = |length: u16| {
+        let mut octets = Builder::new(Class::Request, Method::BINDING, TransactionId([1; 12]));
+        octets = octets.put(0x8022, &[]);
+        let mut octets = octets.finish();
+        octets[2..4].copy_from_slice(&length.to_be_bytes());
+        octets
+    };
+    let mut stranger = TcpStream::connect(tcp_of(&server)).await.unwrap();
+    stranger.write_all(&header(65_532)).await.unwrap();
+    let mut rest = Vec::new();
+    // Reset, where it had not read all.
+    let _ = soon("the end", stranger.read_to_end(&mut rest)).await;
+    until(|| server.state().turn_stats().unwrap().connections == [0, 0]).await;
+    // Who has one is told apart, however the frame is cut.
+    let (peer, address) = peer("127.0.0.1").await;
+    let mut client = Client::tcp(tcp_of(&server)).await;
+    client.allocate().await;
+    client.bind(Channel::FIRST, address).await.unwrap();
+    let frame = client.frame(Channel::FIRST, &[7; 50_000]);
+    for piece in frame.chunks(9_000) {
+        client.write(piece).await;
+    }
+    assert_eq!(hear(&peer).await.0, vec![7; 50_000]);
+}
+
+#[tokio::test]
 async fn a_flood_by_tcp_leaves_the_others_their_turn() {
     let server = serve(turn("127.0.0.1")).await;
     let (peer, address) = peer("127.0.0.1").await;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::allocation::{Allocation, Allowance, Known, Leg, Opening};
+use super::allocation::{Allocation, Allowance, Known, Leg, MAX_PEERS, Opening};
 use super::replies::Replies;
 use super::{FiveTuple, OpenError, Output, Refusal, RelayId, Server};
 use crate::turn::credentials::{Key, Username};
@@ -483,7 +483,13 @@ impl Server {
         now: Instant,
     ) -> Result<Builder, Refusal> {
         let index = self.live(from, user)?;
-        let peers: Option<Vec<_>> = message.xor_addresses(attribute::XOR_PEER_ADDRESS).collect();
+        // One more than there may be at a time is enough to see that they are too many: a message of the greatest length could name thousands, to be looked at
+        // each beside all others.
+        let peers = message.xor_addresses(attribute::XOR_PEER_ADDRESS);
+        let peers: Option<Vec<_>> = peers.take(MAX_PEERS + 1).collect();
+        if peers.as_ref().is_some_and(|peers| peers.len() > MAX_PEERS) {
+            return Err(Refusal::Capacity);
+        }
         let peers = peers.filter(|peers| !peers.is_empty());
         let peers = peers.ok_or(Refusal::BadRequest)?;
         self.admit(index, &peers, now)?;
@@ -625,7 +631,9 @@ impl Wish {
             return Err(Refusal::UnsupportedTransport);
         }
         let requested = message.attribute(attribute::REQUESTED_ADDRESS_FAMILY);
-        let additional = message.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY);
+        let additional = message
+            .attribute(attribute::ADDITIONAL_ADDRESS_FAMILY)
+            .or_else(|| message.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY_OF_COTURN));
         let even = message.attribute(attribute::EVEN_PORT);
         let token = message.attribute(attribute::RESERVATION_TOKEN);
         let pair = match even {

@@ -94,6 +94,15 @@ fn an_allocation_knows_so_many_peers_and_room_comes_back_with_time() {
 }
 
 #[test]
+fn one_request_names_no_more_peers_than_an_allocation_may_know_the_same_one_again_included() {
+    let mut world = World::new(config());
+    let alice = world.client(udp(ALICE), "alice");
+    world.allocate(&alice);
+    assert_eq!(world.permit(&alice, &[PEER; MAX_PEERS]), None);
+    assert_eq!(world.permit(&alice, &[PEER; MAX_PEERS + 1]), Some(508));
+}
+
+#[test]
 fn a_socket_that_opens_too_late_is_closed() {
     let mut world = World::new(config());
     let alice = world.client(tcp(ALICE), "alice");

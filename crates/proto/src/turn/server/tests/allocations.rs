@@ -382,11 +382,18 @@ fn only_udp_is_relayed_and_only_in_families_that_are_there() {
 
 #[test]
 fn both_families_may_be_asked_for_and_one_of_them_given_back() {
+    for additional in [
+        attribute::ADDITIONAL_ADDRESS_FAMILY,
+        attribute::ADDITIONAL_ADDRESS_FAMILY_OF_COTURN,
+    ] {
+        ask_for_both_families(additional);
+    }
+}
+
+fn ask_for_both_families(additional: u16) {
     let mut world = World::new(config());
     let alice = world.client(udp(ALICE), "alice");
-    let request = world
-        .allocate_request()
-        .put(attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0]);
+    let request = world.allocate_request().put(additional, &[2, 0, 0, 0]);
     let (code, reply) = world.ask_signed(&alice, request);
     assert_eq!(code, None);
     let reply = Message::parse(&reply).unwrap();
