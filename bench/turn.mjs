@@ -6,7 +6,7 @@
 //   --parts NAME,...     of relay, allocate, idle, tcp
 //   --servers NAME,...   of coturn, peerage, bare, bare-mmsg, bare-gso
 //   --allocations N,...  of relay, default 1,10,500
-//   --rounds N           default 5, of allocate 5, of idle and tcp 3
+//   --rounds N           default 3, of allocate 5
 //   --first              before all other work of the machine, by the priority of the session: `setsid -w node bench/turn.mjs --first`, as root
 //   --product FILE       another binary in place of target/release/peerage
 //   --out FILE           where figures go, default bench/out/turn.json
@@ -52,7 +52,7 @@ const ADDRESS = '10.0.0.1';
 const BENCH = join(HERE, 'turn', 'target', 'release', 'bench-turn');
 const SECRET = 'sesame';
 const RATE = 40_000;
-const TIMES = options.quick ? { warm_seconds: 0.2, seconds: 1 } : { warm_seconds: 0.3, seconds: 1.5 };
+const TIMES = options.quick ? { warm_seconds: 0.1, seconds: 0.5 } : { warm_seconds: 0.2, seconds: 1 };
 /** Allocations that come and go, and that stay. */
 const COMING = 2000;
 const IDLE = 1000;
@@ -64,8 +64,8 @@ process.on('exit', () => rmSync(state, { recursive: true, force: true }));
 
 if (options.first) writeFileSync('/proc/self/autogroup', '-20');
 
-/** The peers' network is a private one, and one allocation may carry all there is. */
-const RAISED = ['--turn-allow-peer', '10.128.0.0/9', '--turn-bandwidth', 'none'];
+/** The peers' network is a private one, and one allocation may carry all there is: counted, as by default. */
+const RAISED = ['--turn-allow-peer', '10.128.0.0/9', '--turn-bandwidth', '3GiB'];
 const SERVERS = {
     coturn: (port) => ['turnserver', '-n', '--no-cli', '--listening-ip', ADDRESS, '--relay-ip', ADDRESS, '--listening-port', port, '--use-auth-secret', `--static-auth-secret=${SECRET}`,
         '--realm', 'peerage', '--no-dtls', '--no-tls', '-m', '1', '--log-file', 'stdout', '--pidfile', join(state, 'coturn.pid'), '--db', join(state, 'coturn.db')],
@@ -88,7 +88,7 @@ for (const part of options.parts.split(',')) {
 
 async function relay() {
     const rows = {};
-    for (let round = 0; round < rounds(5); round++) {
+    for (let round = 0; round < rounds(3); round++) {
         for (const allocations of options.allocations.split(',').map(Number)) {
             for (const name of servers) {
                 for (const one of (await loaded(name, 'relay-load', { allocations, rate: RATE, ...TIMES })) ?? []) {
@@ -103,6 +103,7 @@ async function relay() {
     print(`CPU us of the server for each packet that arrived; fixed is ${RATE} packets a second`, head, at('fixed'), 'us', 2);
     print('The same under saturation', head, at('saturation'), 'us', 2);
     print('Thousands of packets a second that arrived, under saturation', head, at('saturation'), 'kpps', 0);
+    print('Cores that the server used meanwhile: well below 1, and it waited for the generator', head, at('saturation'), 'cores', 2);
     print('Loss in %, at the fixed rate', head, at('fixed'), 'loss', 2);
     print('Loss in %, under saturation: of what the generator could send, which is the more, the less it has to read', head, at('saturation'), 'loss', 0);
     tellOthers(rows);
@@ -152,7 +153,7 @@ async function tcp() {
 }
 
 function perPacket(one) {
-    return { ...one, us: (one.cpu_seconds * 1e6) / one.arrived, kpps: one.arrived / one.seconds / 1e3, loss: 100 * Math.max(0, 1 - one.arrived / one.sent) };
+    return { ...one, us: (one.cpu_seconds * 1e6) / one.arrived, kpps: one.arrived / one.seconds / 1e3, cores: one.cpu_seconds / one.seconds, loss: 100 * Math.max(0, 1 - one.arrived / one.sent) };
 }
 
 /** Figures of one load, on a server of its own; none if it failed, which is told. */
