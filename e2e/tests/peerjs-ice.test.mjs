@@ -1,14 +1,12 @@
 // Stock PeerJS and the two lines: its connections get the STUN and TURN servers of the page's own signalling server, and nobody else's.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { launch } from '../lib/browser.mjs';
-import { ROOT, serve } from '../lib/peerage.mjs';
+import { serve } from '../lib/peerage.mjs';
 import { PATIENCE, shared, until, within } from '../lib/process.mjs';
 import { VERSIONS, openPeer, stockSite } from '../lib/stock.mjs';
 
-const LINES = join(ROOT, 'packages', 'client', 'dist', 'peerjs-ice.js');
 /** The machine's own addresses are no place that a server relays to, unless its owner says so. */
 const TURN = ['--turn-listen', '127.0.0.1:0', '--turn-relay-address', '127.0.0.1', '--turn-allow-peer', '127.0.0.1/32'];
 /** Whom PeerJS asks where a page says nothing. */
@@ -48,7 +46,7 @@ for (const [version, client] of Object.entries(VERSIONS)) {
                 };
             });
             await page.goto(site.url);
-            await page.addScriptTag({ path: LINES });
+            await page.addScriptTag({ url: `${server.url}/peerjs/ice.js` });
             await page.evaluate(() => {
                 const plain = window.make_peer;
                 window.make_peer = (...given) => {
