@@ -230,7 +230,7 @@ export function obstacle(here: Surroundings): Panel | null {
 
 /** The small sign in the corner while the app is shown. `detail` is for those who look closer. */
 export interface Badge {
-  readonly tone: 'good' | 'busy' | 'trouble';
+  readonly tone: 'good' | 'relayed' | 'busy' | 'trouble';
   readonly text: string;
   readonly detail: string;
   readonly action: string | null;
@@ -240,7 +240,7 @@ export function badge(status: LinkStatus): Badge {
   switch (status.is) {
     case 'open': {
       const time = status.roundTrip === null ? '' : ` · ${Math.max(1, Math.round(status.roundTrip))} ms`;
-      if (status.route === 'relayed') return { tone: 'good', text: `Relayed${time}`, detail: 'Connected through a relay, which cannot read what passes. Verified and encrypted end to end.', action: null };
+      if (status.route === 'relayed') return { tone: 'relayed', text: `Relayed${time}`, detail: 'Connected through a relay, which cannot read what passes. Verified and encrypted end to end.', action: null };
       if (status.route === 'direct') return { tone: 'good', text: `Direct${time}`, detail: 'Connected directly to the device. Verified and encrypted end to end.', action: null };
       return { tone: 'good', text: 'Connected', detail: 'Verified and encrypted end to end.', action: null };
     }
