@@ -8,7 +8,7 @@ use peerage_peer::{
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},
-    wire::{ice_servers::IceServer, link_url::Link},
+    wire::{ice_servers::IceServer, ice_url::Service, link_url::Link},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -68,6 +68,20 @@ impl Paths {
             self.ice_servers.iter().map(|text| text.parse()).collect();
         let servers = servers
             .map_err(|error| Failure::new(Exit::Usage, format_args!("--ice-server: {error}")))?;
+        let is_turn = |server: &IceServer| {
+            let mut urls = server.urls.iter();
+            urls.any(|url| url.service == Service::Turn)
+        };
+        if servers
+            .iter()
+            .any(|server| is_turn(server) && server.credentials.is_none())
+        {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--ice-server: a TURN server needs credentials: \
+                 {\"urls\":\"turn:HOST\",\"username\":\"…\",\"credential\":\"…\"}",
+            ));
+        }
         Ok(builder.ice_servers(servers).relay_only(self.relay_only))
     }
 }

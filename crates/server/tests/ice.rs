@@ -12,7 +12,7 @@ use common::{Answer, Client, ask, soon};
 use peerage_server::testing::{TestServer, config};
 use peerage_server::{
     Config, Cors, IceSecret, IceServer, State, TurnConfig, TurnError, TurnPlaces, TurnSecret,
-    router,
+    TurnTransport, router,
 };
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -173,6 +173,18 @@ async fn only_what_is_served_is_told() {
         told(without_relay, "localhost").await,
         ["stun:localhost:3478"]
     );
+    // `localhost` is both addresses, and one of them would be another program's.
+    let taken = TurnPlaces {
+        udp: vec![place("[::1]:3478")],
+        tcp: vec![place("127.0.0.1:3478"), place("[::1]:3478")],
+        missed: vec![TurnError::InUse {
+            transport: TurnTransport::Udp,
+            address: place("127.0.0.1:3478"),
+        }],
+        ..TurnPlaces::default()
+    };
+    let urls = ["turn:localhost:3478?transport=tcp"];
+    assert_eq!(told(taken, "localhost").await, urls);
     // A proxy brings clients to the signalling of this machine; nobody brings them to its TURN.
     let near = || TurnPlaces {
         udp: vec![place("127.0.0.1:3478"), place("[::1]:3478")],

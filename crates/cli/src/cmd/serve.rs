@@ -7,7 +7,7 @@ mod tests;
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -80,7 +80,15 @@ impl Serve {
             None => ("http", address.port()),
             Some(_) => ("https", address.port()),
         };
-        let host = config.domain.as_deref().unwrap_or("localhost");
+        // By its own name it is reached from everywhere that it listens; without one, `localhost` leads to it unless it listens elsewhere.
+        let ip = address.ip();
+        let is_elsewhere = !ip.is_loopback() && !ip.is_unspecified();
+        let host = match (&config.domain, ip) {
+            (Some(domain), _) => domain.clone(),
+            (None, IpAddr::V6(ip)) if is_elsewhere => format!("[{ip}]"),
+            (None, ip) if is_elsewhere => ip.to_string(),
+            (None, _) => "localhost".to_owned(),
+        };
         let path = config.path.trim_matches('/');
         let mut url = match (scheme, port) {
             ("https", 443) | ("http", 80) => format!("{scheme}://{host}"),
@@ -108,8 +116,10 @@ impl Serve {
             ""
         };
         writeln!(out, "Listening on {address}{reach}.")?;
-        // Devices name no other key.
-        if config.signal.key == SignalConfig::default().key {
+        // Devices name no other key, and their pages need a name.
+        if config.signal.key == SignalConfig::default().key
+            && (config.domain.is_some() || !is_elsewhere)
+        {
             writeln!(out, "  devices   peerage expose TARGET --server {url}")?;
         }
         let mut options = format!(

@@ -114,6 +114,7 @@ fn a_wrong_ice_server_is_a_usage_error_that_does_not_show_its_password() {
     let wrong = [
         "http://a",
         "turn:",
+        "turn:without.credentials",
         "{\"urls\":\"turn:a:x\",\"credential\":\"hush\"}",
     ];
     for server in wrong {

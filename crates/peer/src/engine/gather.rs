@@ -413,6 +413,9 @@ impl Gatherer {
 
     fn begin(&mut self, outside: &mut Outside, now: Instant) {
         self.again = None;
+        if self.policy.relay_only && self.servers.relays.is_empty() {
+            tracing::warn!("no server offers a relay, and nothing else is to be used");
+        }
         if self.servers.is_empty() {
             self.search = None;
             return;
@@ -463,7 +466,11 @@ impl Gatherer {
                     let wait = BACKOFF * 2_u32.saturating_pow(self.failures.min(8));
                     self.failures += 1;
                     self.again = Some(now + wait.min(MAX_BACKOFF));
-                    tracing::info!("no relay to be had: connections are direct, or none");
+                    if self.policy.relay_only {
+                        tracing::warn!("no relay to be had, and nothing else is to be used");
+                    } else {
+                        tracing::info!("no relay to be had: connections are direct, or none");
+                    }
                     return;
                 }
             };
@@ -524,7 +531,7 @@ impl Gatherer {
                     self.lose(at, now);
                 }
                 Some(Output::Refused(peer, code)) => {
-                    tracing::debug!(%peer, code, "the TURN server does not relay to an address");
+                    tracing::info!(%peer, code, "the TURN server does not relay to an address");
                 }
                 Some(Output::Mapped(_) | Output::Unmapped(_)) => {}
                 None if leg.is_over() => drop(self.legs.swap_remove(at)),

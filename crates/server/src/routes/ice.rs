@@ -12,6 +12,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use peerage_proto::turn::credentials::Secret;
+use peerage_proto::turn::server::Transport;
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::socket_query::SocketQuery;
 use serde::Serialize;
@@ -182,17 +183,20 @@ fn own(state: &State, parts: &Parts, id: &PeerId) -> Vec<IceServer> {
     };
     // Where a proxy brings clients to a server on loopback, they do not come to TURN by it. Who named a place or a host knows better.
     let is_default = turn.listen.is_empty() && turn.tls_listen.is_empty() && turn.host.is_none();
-    let ports = |places: &[SocketAddr]| {
+    let ports = |transport, here: &[SocketAddr]| {
         let mut ports = Vec::new();
-        for place in places {
+        for place in here {
             let is_near = is_default && place.ip().is_loopback() && !host.is_loopback();
-            if !is_near && !ports.contains(&place.port()) {
+            let is_ours = !places.is_shared(transport, place.port());
+            if is_ours && !is_near && !ports.contains(&place.port()) {
                 ports.push(place.port());
             }
         }
         ports
     };
-    let (udp, tcp, tls) = (ports(&places.udp), ports(&places.tcp), ports(&places.tls));
+    let udp = ports(Transport::Udp, &places.udp);
+    let tcp = ports(Transport::Tcp, &places.tcp);
+    let tls = ports(Transport::Tls, &places.tls);
     let stun: Vec<_> = udp
         .iter()
         .map(|port| format!("stun:{host}:{port}"))

@@ -43,6 +43,17 @@ impl TurnPlaces {
         self.udp.is_empty() && self.tcp.is_empty() && self.tls.is_empty()
     }
 
+    /// Whether another program has a port at one of the places where it would have been ours: who is told of it by the server's name may come to that one.
+    pub(crate) fn is_shared(&self, transport: Transport, port: u16) -> bool {
+        self.missed.iter().any(|missed| match missed {
+            TurnError::InUse {
+                transport: by,
+                address,
+            } => *by == transport && address.port() == port,
+            _ => false,
+        })
+    }
+
     /// Whether TURN is among it: without an address to relay from there is STUN alone.
     #[must_use]
     pub fn relays(&self) -> bool {

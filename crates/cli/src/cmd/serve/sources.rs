@@ -325,7 +325,7 @@ impl Gathered {
 }
 
 /// Stands for a value that may hold a password.
-const HIDDEN: &str = "something else";
+const HIDDEN: &str = "not what it should be (not shown, as it may hold a password)";
 
 fn read_secret(path: &Path) -> Result<TurnSecret, Failure> {
     let shown = path.display();

@@ -479,7 +479,11 @@ fn what_cannot_be_is_refused_by_name_value_and_expectation() {
         ),
         (
             file("turn-deny-peer = ['10.0.0.0/33']"),
-            &["turn-deny-peer is `[\"10.0.0.0/33\"]`; expected addresses and networks"],
+            &["turn-deny-peer is `[\"10.0.0.0/33\"]`; expected addresses such as"],
+        ),
+        (
+            options(&["--turn-allow-peer", "10.0.0.5/8"]),
+            &["'10.0.0.5/8'", "nothing behind the prefix"],
         ),
         (
             options(&["--turn-credential-lifetime", "0"]),

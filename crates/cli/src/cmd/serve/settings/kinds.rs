@@ -81,7 +81,7 @@ impl Kind {
             Self::Place(_) => "an address with a port such as 127.0.0.1:9100 or [::1]:9100".into(),
             Self::Places(_) => "addresses with a port such as 192.0.2.1:3478 or [::]:3478".into(),
             Self::Addresses(_) => "IP addresses".into(),
-            Self::Networks(_) => "addresses and networks such as 10.0.0.0/8".into(),
+            Self::Networks(_) => "addresses such as 10.0.0.5, and networks such as 10.0.0.0/8 with nothing behind the prefix".into(),
             Self::PortRange(_) => "ports from 1 on, the lower one first, such as 61000-62999".into(),
             Self::TurnSecret => "a line of 1 to 1024 printable characters".into(),
             Self::Millis(least, _) => format!("milliseconds, a whole number, {least} to {LONGEST} (a year)"),
@@ -207,7 +207,9 @@ impl Kind {
             Self::Place(at) => *at(draft) = Some(parsed(value)?),
             Self::Places(at) => *at(draft) = members(value, parsed)?,
             Self::Addresses(at) => *at(draft) = members(value, parsed)?,
-            Self::Networks(at) => *at(draft) = members(value, |member| net(member.as_str()?))?,
+            Self::Networks(at) => {
+                *at(draft) = members(value, |member| whole_net(member.as_str()?))?
+            }
             Self::PortRange(at) => *at(draft) = port_range(value.as_str()?)?,
             Self::TurnSecret => draft.turn_secret = Some(GivenSecret::Text(parsed(value)?)),
             Self::TurnSecretFile => {
@@ -288,6 +290,11 @@ fn parsed<T: FromStr>(value: &Value) -> Option<T> {
 }
 
 /// An address is a network of one.
+/// The same, but nothing stands behind the prefix: who writes `10.0.0.5/8` may mean one address, and would open them all.
+fn whole_net(text: &str) -> Option<IpNet> {
+    net(text).filter(|net| net.trunc() == *net)
+}
+
 fn net(text: &str) -> Option<IpNet> {
     let address = || text.parse().ok().map(|address: IpAddr| address.into());
     text.parse().ok().or_else(address)
