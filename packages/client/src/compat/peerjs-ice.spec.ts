@@ -176,6 +176,17 @@ describe('a stock peer', () => {
     expect(console.warn).not.toHaveBeenCalled();
   });
 
+  test('asks once a minute at most, however soon the server says that they expire', async () => {
+    answer = () => Response.json({ iceServers: [TURN], ttl: 1 });
+    const ready = useIceServers(peer);
+    peer.says({ type: 'OPEN' });
+    await ready;
+    await vi.advanceTimersByTimeAsync(59_000);
+    expect(asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(asked).toHaveLength(2);
+  });
+
   test('gets others when it opens anew', async () => {
     const ready = useIceServers(peer);
     peer.says({ type: 'OPEN' });

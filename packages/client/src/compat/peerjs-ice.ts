@@ -46,7 +46,7 @@ export function useIceServers(peer: StockPeer, options: UseIceServersOptions = {
 
 /** Of the time that credentials are good: when others are asked for (`ice.md` section 1). */
 const RENEW_AT = 0.5;
-/** After a failure that may pass, in milliseconds. */
+/** After a failure that may pass, in milliseconds, and at the earliest after an answer. */
 const AGAIN = 60_000;
 /** A page's timers hold no more than 24 days. */
 const TIMER_MAX = 2_073_600_000;
@@ -128,7 +128,7 @@ class Keeper {
       const { iceServers, ttl } = await mintedIceServers(url, token, signal);
       if (signal.aborted) return;
       this.#place(iceServers);
-      this.#arm(Math.min(TIMER_MAX, ttl * 1000 * RENEW_AT));
+      this.#arm(Math.min(TIMER_MAX, Math.max(AGAIN, ttl * 1000 * RENEW_AT)));
     } catch (thrown) {
       if (signal.aborted) return;
       const error = thrown instanceof PeerageError ? thrown : new PeerageError('unsupported', 'this is no peer of PeerJS 1.4 or 1.5');
