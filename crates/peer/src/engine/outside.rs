@@ -26,6 +26,8 @@ const OUTGOING: usize = 256;
 const TOGETHER: usize = 32;
 /// For a connection to be made: name, TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(7);
+/// For a server to take what is written at once.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// Read at once.
 const READ: usize = 16 * 1024;
 
@@ -205,11 +207,18 @@ async fn write(
 ) -> io::Result<()> {
     let mut batch = Vec::new();
     while frames.recv_many(&mut batch, TOGETHER).await > 0 {
-        writer.write_all(&batch.concat()).await?;
-        writer.flush().await?;
+        within(writer.write_all(&batch.concat())).await?;
+        within(writer.flush()).await?;
         batch.clear();
     }
-    writer.shutdown().await
+    within(writer.shutdown()).await
+}
+
+/// A server that takes nothing must not keep the connection for ever.
+async fn within(written: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    timeout(TAKEN_WITHIN, written)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn url_host(host: &Host) -> url::Host<&str> {

@@ -36,7 +36,8 @@ pub struct TurnConfig {
     pub lifetime: Duration,
     /// Allocations of one user, which is the name behind the expiry: an id. Default 10: a browser makes some for each of its addresses.
     pub user_quota: usize,
-    /// Allocations of one client address, an IPv6 /64 counting as one. Default none: behind carriers' NAT thousands of people have one.
+    /// Allocations of one client address, an IPv6 /64 counting as one. Default none: behind carriers' NAT thousands of people have one. In any case an
+    /// address has no more than are free at the time, so that nobody takes the last one from who has none.
     pub address_quota: Option<usize>,
     /// Allocations in all. Default 2,000: each has a port of its own.
     pub total_quota: usize,

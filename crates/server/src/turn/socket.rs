@@ -135,6 +135,14 @@ impl Socket {
         self.state.try_send((&self.io).into(), &transmit)
     }
 
+    /// How many files are open at least, as the system gives the lowest number that is free; 0 where that is not known.
+    pub(super) fn number(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        return self.as_raw_fd().try_into().unwrap_or_default();
+        #[cfg(not(target_os = "linux"))]
+        0
+    }
+
     #[cfg(target_os = "linux")]
     pub(super) fn as_raw_fd(&self) -> std::os::fd::RawFd {
         std::os::fd::AsRawFd::as_raw_fd(&self.io)
@@ -204,6 +212,18 @@ impl Receiver {
                     })
             })
     }
+}
+
+/// How many files this process may have open.
+#[cfg(target_os = "linux")]
+pub(super) fn most_files() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(now, _)| now)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn most_files() -> u64 {
+    u64::MAX
 }
 
 /// quinn-udp asks the kernel to tell with each datagram when it came, and to which of our addresses: what nobody looks at only costs.

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::bell::{Bell, Call};
 use super::outgoing::{Outgoing, Way};
-use super::socket::{Datagram, Receiver, Rest, Socket};
+use super::socket::{Datagram, Receiver, Rest, Socket, most_files};
 use super::stats::{self, Shared};
 use super::stream::Stream;
 
@@ -78,27 +78,9 @@ impl Thread {
                 if starting.recv().is_err() {
                     return;
                 }
-                let driver = Driver {
-                    poll,
-                    bell: rung,
-                    server: Server::new(config, &mut UnwrapErr(SysRng)),
-                    sockets: Sockets {
-                        entries,
-                        listeners,
-                        relays: HashMap::new(),
-                        ready: Vec::new(),
-                    },
-                    out: Out {
-                        datagrams: Outgoing::new(),
-                        streams: HashMap::new(),
-                        told: Vec::new(),
-                        overflown: 0,
-                    },
-                    stats: shared,
-                    published: Instant::now(),
-                    is_stale: false,
-                    _running: alive,
-                };
+                let server = Server::new(config, &mut UnwrapErr(SysRng));
+                let sockets = Sockets::new(entries, listeners, most_files() / 4 * 3);
+                let driver = Driver::new(poll, rung, server, sockets, shared, alive);
                 driver.run();
             })?;
         Ok(Self {
@@ -164,6 +146,8 @@ struct Sockets {
     relays: HashMap<RelayId, usize>,
     /// Relays that may have something, each once.
     ready: Vec<usize>,
+    /// Open files up to which relays may be opened: the rest is for who signals.
+    last: u64,
 }
 
 struct Entry {
@@ -191,6 +175,32 @@ struct Out {
 }
 
 impl Driver {
+    fn new(
+        poll: Poll,
+        bell: Arc<Bell>,
+        server: Server,
+        sockets: Sockets,
+        stats: Shared,
+        alive: watch::Sender<()>,
+    ) -> Self {
+        Self {
+            poll,
+            bell,
+            server,
+            sockets,
+            out: Out {
+                datagrams: Outgoing::new(),
+                streams: HashMap::new(),
+                told: Vec::new(),
+                overflown: 0,
+            },
+            stats,
+            published: Instant::now(),
+            is_stale: false,
+            _running: alive,
+        }
+    }
+
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         let mut receiver = Receiver::new();
@@ -406,6 +416,16 @@ impl Driver {
 }
 
 impl Sockets {
+    fn new(entries: Slab<Entry>, listeners: usize, last: u64) -> Self {
+        Self {
+            entries,
+            listeners,
+            relays: HashMap::new(),
+            ready: Vec::new(),
+            last,
+        }
+    }
+
     fn are_idle(&self) -> bool {
         let listeners = (0..self.listeners).filter_map(|key| self.entries.get(key));
         self.ready.is_empty() && listeners.into_iter().all(|entry| !entry.is_ready)
@@ -433,6 +453,10 @@ impl Sockets {
             Ok(socket)
         });
         match opened {
+            Ok(socket) if socket.number() > self.last => {
+                tracing::debug!("no relay is opened: too few files are left to be opened");
+                Err(OpenError::Failed)
+            }
             Ok(socket) => {
                 vacant.insert(Entry::new(socket, Role::Relay(relay)));
                 self.relays.insert(relay, key);
@@ -573,27 +597,10 @@ mod tests {
             bandwidth: None,
             peers: peerage_proto::turn::peers::Peers::default(),
         };
-        Driver {
-            poll,
-            bell,
-            server: Server::new(config, &mut UnwrapErr(SysRng)),
-            sockets: Sockets {
-                entries: Slab::new(),
-                listeners: 0,
-                relays: HashMap::new(),
-                ready: Vec::new(),
-            },
-            out: Out {
-                datagrams: Outgoing::new(),
-                streams: HashMap::new(),
-                told: Vec::new(),
-                overflown: 0,
-            },
-            stats: Shared::default(),
-            published: Instant::now(),
-            is_stale: false,
-            _running: watch::channel(()).0,
-        }
+        let server = Server::new(config, &mut UnwrapErr(SysRng));
+        let sockets = Sockets::new(Slab::new(), 0, u64::MAX);
+        let alive = watch::channel(()).0;
+        Driver::new(poll, bell, server, sockets, Shared::default(), alive)
     }
 
     fn stream(remote: &str) -> Arc<Stream> {
@@ -628,6 +635,11 @@ mod tests {
         }
 
         fn allocate(&mut self, stream: &Arc<Stream>) {
+            assert_eq!(self.refusal(stream), None);
+        }
+
+        /// Of an allocation; none when it is made.
+        fn refusal(&mut self, stream: &Arc<Stream>) -> Option<u16> {
             let made = "sesame"
                 .parse::<peerage_proto::turn::credentials::Secret>()
                 .unwrap()
@@ -647,8 +659,18 @@ mod tests {
                 .sign(Key::new(&made.username, "test", &made.password).as_bytes());
             let answer = self.ask(stream, signed);
             let answer = Message::parse(&answer).unwrap();
-            assert_eq!(answer.error(), None);
+            answer.error().map(|(code, _)| code)
         }
+    }
+
+    #[test]
+    fn relays_leave_open_files_to_who_signals() {
+        let mut driver = driver();
+        let client = stream(CLIENT);
+        driver.sockets.last = 0;
+        assert_eq!(driver.refusal(&client), Some(508));
+        driver.sockets.last = u64::MAX;
+        assert_eq!(driver.refusal(&client), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct Config {
     pub user_quota: usize,
     /// Allocations at a time of one address, an IPv6 /64 counting as one. The same.
     pub address_quota: Option<usize>,
-    /// Allocations at a time in all. The same.
+    /// Allocations at a time in all. The same. An address has no more than are free at the time: alone it comes to half of all.
     pub total_quota: usize,
     /// Octets a second that one allocation may carry, each way; 64 KiB at least may go at once. What is more is dropped, as a slow line would.
     pub bandwidth: Option<u32>,

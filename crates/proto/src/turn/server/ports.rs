@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How long a port is kept for who has its token (RFC 8656 section 7.2).
 const RESERVED_FOR: Duration = Duration::from_secs(30);
 /// Ports that are kept so at a time; one more is refused.
-const MAX_RESERVED: usize = 64;
+pub(super) const MAX_RESERVED: usize = 64;
 
 pub(super) struct Ports {
     first: u16,
@@ -70,6 +70,12 @@ impl Ports {
             until: now + RESERVED_FOR,
         });
         true
+    }
+
+    /// Whether one more port may be kept.
+    pub(super) fn may_reserve(&mut self, now: Instant) -> bool {
+        self.expire(now);
+        self.reserved.len() < MAX_RESERVED
     }
 
     /// Whether a port is kept for a token.

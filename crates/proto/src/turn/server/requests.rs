@@ -229,12 +229,19 @@ impl Server {
         let is_second_missing = wish.is_second_optional && !wish.families[1];
         let household = Household::of(from.remote.ip());
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
+        let held = of(self.households.get(&household));
+        // Nobody takes the last one from who has none: what an address has is less than what is free.
+        let free = self.config.total_quota.saturating_sub(self.clients.len());
         let is_full = of(self.users.get(user.parsed.name)) >= self.config.user_quota
-            || (self.config.address_quota)
-                .is_some_and(|quota| of(self.households.get(&household)) >= quota)
-            || self.clients.len() >= self.config.total_quota;
+            || (self.config.address_quota).is_some_and(|quota| held >= quota)
+            || held >= free;
         if is_full {
             return Err(Refusal::Quota);
+        }
+        if wish.pair
+            && (0..2).any(|family| wish.families[family] && !self.ports[family].may_reserve(now))
+        {
+            return Err(Refusal::Capacity);
         }
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(super::Slot::default());

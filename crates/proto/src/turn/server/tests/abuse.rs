@@ -1,6 +1,7 @@
 //! What strangers and users may not do to others.
 
 use super::super::allocation::MAX_PEERS;
+use super::super::ports::MAX_RESERVED;
 use super::super::replies::{BURST, RATE};
 use super::super::*;
 use super::world::{ALICE, BOB, PEER, World, address, config, tcp, udp};
@@ -159,4 +160,25 @@ fn garbage_is_counted_and_nothing_else() {
         assert_eq!(world.send(udp(ALICE), &octets).len(), 0);
     }
     assert!(world.server.stats().malformed >= 6);
+}
+
+#[test]
+fn who_wants_a_pair_of_ports_and_cannot_have_it_gets_none() {
+    let mut config = config();
+    config.ports = 61_000..=61_999;
+    let mut world = World::new(config);
+    let alice = world.client(udp(ALICE), "alice");
+    let pair = |world: &mut World, code| {
+        let request = world.allocate_request().put(attribute::EVEN_PORT, &[0x80]);
+        assert_eq!(world.code(&alice, request), code);
+    };
+    for _ in 0..MAX_RESERVED {
+        pair(&mut world, None);
+        assert_eq!(world.refresh(&alice, Some(0)), None);
+    }
+    pair(&mut world, Some(508));
+    world.allocate(&alice);
+    assert_eq!(world.refresh(&alice, Some(0)), None);
+    world.pass(30);
+    pair(&mut world, None);
 }

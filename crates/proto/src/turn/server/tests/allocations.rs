@@ -276,7 +276,7 @@ fn a_user_has_so_many_allocations_under_all_expiries_of_the_name_and_gets_them_b
 fn an_address_and_the_server_have_quotas_too() {
     let mut config = config();
     config.address_quota = Some(2);
-    config.total_quota = 4;
+    config.total_quota = 6;
     let mut world = World::new(config);
     let mut results = Vec::new();
     for (index, from) in [
@@ -287,6 +287,10 @@ fn an_address_and_the_server_have_quotas_too() {
         "[2a00:0:0:1::2]:1",
         "[2a00:0:0:1::3]:1",
         "20.0.0.2:1",
+        // As many as are free.
+        "20.0.0.2:2",
+        "20.0.0.3:1",
+        "20.0.0.4:1",
     ]
     .into_iter()
     .enumerate()
@@ -296,7 +300,24 @@ fn an_address_and_the_server_have_quotas_too() {
         results.push(world.code(&client, request));
     }
     let full = Some(486);
-    assert_eq!(results, [None, None, full, None, None, full, full]);
+    let expected = [None, None, full, None, None, full, None, full, None, full];
+    assert_eq!(results, expected);
+}
+
+#[test]
+fn one_address_takes_half_of_all_under_however_many_names_and_leaves_the_rest_to_others() {
+    let mut world = World::new(config());
+    for number in 0..60 {
+        let client = world.client(
+            udp(&format!("20.0.0.1:{}", 5000 + number)),
+            &format!("u{number}"),
+        );
+        let request = world.allocate_request();
+        let expected = (number >= 25).then_some(486);
+        assert_eq!(world.code(&client, request), expected, "{number}");
+    }
+    let bob = world.client(udp(BOB), "bob");
+    world.allocate(&bob);
 }
 
 #[test]
