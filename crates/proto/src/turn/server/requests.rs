@@ -457,9 +457,7 @@ impl Server {
             None => None,
             Some(value) => Some(read_family(value)?),
         };
-        let Some(allocation) = self.slots[index].allocation.as_deref_mut() else {
-            return Err(Refusal::AllocationMismatch);
-        };
+        let allocation = self.at(index)?;
         if family.is_some_and(|family| allocation.legs[family].is_none()) {
             return Err(Refusal::PeerFamily);
         }
@@ -520,26 +518,20 @@ impl Server {
             .xor_address(attribute::XOR_PEER_ADDRESS)
             .filter(|peer| peer.port() != 0)
             .ok_or(Refusal::BadRequest)?;
-        let Some(allocation) = self.slots[index].allocation.as_deref_mut() else {
-            return Err(Refusal::AllocationMismatch);
-        };
+        let allocation = self.at(index)?;
         match allocation.peers.may_bind(channel, peer, now) {
             Ok(true) => {}
             Ok(false) => return Err(Refusal::Capacity),
             Err(_) => return Err(Refusal::BadRequest),
         }
         self.admit(index, &[peer], now)?;
-        if let Some(allocation) = self.slots[index].allocation.as_deref_mut() {
-            allocation.peers.bind(channel, peer, now);
-        }
+        self.at(index)?.peers.bind(channel, peer, now);
         Ok(success(message))
     }
 
     /// Permits all of these peers, or none.
     fn admit(&mut self, index: usize, peers: &[SocketAddr], now: Instant) -> Result<(), Refusal> {
-        let Some(allocation) = self.slots[index].allocation.as_deref() else {
-            return Err(Refusal::AllocationMismatch);
-        };
+        let allocation = self.at(index)?;
         if peers
             .iter()
             .any(|peer| allocation.legs[usize::from(peer.is_ipv6())].is_none())
@@ -554,9 +546,7 @@ impl Server {
                 ips.push(peer.ip());
             }
         }
-        let Some(allocation) = self.slots[index].allocation.as_deref_mut() else {
-            return Err(Refusal::AllocationMismatch);
-        };
+        let allocation = self.at(index)?;
         if !allocation.peers.has_room_for(&ips, now) {
             return Err(Refusal::Capacity);
         }
@@ -593,6 +583,12 @@ impl Server {
             Some(_) => Ok(index),
             None => Err(Refusal::AllocationMismatch),
         }
+    }
+
+    /// The allocation that [`Server::live`] found.
+    fn at(&mut self, index: usize) -> Result<&mut Allocation, Refusal> {
+        let allocation = self.slots[index].allocation.as_deref_mut();
+        allocation.ok_or(Refusal::AllocationMismatch)
     }
 
     fn of_client(&self, from: FiveTuple) -> Option<&Allocation> {
