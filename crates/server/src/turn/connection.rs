@@ -300,3 +300,70 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         stalls.fold(quiet, Instant::min)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll as Sockets, Token};
+    use peerage_proto::turn::server::{FiveTuple, Transport};
+    use tokio::io::duplex;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(3600);
+    const ENOUGH: Duration = Duration::from_secs(10);
+
+    fn stream() -> Stream {
+        Stream::new(FiveTuple {
+            transport: Transport::Tcp,
+            local: "192.0.2.1:3478".parse().unwrap(),
+            remote: "192.0.2.7:5000".parse().unwrap(),
+        })
+    }
+
+    fn bell() -> (Sockets, Arc<Bell>) {
+        let sockets = Sockets::new().unwrap();
+        let waker = mio::Waker::new(sockets.registry(), Token(0)).unwrap();
+        (sockets, Arc::new(Bell::new(waker)))
+    }
+
+    #[tokio::test]
+    async fn the_thread_is_asked_about_who_is_silent() {
+        let ((_sockets, bell), (io, _client)) = (bell(), duplex(64));
+        let patience = Patience {
+            idle: SHORT,
+            stall: LONG,
+        };
+        let connection = Connection::new(io, stream(), bell.clone(), patience);
+        let mut running = tokio::spawn(connection.run());
+        let asked = async {
+            while !matches!(bell.answer(), Some(Call::Quiet(_))) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(ENOUGH, asked).await.expect("it is asked");
+        // Whether it stays is the thread's to say.
+        assert!(!running.is_finished());
+        running.abort();
+        let _ = (&mut running).await;
+    }
+
+    #[tokio::test]
+    async fn who_does_not_finish_a_frame_or_takes_nothing_is_let_go() {
+        let patience = Patience {
+            idle: LONG,
+            stall: SHORT,
+        };
+        let ((_sockets, bell), (io, mut client)) = (bell(), duplex(64));
+        client.write_all(&[0, 1, 0]).await.unwrap();
+        let connection = Connection::new(io, stream(), bell.clone(), patience);
+        let ended = timeout(ENOUGH, connection.run()).await;
+        ended.expect("half a frame ends it");
+        let (io, _client) = duplex(64);
+        let stream = stream();
+        stream.answer(&[7; 1000], true).unwrap();
+        let connection = Connection::new(io, stream, bell, patience);
+        let ended = timeout(ENOUGH, connection.run()).await;
+        ended.expect("a full pipe ends it");
+    }
+}

@@ -143,6 +143,11 @@ impl Stream {
         self.state().is_closing = true;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
+    }
+
     /// Whether the thread must put it on its list.
     pub(super) fn list(&self) -> bool {
         !mem::replace(&mut self.state().is_listed, true)

@@ -664,6 +664,19 @@ mod tests {
     }
 
     #[test]
+    fn of_the_silent_only_who_has_no_allocation_is_closed() {
+        let mut driver = driver();
+        let (client, stranger) = (stream(CLIENT), stream("192.0.2.8:5000"));
+        driver.allocate(&client);
+        for one in [&client, &stranger] {
+            driver.bell.call(Call::Quiet(one.clone()));
+        }
+        driver.take_calls(wall_time());
+        assert!(!client.is_closing());
+        assert!(stranger.is_closing());
+    }
+
+    #[test]
     fn relays_leave_open_files_to_who_signals() {
         let mut driver = driver();
         let client = stream(CLIENT);
