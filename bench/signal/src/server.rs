@@ -16,9 +16,9 @@ pub struct Spent {
     pub seconds: f64,
     pub cpu_seconds: f64,
     /// Of this process: what is left of the machine is the server's.
-    own_cpu_seconds: f64,
+    pub own_cpu_seconds: f64,
     /// Of everybody else: a figure that was measured beside others' work is worth less.
-    others_cpu_seconds: f64,
+    pub others_cpu_seconds: f64,
 }
 
 /// The beginning of such a while.
