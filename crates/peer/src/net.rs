@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerage_proto::wire::ice_url;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -94,6 +95,15 @@ pub(crate) async fn addresses(host: &Host<&str>, port: u16) -> io::Result<Vec<So
             }
         }
     })
+}
+
+/// The host of a STUN or TURN server's URL.
+pub(crate) fn host(host: &ice_url::Host) -> Host<&str> {
+    match host {
+        ice_url::Host::Name(name) => Host::Domain(name),
+        ice_url::Host::Ip(IpAddr::V4(ip)) => Host::Ipv4(*ip),
+        ice_url::Host::Ip(IpAddr::V6(ip)) => Host::Ipv6(*ip),
+    }
 }
 
 fn is_localhost(name: &str) -> bool {
