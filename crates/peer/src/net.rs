@@ -41,6 +41,8 @@ pub(crate) async fn connect(host: &Host<&str>, port: u16) -> io::Result<TcpStrea
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
+            // What another address said tells more.
+            Ok(Err(error)) if is_no_family(&error) && last.kind() != io::ErrorKind::NotFound => {}
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
@@ -95,6 +97,15 @@ pub(crate) async fn addresses(host: &Host<&str>, port: u16) -> io::Result<Vec<So
             }
         }
     })
+}
+
+/// Whether there is no way from this machine to that family of addresses at all.
+pub(crate) fn is_no_family(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, NetworkUnreachable, Unsupported};
+    matches!(
+        error.kind(),
+        AddrNotAvailable | NetworkUnreachable | Unsupported
+    )
 }
 
 /// The host of a STUN or TURN server's URL.

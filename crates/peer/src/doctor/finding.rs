@@ -1,12 +1,14 @@
 //! What a step has found, in measures and in words.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerage_proto::turn::client::Error as TurnError;
 use peerage_proto::wire::ice_url::{IceUrl, Service, Transport};
 
+use crate::net::is_no_family;
 use crate::{BuildError, ConnectError, Route, SignallingError};
 
 /// How far two clocks may be apart: statements beyond are taken for replays (`docs/protocol/identity.md`).
@@ -53,7 +55,7 @@ pub enum Finding {
     /// The name has no address, in the resolver's words.
     NotResolved(String),
     /// What became of a TCP connection to each address: how long it took, or why there is none.
-    Reached(Vec<(SocketAddr, Result<Duration, String>)>),
+    Reached(Vec<(SocketAddr, io::Result<Duration>)>),
     /// The TLS handshake was done, in this version.
     Secured(&'static str),
     /// It was not, for this reason, in words.
@@ -261,13 +263,17 @@ impl Finding {
             | Self::Echoed { .. }
             | Self::Admitted { .. } => Status::Ok,
             Self::Reached(each) => {
-                let reached = each.iter().filter(|(_, outcome)| outcome.is_ok()).count();
-                // Which of a machine's own two addresses a server listens on is its own affair.
-                let all = each.len() == reached || each.iter().all(|(to, _)| to.ip().is_loopback());
-                match (reached, all) {
-                    (0, _) => Status::Failed,
-                    (_, true) => Status::Ok,
-                    (_, false) => Status::Warning,
+                // Which of a machine's own two addresses a server listens on is its own affair, and what family of addresses this network has is not the server's.
+                let is_fine = |(to, outcome): &(SocketAddr, io::Result<Duration>)| match outcome {
+                    Ok(_) => true,
+                    Err(error) => to.ip().is_loopback() || is_no_family(error),
+                };
+                if each.iter().all(|(_, outcome)| outcome.is_err()) {
+                    Status::Failed
+                } else if each.iter().all(is_fine) {
+                    Status::Ok
+                } else {
+                    Status::Warning
                 }
             }
             Self::Clock(ClockDifference { by, .. }) if *by > CLOCK_LIMIT => Status::Failed,
@@ -319,7 +325,7 @@ impl fmt::Display for Finding {
                     let separator = if at == 0 { "" } else { ", " };
                     match outcome {
                         Ok(took) => write!(f, "{separator}{address} in {}", Span(*took))?,
-                        Err(error) => write!(f, "{separator}{address}: {error}")?,
+                        Err(error) => write!(f, "{separator}{address}: {}", plain(error))?,
                     }
                 }
                 Ok(())
@@ -363,11 +369,11 @@ impl fmt::Display for Finding {
                 allocated,
                 round_trip,
             } => {
-                f.write_str("relay ")?;
+                f.write_str("relay at ")?;
                 let addresses: Vec<_> = relays.iter().map(SocketAddr::ip).collect();
                 listed(f, &addresses)?;
                 let (allocated, round_trip) = (Span(*allocated), Span(*round_trip));
-                write!(f, " in {allocated}, there and back in {round_trip}")
+                write!(f, ", lent in {allocated}, there and back in {round_trip}")
             }
             Self::NoWay(error) => error.fmt(f),
             Self::PeerRefused { relay, code } => {
@@ -383,7 +389,10 @@ impl fmt::Display for Finding {
             } => {
                 let (opened, round_trip) = (Span(*opened), Span(*round_trip));
                 let way = way(*route);
-                write!(f, "{way}, open in {opened}, echoed in {round_trip}")
+                write!(
+                    f,
+                    "between two peers here: {way}, open in {opened}, echoed in {round_trip}"
+                )
             }
             Self::NoPeer(error) => error.fmt(f),
             Self::NotConnected(error) => error.fmt(f),
@@ -499,6 +508,15 @@ fn places(urls: &[IceUrl]) -> Vec<String> {
         format!("{name} ({uses})")
     };
     places.into_iter().map(with_uses).collect()
+}
+
+/// An error in words, without the system's number.
+pub(super) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
 }
 
 fn listed(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {

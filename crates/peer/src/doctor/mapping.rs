@@ -13,8 +13,8 @@ use rand_core::UnwrapErr;
 use tokio::net::UdpSocket;
 use tokio::time::{sleep_until, timeout};
 
-use super::finding::{Finding, Nat};
-use super::server::plain;
+use super::finding::{Finding, Nat, plain};
+use crate::net::is_no_family;
 use crate::random;
 
 /// For a server to answer, over UDP: four requests.
@@ -61,14 +61,7 @@ pub(super) enum Unheard {
 impl Unheard {
     /// Whether there is no way from this machine to that family of addresses at all.
     pub(super) fn is_no_family(&self) -> bool {
-        use io::ErrorKind::{AddrNotAvailable, NetworkUnreachable, Unsupported};
-        let Self::NotSent(error) = self else {
-            return false;
-        };
-        matches!(
-            error.kind(),
-            AddrNotAvailable | NetworkUnreachable | Unsupported
-        )
+        matches!(self, Self::NotSent(error) if is_no_family(error))
     }
 
     pub(super) fn finding(&self, other_family: bool) -> Finding {

@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep_until, timeout};
 
-use super::finding::{Finding, NoWay};
+use super::finding::{Finding, NoWay, plain};
 use super::mapping::{TurnClient, any, client};
-use super::server::{plain, silence, tls_problem};
+use super::server::{silence, tls_problem};
 use crate::net::{self, Roots, Stream};
 use crate::random;
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::{Host, Position, Url};
 
-use super::finding::{ClockDifference, Finding, TlsProblem};
+use super::finding::{ClockDifference, Finding, TlsProblem, plain};
 use crate::net::{self, Roots, Stream};
 
 /// For one address to take a connection.
@@ -53,7 +53,7 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> (Finding, Option<TcpStr
                 taken.get_or_insert(stream);
                 each.push((address, Ok(took)));
             }
-            Err(error) => each.push((address, Err(plain(&error)))),
+            Err(error) => each.push((address, Err(error))),
         }
     }
     (Finding::Reached(each), taken)
@@ -158,15 +158,6 @@ fn difference(theirs: SystemTime, before: SystemTime, after: SystemTime) -> Cloc
     match before.duration_since(theirs + Duration::from_secs(1)) {
         Ok(by) => ClockDifference { by, ahead: true },
         Err(_) => none,
-    }
-}
-
-/// An error in words, without the system's number.
-pub(super) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_lowercase(),
-        None => text,
     }
 }
 

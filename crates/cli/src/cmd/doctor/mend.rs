@@ -1,5 +1,7 @@
 //! What to do about what was found.
 
+use std::io;
+
 use peerage_peer::{
     BuildError, ConnectError, SignallingError,
     doctor::{Finding, Nat, NoWay, Probe, Status, Step, TlsProblem},
@@ -32,7 +34,7 @@ impl Case {
                 told("whoever named this server has its name wrong, or it is not in the DNS")
             }
             Finding::Reached(each) => {
-                let silent = |outcome: &Result<_, String>| matches!(outcome, Err(error) if error.contains("no answer"));
+                let silent = |outcome: &io::Result<_>| matches!(outcome, Err(error) if error.kind() == io::ErrorKind::TimedOut);
                 Some(if step.finding.status() == Status::Warning {
                     "who tries such an address first waits in vain: take it out of the DNS, or have the server listen \
                      there too (`peerage serve --host ::` listens at all)"
@@ -188,7 +190,8 @@ impl Case {
             NoWay::Closed => format!("is the TURN server running, and is UDP {port} its port?"),
             NoWay::NotSent(_) => silence(step, taken),
             NoWay::NoCredentials => {
-                "name it with what it wants: --ice-server '{\"urls\":\"turn:HOST\",\"username\":\"…\",\"credential\":\"…\"}'"
+                "the signalling server tells of it without credentials: give it those that the TURN server wants, or the \
+                 secret that they share (`peerage serve --turn-secret-file`)"
                     .to_owned()
             }
             _ => "is it a TURN server? Its log may say why it hung up".to_owned(),
