@@ -137,7 +137,13 @@ impl Link {
             return;
         };
         match change {
-            Change::Lost => restarts.lost = true,
+            // What was tried while it was heard must not slow down what is needed now.
+            Change::Lost if !restarts.lost => {
+                restarts.lost = true;
+                restarts.tries = 0;
+                restarts.not_before = restarts.not_before.map(|at| at.min(now + RETRY));
+            }
+            Change::Lost => {}
             Change::Moved => restarts.wanted = true,
             Change::Back => {
                 restarts.lost = false;

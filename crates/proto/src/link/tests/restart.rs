@@ -632,7 +632,8 @@ fn a_device_whose_key_signs_another_certificate_is_not_restarted_with_it() {
 
 #[test]
 fn a_server_that_changes_a_verified_restart_in_any_way_is_noticed_and_ends_nothing() {
-    let change: [(&str, fn(&mut OfferPayload)); 7] = [
+    type Change = fn(&mut OfferPayload);
+    let change: [(&str, Change); 7] = [
         ("generation", |offer| offer.generation = Some(2)),
         ("none", |offer| offer.generation = None),
         ("zero", |offer| offer.generation = Some(0)),
@@ -752,6 +753,25 @@ fn restarts_go_on_until_the_peer_is_heard_and_grow_rare() {
         pair.feed(CALLER, Input::PathBack);
         pair.advance(SLOWEST * 2);
         assert_eq!(pair.generations().len(), count + 1);
+    });
+}
+
+#[test]
+fn a_path_that_is_lost_is_restarted_in_time_however_often_addresses_changed_before() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathChanged);
+        for _ in 0..30 {
+            pair.describe();
+            pair.advance(SLOWEST);
+        }
+        let count = pair.generations().len();
+        pair.describe();
+        pair.feed(CALLER, Input::PathLost);
+        for seconds in 0..15 {
+            assert!(pair.generations().len() >= count + seconds / 3);
+            pair.advance(Duration::from_secs(1));
+            pair.describe();
+        }
     });
 }
 
