@@ -37,6 +37,7 @@ pub mod proxy;
 mod random;
 mod signalling;
 mod totals;
+mod tried;
 
 pub use access::Access;
 pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
@@ -44,3 +45,4 @@ pub use connection::{About, CloseReason, Connection, JsonError, Route, Serializa
 pub use peer::{BuildError, Builder, ConnectError, ConnectOptions, Peer};
 pub use signalling::{SignallingError, State as ServerState};
 pub use totals::{Counters, PeerStats, RouteStats};
+pub use tried::{ServerOutcome, Tried, TriedCandidate, TriedKind, TriedServer};

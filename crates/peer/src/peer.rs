@@ -206,7 +206,11 @@ impl Peer {
             metadata: options.metadata.clone(),
         };
         let begun = Instant::now();
-        let mut link = Link::call(to.clone(), call, options.timing, begun);
+        let config = link::Config {
+            restart: false,
+            ..options.timing
+        };
+        let mut link = Link::call(to.clone(), call, config, begun);
 
         let inner = &self.inner;
         let slot = SlotGuard::take(inner, to);
@@ -242,7 +246,7 @@ impl Peer {
             }
             Err(_) => None,
         };
-        link.handle_input(Input::LocalOffer { sdp, sent });
+        link.handle_input(Input::LocalOffer { sdp, sent }, Instant::now());
 
         let (waiting, connection) = oneshot::channel();
         let task = LinkTask {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerage_proto::identity::gate::{Granted, IncomingOffer};
 use peerage_proto::identity::{Code, Reply};
-use peerage_proto::link::{Link, Signal};
+use peerage_proto::link::{self, Link, Signal};
 use peerage_proto::wire::id::{ConnectionId, PeerId};
 use peerage_proto::wire::signal::{AnswerPayload, Frame, Kind, OfferPayload};
 use tokio::sync::{mpsc, watch};
@@ -83,6 +83,10 @@ impl Dispatcher {
                 return;
             }
         };
+        if granted.generation.is_some_and(|generation| generation > 0) {
+            // Nobody was told that this peer could restart; the connection goes on as it is.
+            return;
+        }
         let name = payload.serialization.as_deref().unwrap_or("binary");
         let Some(serialization) = Serialization::from_name(name) else {
             tracing::info!(%src, serialization = name, "an offer names a serialization that is not spoken here");
@@ -98,6 +102,7 @@ impl Dispatcher {
                     sdp: None,
                     connection_type: payload.connection_type,
                     connection_id: payload.connection_id.clone(),
+                    generation: None,
                     peerage: Some(refusal.emit()),
                 },
             );
@@ -117,7 +122,10 @@ impl Dispatcher {
             src.clone(),
             connection.clone(),
             &granted,
-            self.inner.timing,
+            link::Config {
+                restart: false,
+                ..self.inner.timing
+            },
             Instant::now(),
         );
         let task = LinkTask {

@@ -150,26 +150,31 @@ impl LinkTask {
                 notice = self.registered.notices.recv() => Step::Notice(notice),
                 () = at(deadline) => Step::Timeout,
             };
+            let now = Instant::now();
             match step {
-                Step::Engine(None) => self.link.handle_input(Input::EngineClosed),
+                Step::Engine(None) => self.link.handle_input(Input::EngineClosed, now),
                 Step::Engine(Some(Event::Candidate(candidate))) => {
-                    self.link.handle_input(Input::LocalCandidate(candidate));
+                    self.link
+                        .handle_input(Input::LocalCandidate(candidate), now);
                 }
                 Step::Engine(Some(Event::Certificate(certificate))) => {
                     let certificate = Fingerprint::new(certificate);
                     self.link
-                        .handle_input(Input::RemoteCertificate(certificate));
+                        .handle_input(Input::RemoteCertificate(certificate), now);
                 }
                 Step::Engine(Some(Event::Open(opened))) => {
                     channel = Some(opened);
-                    self.link.handle_input(Input::ChannelOpened);
+                    self.link.handle_input(Input::ChannelOpened, now);
+                }
+                Step::Engine(Some(Event::Path(path))) => {
+                    tracing::debug!(?path, "the way to the peer")
                 }
                 Step::Notice(Some(Notice::Signal(signal))) => {
-                    self.link.handle_input(Input::Received(*signal));
+                    self.link.handle_input(Input::Received(*signal), now);
                 }
                 Step::Notice(Some(Notice::Revoked)) => return End::Revoked,
                 Step::Notice(None) => return End::Replaced,
-                Step::Timeout => self.link.handle_timeout(Instant::now()),
+                Step::Timeout => self.link.handle_timeout(now),
             }
         }
     }
@@ -195,6 +200,8 @@ impl LinkTask {
                 None => Ok(()),
             },
             Output::Opened => self.hand_over(channel.take()),
+            // Nobody was told that this peer could restart.
+            Output::Restart { .. } | Output::AnswerRestart { .. } | Output::Restarted => Ok(()),
             Output::Disbelieved(answer) => {
                 tracing::warn!(peer = %self.link.remote(), %answer, "an answer was not believed");
                 Ok(())
@@ -218,7 +225,8 @@ impl LinkTask {
             .access
             .answer(granted, Fingerprint::new(fingerprint));
         self.conn = Some(conn);
-        self.link.handle_input(Input::LocalAnswer { sdp, evidence });
+        self.link
+            .handle_input(Input::LocalAnswer { sdp, evidence }, Instant::now());
         Ok(())
     }
 

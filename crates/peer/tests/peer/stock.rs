@@ -223,6 +223,7 @@ async fn an_absent_peer_a_silent_one_and_an_unreachable_one_are_told_apart() {
         timing: link::Config {
             answer_within: Duration::from_secs(1),
             connect_within: Duration::from_secs(2),
+            ..link::Config::default()
         },
         ..ConnectOptions::default()
     };
