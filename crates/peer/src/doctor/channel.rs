@@ -17,15 +17,17 @@ use crate::{Connection, Message, Peer, random};
 /// Label of the channel between our own two peers.
 const LABEL: &str = "peerage-doctor";
 /// For our own two peers, who are there and answer at once.
-const OWN: link::Config = link::Config {
-    answer_within: Duration::from_secs(5),
-    connect_within: Duration::from_secs(10),
-};
+const OWN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(10));
 /// For a link's device.
-const DEVICE: link::Config = link::Config {
-    answer_within: Duration::from_secs(10),
-    connect_within: Duration::from_secs(15),
-};
+const DEVICE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(15));
+
+fn timing((answer_within, connect_within): (Duration, Duration)) -> link::Config {
+    link::Config {
+        answer_within,
+        connect_within,
+        ..link::Config::default()
+    }
+}
 
 /// What peers are made with here.
 pub(super) struct Setup {
@@ -67,7 +69,7 @@ impl Setup {
         let options = crate::ConnectOptions {
             label: Some(LABEL.into()),
             proof: Some(proof),
-            timing: OWN,
+            timing: timing(OWN),
             ..crate::ConnectOptions::default()
         };
         let asked = async {
@@ -106,7 +108,7 @@ impl Setup {
         let options = crate::ConnectOptions {
             label: Some(HTTP_LABEL.into()),
             proof: device.proof,
-            timing: DEVICE,
+            timing: timing(DEVICE),
             ..crate::ConnectOptions::default()
         };
         let found = match peer.connect(device.id.as_peer_id(), options).await {
