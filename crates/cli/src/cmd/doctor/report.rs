@@ -80,7 +80,11 @@ impl Report {
         match progress {
             Progress::Begun(probe) => {
                 self.print(Some(probe));
-                self.spinner.set_message(label(probe));
+                self.spinner.set_message(match probe {
+                    // Side by side.
+                    Probe::Stun => "STUN, TURN",
+                    probe => label(probe),
+                });
             }
             Progress::Done(step) => {
                 self.print(Some(step.probe));
