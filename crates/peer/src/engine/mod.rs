@@ -9,6 +9,7 @@
 mod bell;
 mod certificate;
 mod conn;
+mod consent;
 mod demux;
 mod driver;
 mod flow;
@@ -121,11 +122,11 @@ pub(crate) enum Event {
 #[allow(dead_code)] // For the task of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// Nothing that only the peer can have sent has come for 3 s. Told again every 5 s while it lasts; the connection ends after 30 s.
+    /// On the way in use, nothing that only the peer can have sent has come for 3 s. After 30 s the connection ends.
     Silent,
     /// Addresses of this machine came or went.
     Changed,
-    /// The peer is heard again after a silence.
+    /// The peer is heard again after a silence, by this way or a new one.
     Back,
 }
 
