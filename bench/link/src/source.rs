@@ -9,7 +9,7 @@ use crate::Outcome;
 pub const MESSAGE: usize = 16_384;
 
 pub async fn run(server: &str) -> Outcome<()> {
-    let peer = Peer::builder().server(server).allow_unverified(true).build().await?;
+    let peer = Peer::builder().server(server).allow_unverified(true).open().await?;
     println!("id: {}", peer.id());
     while let Some(mut connection) = peer.incoming().await {
         tokio::spawn(async move {

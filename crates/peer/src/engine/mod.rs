@@ -179,6 +179,7 @@ enum Command {
     },
     SetIceServers(Vec<IceServer>),
     Refresh,
+    Stop,
 }
 
 type Reply = oneshot::Sender<Result<Made, EngineError>>;
@@ -244,10 +245,12 @@ impl Engine {
         self.0.send(Command::SetIceServers(servers)).await
     }
 
-    /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+    /// Ends the thread, and resolves when every peer was told.
+    pub(crate) async fn stop(&self) {
         let mut running = self.0.running.clone();
-        async move { while running.changed().await.is_ok() {} }
+        // One that has stopped already takes no commands.
+        let _ = self.0.send(Command::Stop).await;
+        while running.changed().await.is_ok() {}
     }
 
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {

@@ -10,10 +10,10 @@ use crate::connection::CloseReason;
 use crate::engine::EngineError;
 use crate::signalling::SignallingError;
 
-/// A peer cannot be made.
+/// A peer cannot be made, or does not get to its server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum OpenError {
     /// The server cannot be reached, or refuses.
     #[error(transparent)]
     Signalling(#[from] SignallingError),
@@ -53,6 +53,9 @@ pub enum ConnectError {
     /// The connection ended before it was open.
     #[error("the connection ended before it was open: {0}")]
     Closed(CloseReason),
+    /// Neither PeerJS nor the application knows a serialization of this name: see [`Builder::serializer`](crate::Builder::serializer).
+    #[error("no serialization is called `{0}` here")]
+    UnknownSerialization(String),
     /// The label or the peer's description cannot be used.
     #[error("{0}")]
     Invalid(String),
@@ -64,7 +67,33 @@ pub enum ConnectError {
     Stopped,
 }
 
-impl From<EngineError> for BuildError {
+impl OpenError {
+    /// The `type` of the error by which PeerJS tells the same.
+    pub fn peerjs_type(&self) -> &'static str {
+        match self {
+            Self::Signalling(error) => error.peerjs_type(),
+            Self::Bind(_) | Self::Certificate(_) => "webrtc",
+        }
+    }
+}
+
+impl ConnectError {
+    /// The `type` of the error by which PeerJS tells the same, on its peer or on its connection.
+    pub fn peerjs_type(&self) -> &'static str {
+        match self {
+            Self::Signalling(error) => error.peerjs_type(),
+            Self::PeerUnavailable | Self::NoAnswer => "peer-unavailable",
+            Self::NoRoute | Self::WrongCertificate | Self::WrongDevice(_) => "negotiation-failed",
+            Self::Closed(_) => "connection-closed",
+            Self::Stopped => "disconnected",
+            Self::Refused(_) | Self::UnknownSerialization(_) | Self::Invalid(_) | Self::TooMany => {
+                "webrtc"
+            }
+        }
+    }
+}
+
+impl From<EngineError> for OpenError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Bind(error) => Self::Bind(error),

@@ -1,10 +1,10 @@
 //! The task of one connection: carries between the link machine, the engine and the server, from the offer to the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peerage_proto::identity::gate::{Caller, Granted};
-use peerage_proto::identity::{Fingerprint, Nonce, PublicKey};
+use peerage_proto::identity::{Code, Fingerprint, Nonce, PublicKey};
 use peerage_proto::link::{self, Input, Link, Output};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,7 +13,11 @@ use tokio::time::{sleep_until, timeout};
 use super::Inner;
 use super::error::ConnectError;
 use super::registry::{Notice, Registered};
-use crate::connection::{CloseReason, Connection, Facts, Serialization};
+use super::offer::Offer;
+use super::voucher::Voucher;
+use crate::connection::{
+    CloseReason, Codec, Connection, ConnectionState, Facts, Opened, Serialization, Setup, Stage,
+};
 use crate::engine::{EngineConn, EngineError, Event};
 use crate::signalling::{SignallingError, State};
 use crate::{Channel, engine};
@@ -28,7 +32,7 @@ pub(super) struct LinkTask {
     pub(super) registered: Registered,
     pub(super) terms: Terms,
     pub(super) side: Side,
-    pub(super) closed: watch::Sender<Option<CloseReason>>,
+    pub(super) state: watch::Sender<ConnectionState>,
     pub(super) begun: Instant,
     pub(super) opened: bool,
 }
@@ -44,11 +48,16 @@ pub(super) struct Terms {
 pub(super) enum Side {
     Caller {
         slot: usize,
+        /// What is stated to a device.
+        voucher: Option<Voucher>,
         /// `None` once it was told.
-        waiting: Option<oneshot::Sender<Result<Connection, CallError>>>,
+        waiting: Option<oneshot::Sender<Result<Opened, CallError>>>,
     },
     Callee {
         granted: Box<Granted>,
+        codec: Codec,
+        /// What the application is to decide on, until it has.
+        offer: Option<Box<Offer>>,
         incoming: mpsc::Sender<Connection>,
     },
 }
@@ -73,6 +82,8 @@ enum End {
     /// Another connection has this one's name.
     Replaced,
     Revoked,
+    /// The application said no, or nothing.
+    Refused,
     /// The application does not take incoming connections.
     NotTaken,
     /// The channel is not the one that the gate let in.
@@ -103,6 +114,7 @@ impl LinkTask {
             End::Signalling(error) => CloseReason::Failed(error.to_string()),
             End::Stopped => CloseReason::Local,
             End::Revoked => CloseReason::Revoked,
+            End::Refused => CloseReason::Local,
             End::WrongLabel => {
                 CloseReason::Failed("the channel's label is not the offered one".into())
             }
@@ -114,14 +126,17 @@ impl LinkTask {
             // Who is told that it ended finds the channel closed. The engine answers at once, or is gone.
             let _ = conn.facts().closed.clone().wait_for(Option::is_some).await;
         }
-        self.closed.send_replace(Some(reason));
+        self.state.send_replace(ConnectionState::Closed(reason));
         let (peer, connection) = (self.link.remote(), self.link.connection());
+        if let End::Refused = end {
+            self.inner.refuse(peer, connection, Code::Denied);
+        }
         let current = self
             .inner
             .registry
             .remove(peer, connection, self.registered.generation);
         match self.side {
-            Side::Caller { slot, waiting } => {
+            Side::Caller { slot, waiting, .. } => {
                 self.inner.registry.free_slot(peer, slot);
                 if let Some(waiting) = waiting {
                     // Nobody waits: nobody needs to know.
@@ -204,9 +219,23 @@ impl LinkTask {
     }
 
     async fn answer(&mut self, offer: &str) -> Result<(), End> {
-        let Side::Callee { granted, .. } = &self.side else {
+        let Side::Callee {
+            granted,
+            offer: undecided,
+            ..
+        } = &mut self.side
+        else {
             return Ok(());
         };
+        if let (Some(approve), Some(undecided)) = (&self.inner.approve, undecided.take()) {
+            let decided = tokio::select! {
+                decided = timeout(self.inner.timing.answer_within, approve.ask(*undecided)) => decided,
+                () = self.inner.stop.cancelled() => return Err(End::Stopped),
+            };
+            if !matches!(decided, Ok(Ok(()))) {
+                return Err(End::Refused);
+            }
+        }
         self.inner.wait_for_ice().await;
         let engine::Described {
             conn,
@@ -231,29 +260,42 @@ impl LinkTask {
         if channel.label() != self.terms.label {
             return Err(End::WrongLabel);
         }
-        let facts = Facts {
-            peer: self.link.remote().clone(),
-            connection: self.link.connection().clone(),
-            label: std::mem::take(&mut self.terms.label),
-            metadata: self.terms.metadata.take(),
-            serialization: self.terms.serialization,
-            key: self.caller_key(),
-            verified: self.link.is_verified(),
-            meter: conn.facts().meter.clone(),
-            closed: self.closed.subscribe(),
-        };
+        let meter = conn.facts().meter.clone();
         self.inner
             .totals
-            .opened(facts.meter.route(), self.begun.elapsed());
+            .opened(meter.route(), self.begun.elapsed());
         self.opened = true;
-        let connection = Connection::new(channel, facts);
+        let stage = Stage {
+            connection: self.link.connection().clone(),
+            meter,
+            renewals: 0,
+        };
+        let facts = Facts {
+            peer: self.link.remote().clone(),
+            label: std::mem::take(&mut self.terms.label),
+            metadata: self.terms.metadata.take(),
+            serialization: self.terms.serialization.clone(),
+            key: self.caller_key(),
+            verified: self.link.is_verified(),
+            stage: Mutex::new(stage),
+            state: self.state.subscribe(),
+        };
+        let opened = Opened { channel, facts };
         match &mut self.side {
             Side::Caller { waiting, .. } => match waiting.take() {
-                Some(waiting) => waiting.send(Ok(connection)).map_err(|_| End::Stopped),
+                Some(waiting) => waiting.send(Ok(opened)).map_err(|_| End::Stopped),
                 None => Ok(()),
             },
-            Side::Callee { incoming, .. } => {
-                incoming.try_send(connection).map_err(|_| End::NotTaken)
+            Side::Callee {
+                incoming, codec, ..
+            } => {
+                let setup = Setup {
+                    codec: codec.clone(),
+                    limits: self.inner.limits,
+                };
+                incoming
+                    .try_send(Connection::new(opened, setup))
+                    .map_err(|_| End::NotTaken)
             }
         }
     }
@@ -288,7 +330,9 @@ fn call_error(end: End, engine: Option<CloseReason>, inner: &Inner) -> CallError
         End::Engine(error) => error.into(),
         End::Signalling(error) => ConnectError::Signalling(error),
         End::Revoked => ConnectError::Closed(CloseReason::Revoked),
-        End::Stopped | End::Replaced | End::NotTaken | End::WrongLabel => ConnectError::Stopped,
+        End::Stopped | End::Replaced | End::NotTaken | End::WrongLabel | End::Refused => {
+            ConnectError::Stopped
+        }
     })
 }
 
