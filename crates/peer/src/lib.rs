@@ -40,6 +40,7 @@ pub mod proxy;
 mod random;
 mod signalling;
 mod totals;
+mod tried;
 
 pub use access::Access;
 pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
@@ -51,3 +52,4 @@ pub use peer::{Builder, ConnectError, ConnectOptions, Offer, OpenError, Peer, Re
 pub use peerage_proto::value::Value;
 pub use signalling::{ListPeersError, SignallingError, State as ServerState};
 pub use totals::{Counters, PeerStats, RouteStats};
+pub use tried::{ServerOutcome, Tried, TriedCandidate, TriedKind, TriedServer};

@@ -179,6 +179,9 @@ impl LinkTask {
                     channel = Some(opened);
                     self.link.handle_input(Input::ChannelOpened);
                 }
+                Step::Engine(Some(Event::Path(path))) => {
+                    tracing::debug!(?path, "the way to the peer")
+                }
                 Step::Notice(Some(Notice::Signal(signal))) => {
                     self.link.handle_input(Input::Received(*signal));
                 }

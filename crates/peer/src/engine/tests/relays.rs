@@ -69,7 +69,7 @@ impl Side {
                 self.told.push(candidate.clone());
                 return may_tell(&candidate).then_some(candidate);
             }
-            Event::Certificate(_) => {}
+            Event::Certificate(_) | Event::Path(_) => {}
             Event::Open(channel) => self.channel = Some(channel),
         }
         None
