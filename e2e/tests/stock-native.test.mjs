@@ -51,7 +51,7 @@ suite('a stock PeerJS page and the native peer', () => {
     for (const serialization of ['raw', 'json']) {
         test(`the native peer calls the page, serialization ${serialization}`, async (t) => {
             const { page, id } = await stockPeer(browser, site, server);
-            const native = echo(t, '--call', id, ...(serialization === 'json' ? ['--json'] : []));
+            const native = echo(t, '--call', id, '--serialization', serialization);
             const back = page.evaluate(async () => {
                 const connection = await incoming(0);
                 await new Promise((resolve) => connection.open ? resolve() : connection.on('open', resolve));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use peerage_peer::{
-    OpenError, Builder, Channel, ConnectError, ConnectOptions, Peer, Serialization, SignallingError,
+    Builder, Channel, ConnectError, ConnectOptions, OpenError, Peer, Serialization, SignallingError,
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},

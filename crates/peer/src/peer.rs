@@ -287,8 +287,7 @@ impl Inner {
         let settled = state.wait_for(|state| {
             matches!(
                 state,
-                State::Open
-                    | State::Down(SignallingError::Disconnected | SignallingError::Stopped)
+                State::Open | State::Down(SignallingError::Disconnected | SignallingError::Stopped)
             )
         });
         match timeout(SERVER, settled).await {

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
-    OpenError, Builder, Peer, ServerState, SignallingError,
+    Builder, OpenError, Peer, ServerState, SignallingError,
     proxy::{NamedCertificates, Proxy, Settings, Target},
 };
 use peerage_proto::{

@@ -81,5 +81,5 @@ async fn a_websocket_of_the_exposed_app_works_through_the_link() {
         soon(receiver.recv()).await.unwrap(),
         Received::Close(Some(bye))
     );
-    soon(peer.close()).await;
+    soon(peer.destroy()).await;
 }

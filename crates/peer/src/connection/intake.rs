@@ -245,7 +245,8 @@ impl Intake {
     }
 
     fn message(&self, source: &mut Source, message: Message, outlet: &Outlet) {
-        let malformed = |error: &dyn std::fmt::Display| Err(RecvError::Malformed(error.to_string()));
+        let malformed =
+            |error: &dyn std::fmt::Display| Err(RecvError::Malformed(error.to_string()));
         match &mut source.decoding {
             Decoding::Raw => self.value(match message {
                 Message::Text(text) => Value::Text(text),

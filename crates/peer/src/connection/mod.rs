@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
 
 use crate::Channel;
-pub(crate) use about::{Facts, Stage};
 pub use about::{About, CloseReason, ConnectionState, Route, Stats};
+pub(crate) use about::{Facts, Stage};
 pub use error::{RecvError, StreamError, TrySendError};
 use intake::Intake;
 use outlet::Outlet;
@@ -130,7 +130,7 @@ impl Connection {
     /// As [`send`](Self::send); the type has no such form.
     pub async fn send_as<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let value =
-            Value::from_serialize(value).map_err(|error| SendError::Encode(error.to_string()))?;
+            serde_json::to_value(value).map_err(|error| SendError::Encode(error.to_string()))?;
         self.send(value).await
     }
 
@@ -183,9 +183,11 @@ impl Connection {
     pub async fn recv_as<T: DeserializeOwned>(&self) -> Option<Result<T, RecvError>> {
         let value = self.recv().await?;
         Some(value.and_then(|value| {
-            value
-                .deserialize()
+            serde_json::Value::try_from(value)
                 .map_err(|error| RecvError::Type(error.to_string()))
+                .and_then(|json| {
+                    serde_json::from_value(json).map_err(|error| RecvError::Type(error.to_string()))
+                })
         }))
     }
 
@@ -237,7 +239,10 @@ impl Shared {
     pub(crate) fn renew(&self, Opened { channel, facts }: Opened) {
         let Stage {
             connection, meter, ..
-        } = facts.stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        } = facts
+            .stage
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         self.about.set_stage(connection, meter);
         self.outlet.renew(Arc::new(channel));
     }

@@ -134,7 +134,12 @@ impl Outlet {
             let _turn = self.turn.lock().await;
             let mut left = packed;
             while left > 0 {
-                fill(&mut reader, &mut piece, left.min(msgpack::MESSAGE_MAX as u64)).await?;
+                fill(
+                    &mut reader,
+                    &mut piece,
+                    left.min(msgpack::MESSAGE_MAX as u64),
+                )
+                .await?;
                 left -= piece.len() as u64;
                 let message = Message::Binary(std::mem::take(&mut piece).into());
                 current.channel.send(message).await.map_err(lost)?;
@@ -285,7 +290,8 @@ impl Outlet {
     }
 
     pub(super) fn give_up(&self) {
-        self.current.send_modify(|current| current.phase = Phase::Down);
+        self.current
+            .send_modify(|current| current.phase = Phase::Down);
     }
 
     pub(super) fn close(&self) {

@@ -10,9 +10,9 @@ use peerage_proto::value::Value;
 use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
 
+use super::Shared;
 use super::error::{RecvError, StreamError};
 use super::intake::{Intake, Part};
-use super::Shared;
 
 /// Bytes or text of a known length, in pieces as they come from the peer. Dropping it gives up the rest.
 pub struct ByteStream {

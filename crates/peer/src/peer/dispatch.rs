@@ -11,10 +11,10 @@ use peerage_proto::wire::signal::{AnswerPayload, ConnectionType, Frame, Kind, Of
 use tokio::sync::{mpsc, watch};
 
 use super::Inner;
+use super::offer::Offer;
 use super::registry::Notice;
 use super::task::{LinkTask, Side, Terms};
 use crate::clock;
-use super::offer::Offer;
 use crate::connection::{Codec, Connection, ConnectionState, Serialization};
 use crate::signalling::State;
 
@@ -96,13 +96,7 @@ impl Dispatcher {
         self.accept(src, payload, granted, codec);
     }
 
-    fn accept(
-        &self,
-        src: &PeerId,
-        payload: &OfferPayload,
-        granted: Granted,
-        codec: Codec,
-    ) {
+    fn accept(&self, src: &PeerId, payload: &OfferPayload, granted: Granted, codec: Codec) {
         let connection = &payload.connection_id;
         let link = Link::accept(
             src.clone(),

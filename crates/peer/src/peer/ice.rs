@@ -44,7 +44,12 @@ impl IceTask {
 
     async fn keep_asking(&mut self) {
         // The owner's can be used at once, whatever the server says.
-        if self.engine.set_ice_servers(self.given.clone()).await.is_err() {
+        if self
+            .engine
+            .set_ice_servers(self.given.clone())
+            .await
+            .is_err()
+        {
             return;
         }
         loop {

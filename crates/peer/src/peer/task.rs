@@ -12,8 +12,8 @@ use tokio::time::{sleep_until, timeout};
 
 use super::Inner;
 use super::error::ConnectError;
-use super::registry::{Notice, Registered};
 use super::offer::Offer;
+use super::registry::{Notice, Registered};
 use super::voucher::Voucher;
 use crate::connection::{
     CloseReason, Codec, Connection, ConnectionState, Facts, Opened, Serialization, Setup, Stage,

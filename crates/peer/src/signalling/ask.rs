@@ -67,11 +67,7 @@ async fn get(
     Ok((status, body.to_bytes()))
 }
 
-fn question(
-    registration: &Registration,
-    what: &str,
-    proven: bool,
-) -> Result<Url, SignallingError> {
+fn question(registration: &Registration, what: &str, proven: bool) -> Result<Url, SignallingError> {
     let mut url = registration.server.clone();
     url.path_segments_mut()
         .map_err(|()| SignallingError::Url(registration.server.to_string()))?
@@ -102,7 +98,11 @@ mod tests {
             token: Token::parse("secret").expect("a token"),
             signing_key: None,
         };
-        let asked = |what, proven| question(&registration, what, proven).expect("fine").to_string();
+        let asked = |what, proven| {
+            question(&registration, what, proven)
+                .expect("fine")
+                .to_string()
+        };
         assert_eq!(
             asked("ice", true),
             "https://example.org:8443/app/peer%20js/ice?id=a+b%26c"

@@ -15,7 +15,9 @@ const MAX_LIST: usize = 8 * 1024 * 1024;
 #[non_exhaustive]
 pub enum ListPeersError {
     /// The server does not list its peers (401, as peerjs-server without `--allow_discovery`).
-    #[error("the server does not list its peers: it would have to be started with --allow-discovery")]
+    #[error(
+        "the server does not list its peers: it would have to be started with --allow-discovery"
+    )]
     NotAllowed,
     /// The server cannot be asked.
     #[error("{0}")]

@@ -98,7 +98,7 @@ async fn revoking_a_link_ends_its_connections_at_once() {
     let relay = Relay::start().await;
     let device = Device::start(&relay).await;
     let caller = caller(&relay).await;
-    let mut there = soon(caller.connect(device.peer_id(), device.with_link()))
+    let there = soon(caller.connect(device.peer_id(), device.with_link()))
         .await
         .unwrap();
     let here = soon(device.peer.incoming()).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_device_without_room_says_that_it_is_busy_and_has_room_again_later() {
     let there = soon(caller.connect(device.peer_id(), device.with_link()))
         .await
         .unwrap();
-    let mut here = soon(device.peer.incoming()).await.unwrap();
+    let here = soon(device.peer.incoming()).await.unwrap();
     let busy = soon(caller.connect(device.peer_id(), device.with_link())).await;
     assert!(
         matches!(busy, Err(ConnectError::Refused(Code::Busy))),

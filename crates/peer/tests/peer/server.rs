@@ -1,6 +1,6 @@
 //! The server comes and goes.
 
-use peerage_peer::{OpenError, CloseReason, ConnectOptions, Peer, ServerState, SignallingError};
+use peerage_peer::{CloseReason, ConnectOptions, OpenError, Peer, ServerState, SignallingError};
 use peerage_proto::wire::id::PeerId;
 
 use super::relay::Relay;

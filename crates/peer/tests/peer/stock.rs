@@ -264,7 +264,7 @@ async fn closing_is_noticed_by_both_and_dropping_a_peer_ends_its_connections() {
     let there = soon(alice.connect(bob.id(), ConnectOptions::default()))
         .await
         .unwrap();
-    let mut here = soon(bob.incoming()).await.unwrap();
+    let here = soon(bob.incoming()).await.unwrap();
     there.send(text("last words")).await.unwrap();
     let about = there.about().clone();
     drop(there);
