@@ -195,7 +195,7 @@ fn no_call(error: ConnectError, link: &Link) -> Failure {
             "somebody else answers under the device's id: nothing was sent. Do not trust this server, or the network on \
              the way to it",
         ),
-        ConnectError::NoRoute => (
+        ConnectError::NoRoute(_) => (
             Exit::NoRoute,
             "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
              sides are behind strict NATs, and no TURN server helped; -v says what became of the servers",

@@ -23,7 +23,7 @@
 //!
 //! Everything waits for a bounded time, holds a bounded number of octets and fails with a typed reason; everything ends with its [`Peer`].
 //! Addresses are learnt from the STUN servers, and relays lent by the TURN servers, that the signalling server tells of; a relay is used where no direct path
-//! is found ([`Route`]). Not here: media. A pair of peers that no address leads between gets [`ConnectError::NoRoute`].
+//! is found ([`Route`]). Not here: media. A pair of peers that no address leads between gets [`ConnectError::NoRoute`], with what was tried.
 //!
 //! One thread per peer drives all its connections over one UDP port (calls to the same peer at the same time take one more each).
 //! `.local` candidates of browsers are looked up by multicast DNS, which listens on all interfaces from the first such candidate on.

@@ -8,14 +8,14 @@ mod keeper;
 mod offer;
 mod registry;
 mod task;
-mod voucher;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, Stream};
-use peerage_proto::identity::{DeviceId, LinkProof, Nonce, SigningKey};
+use peerage_proto::identity::caller::{Call, SentOffer};
+use peerage_proto::identity::{DeviceId, Fingerprint, LinkProof, Nonce, SigningKey};
 use peerage_proto::link::{self, CallOptions, Input, Link};
 use peerage_proto::wire::id::{ConnectionId, PeerId};
 use serde::Serialize;
@@ -31,11 +31,11 @@ use crate::connection::{
 };
 use crate::engine::{Described, Engine};
 use crate::net::Roots;
-use crate::random;
 use crate::signalling::{
     ListPeersError, Registration, Signalling, SignallingError, State, list_peers,
 };
 use crate::totals::{Counters, PeerStats, Totals};
+use crate::{clock, random};
 pub use builder::Builder;
 pub use error::{ConnectError, OpenError};
 use keeper::Keeper;
@@ -43,7 +43,6 @@ use offer::Approve;
 pub use offer::{Offer, Refusal};
 use registry::Registry;
 use task::{CallError, LinkTask, Side, Terms};
-use voucher::Voucher;
 
 /// How long a call waits for the connection to the server to come back.
 const SERVER: Duration = Duration::from_secs(10);
@@ -330,20 +329,31 @@ impl Inner {
             .offer(&label, options.ordered, slot.slot)
             .await
             .map_err(|error| failed(error.into()))?;
-        let voucher = DeviceId::parse(to.as_str()).ok().map(|device| Voucher {
-            device,
-            proof: options.proof.clone(),
-            label: label.clone(),
-        });
-        let sent = match &voucher {
-            Some(voucher) => Some(
-                voucher
-                    .sign(self, &name, fingerprint, retry)
-                    .map_err(failed)?,
-            ),
-            None => None,
+        let sent = match DeviceId::parse(to.as_str()) {
+            Ok(device) => {
+                let call = Call {
+                    device,
+                    from: self.id.clone(),
+                    connection: name.clone(),
+                    label: label.clone(),
+                    fingerprint: Fingerprint::new(fingerprint),
+                    retry,
+                };
+                let sent = SentOffer::new(
+                    &self.key,
+                    call,
+                    options.proof.as_ref(),
+                    clock::wall(),
+                    &mut random::os(),
+                );
+                Some(Box::new(sent.map_err(|error| {
+                    failed(ConnectError::Invalid(error.to_string()))
+                })?))
+            }
+            Err(_) => None,
         };
-        link.handle_input(Input::LocalOffer { sdp, sent });
+        let stated = sent.clone();
+        link.handle_input(Input::LocalOffer { sdp, sent }, begun);
 
         let (waiting, opened) = oneshot::channel();
         let task = LinkTask {
@@ -358,7 +368,7 @@ impl Inner {
             },
             side: Side::Caller {
                 slot: slot.keep(),
-                voucher,
+                stated,
                 waiting: Some(waiting),
             },
             state: watch::Sender::new(ConnectionState::Open),

@@ -130,7 +130,7 @@ impl Connection {
     /// As [`send`](Self::send); the type has no such form.
     pub async fn send_as<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let value =
-            serde_json::to_value(value).map_err(|error| SendError::Encode(error.to_string()))?;
+            Value::from_serialize(value).map_err(|error| SendError::Encode(error.to_string()))?;
         self.send(value).await
     }
 
@@ -183,11 +183,9 @@ impl Connection {
     pub async fn recv_as<T: DeserializeOwned>(&self) -> Option<Result<T, RecvError>> {
         let value = self.recv().await?;
         Some(value.and_then(|value| {
-            serde_json::Value::try_from(value)
+            value
+                .deserialize()
                 .map_err(|error| RecvError::Type(error.to_string()))
-                .and_then(|json| {
-                    serde_json::from_value(json).map_err(|error| RecvError::Type(error.to_string()))
-                })
         }))
     }
 

@@ -118,7 +118,7 @@ pub(crate) enum Event {
 }
 
 /// What became of the way to the peer.
-#[allow(dead_code)] // For the task of a connection.
+#[allow(dead_code)] // The engine tells of changed addresses alone, so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     /// Nothing that only the peer can have sent has come for 3 s. Told again every 5 s while it lasts; the connection ends after 30 s.
@@ -326,7 +326,6 @@ impl EngineConn {
     ///
     /// # Errors
     /// The channel is not open, or not any more.
-    #[allow(dead_code)] // For the task of a connection.
     pub(crate) async fn restart(&self) -> Result<String, EngineError> {
         let conn = self.id;
         self.ask(|reply| Command::Restart { conn, reply }).await
@@ -337,7 +336,6 @@ impl EngineConn {
     /// # Errors
     /// The channel is not open; the offer names another certificate than that of the handshake, is none, or no new one; or an offer of this side's waits
     /// for its answer. The connection then goes on as it was.
-    #[allow(dead_code)] // For the task of a connection.
     pub(crate) async fn answer_restart(&self, offer: &str) -> Result<String, EngineError> {
         let (conn, offer) = (self.id, offer.to_owned());
         self.ask(|reply| Command::AnswerRestart { conn, offer, reply })

@@ -84,6 +84,14 @@ impl Dispatcher {
                 return;
             }
         };
+        if granted.generation.is_some_and(|generation| generation > 0) {
+            return self
+                .inner
+                .registry
+                .notify(src, Some(&payload.connection_id), || {
+                    Notice::Restart(Box::new(granted.clone()))
+                });
+        }
         let name = payload.serialization.as_deref().unwrap_or("binary");
         let Some(codec) = self.inner.serializers.codec(name) else {
             tracing::info!(%src, serialization = name, "an offer names a serialization that is not spoken here");
@@ -160,6 +168,7 @@ impl Inner {
                 sdp: None,
                 connection_type: ConnectionType::Data,
                 connection_id: connection.clone(),
+                generation: None,
                 peerage: Some(refusal.emit()),
             },
         );

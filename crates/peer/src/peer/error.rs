@@ -6,6 +6,7 @@ use peerage_proto::identity::Code;
 use peerage_proto::identity::caller::FalseAnswer;
 use peerage_proto::link;
 
+use crate::Tried;
 use crate::connection::CloseReason;
 use crate::engine::EngineError;
 use crate::signalling::SignallingError;
@@ -47,9 +48,9 @@ pub enum ConnectError {
     /// The handshake's certificate is not the announced one: somebody sits in between.
     #[error("the peer's certificate is not the announced one")]
     WrongCertificate,
-    /// The peer answered, but no pair of addresses led to it in time.
+    /// The peer answered, but no pair of addresses led to it in time; with what was tried.
     #[error("no route to the peer: no pair of addresses answered")]
-    NoRoute,
+    NoRoute(Box<Tried>),
     /// The connection ended before it was open.
     #[error("the connection ended before it was open: {0}")]
     Closed(CloseReason),
@@ -83,7 +84,9 @@ impl ConnectError {
         match self {
             Self::Signalling(error) => error.peerjs_type(),
             Self::PeerUnavailable | Self::NoAnswer => "peer-unavailable",
-            Self::NoRoute | Self::WrongCertificate | Self::WrongDevice(_) => "negotiation-failed",
+            Self::NoRoute(_) | Self::WrongCertificate | Self::WrongDevice(_) => {
+                "negotiation-failed"
+            }
             Self::Closed(_) => "connection-closed",
             Self::Stopped => "disconnected",
             Self::Refused(_) | Self::UnknownSerialization(_) | Self::Invalid(_) | Self::TooMany => {
@@ -114,7 +117,11 @@ impl From<EngineError> for ConnectError {
 
 impl ConnectError {
     /// Why a link ended before it was open; `engine` is what the engine says, where it was the engine that ended it.
-    pub(super) fn of_link(reason: link::CloseReason, engine: Option<CloseReason>) -> Self {
+    pub(super) fn of_link(
+        reason: link::CloseReason,
+        engine: Option<CloseReason>,
+        tried: Tried,
+    ) -> Self {
         match (reason, engine) {
             (link::CloseReason::PeerUnavailable, _) => Self::PeerUnavailable,
             (link::CloseReason::Refused(code), _) => Self::Refused(code),
@@ -122,7 +129,9 @@ impl ConnectError {
             (link::CloseReason::TryAgain(_), _) => Self::Refused(Code::Stale),
             (link::CloseReason::NoAnswer, _) => Self::NoAnswer,
             (link::CloseReason::WrongDevice(answer), _) => Self::WrongDevice(answer),
-            (link::CloseReason::NoRoute, _) | (_, Some(CloseReason::NoRoute)) => Self::NoRoute,
+            (link::CloseReason::NoRoute, _) | (_, Some(CloseReason::NoRoute)) => {
+                Self::NoRoute(Box::new(tried))
+            }
             (link::CloseReason::WrongCertificate, _) | (_, Some(CloseReason::WrongCertificate)) => {
                 Self::WrongCertificate
             }

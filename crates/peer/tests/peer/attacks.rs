@@ -19,6 +19,7 @@ fn hurried(options: ConnectOptions) -> ConnectOptions {
     let timing = link::Config {
         answer_within: Duration::from_secs(2),
         connect_within: Duration::from_secs(4),
+        ..link::Config::default()
     };
     ConnectOptions { timing, ..options }
 }

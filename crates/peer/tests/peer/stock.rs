@@ -220,6 +220,7 @@ async fn an_absent_peer_a_silent_one_and_an_unreachable_one_are_told_apart() {
         timing: link::Config {
             answer_within: Duration::from_secs(1),
             connect_within: Duration::from_secs(2),
+            ..link::Config::default()
         },
         ..ConnectOptions::default()
     };
@@ -249,7 +250,7 @@ async fn an_absent_peer_a_silent_one_and_an_unreachable_one_are_told_apart() {
     });
     let unreachable = soon(alice.connect(bob.id(), hurried())).await;
     assert!(
-        matches!(unreachable, Err(ConnectError::NoRoute)),
+        matches!(unreachable, Err(ConnectError::NoRoute(_))),
         "{unreachable:?}"
     );
 }
