@@ -169,6 +169,7 @@ impl Driver {
         // What is queued now, and no more: datagrams come next.
         for _ in 0..=super::COMMANDS {
             match self.commands.try_recv() {
+                Ok(Command::Stop) => return false,
                 Ok(command) => self.handle_command(command, Instant::now()),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -234,6 +235,8 @@ impl Driver {
                 }
             }
             Command::Refresh => self.refresh(now),
+            // Taken by who reads the queue.
+            Command::Stop => {}
         }
     }
 

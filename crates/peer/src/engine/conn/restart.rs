@@ -93,8 +93,9 @@ impl Conn {
         let (description, answer) = match checked {
             Ok(checked) => checked,
             Err(error) => {
+                tracing::debug!(%error, "the answer to a restart is not usable");
                 self.pending = Some(Pending::Restart(restart));
-                return Err(error);
+                return Err(EngineError::Restart("the answer is not usable"));
             }
         };
         self.rtc

@@ -375,6 +375,32 @@ fn whatever_a_restart_s_description_says_the_channel_goes_on() {
     assert_eq!((world.reason(0), world.reason(1)), (None, None));
 }
 
+#[test]
+fn a_description_that_the_stack_would_take_by_half_is_refused_as_a_whole() {
+    let mut world = World::connected(clear);
+    let media = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel";
+    for broken in [
+        // Each comes after the names of the generation.
+        |text: &str| format!("{text}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n"),
+        |text: &str| text.replace("m=application 9", "m=application 0"),
+        |text: &str| text.replace("a=group:BUNDLE 0", "a=group:BUNDLE 0 1"),
+        |text: &str| text.replace("m=application", "m=audio"),
+    ] {
+        let mine = offer(&mut world, 0);
+        assert!(mine.contains(media));
+        let theirs = answer(&mut world, 1, &broken(&mine));
+        if let Ok(theirs) = theirs {
+            // Nothing of what is broken reached the stack.
+            apply(&mut world, 0, &theirs).expect("applied");
+        }
+        world.run(secs(60), |_| false);
+        for end in [0, 1] {
+            assert_eq!((world.reason(end), paths(&world, end)), (None, vec![]));
+        }
+        assert!(talk(&mut world, 1));
+    }
+}
+
 /// An answer to an offer that is still open.
 fn answer_text(world: &mut World) -> String {
     let offer = offer(world, 0);
