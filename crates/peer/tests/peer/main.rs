@@ -4,6 +4,7 @@
 mod attacks;
 mod device;
 mod handles;
+mod hostile;
 mod ice;
 mod relay;
 mod server;
