@@ -9,6 +9,7 @@
 mod bell;
 mod certificate;
 mod conn;
+mod consent;
 mod demux;
 mod driver;
 mod flow;
@@ -118,14 +119,13 @@ pub(crate) enum Event {
 }
 
 /// What became of the way to the peer.
-#[allow(dead_code)] // For the task of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// Nothing that only the peer can have sent has come for 3 s. Told again every 5 s while it lasts; the connection ends after 30 s.
+    /// On the way in use, nothing that only the peer can have sent has come for 3 s. After 30 s the connection ends.
     Silent,
     /// Addresses of this machine came or went.
     Changed,
-    /// The peer is heard again after a silence.
+    /// The peer is heard again after a silence, by this way or a new one.
     Back,
 }
 
@@ -208,6 +208,7 @@ enum Command {
     },
     SetIceServers(Vec<IceServer>),
     Refresh,
+    Stop,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -274,10 +275,12 @@ impl Engine {
         self.0.send(Command::SetIceServers(servers)).await
     }
 
-    /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+    /// Ends the thread, and resolves when every peer was told.
+    pub(crate) async fn stop(&self) {
         let mut running = self.0.running.clone();
-        async move { while running.changed().await.is_ok() {} }
+        // One that has stopped already takes no commands.
+        let _ = self.0.send(Command::Stop).await;
+        while running.changed().await.is_ok() {}
     }
 
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {
@@ -306,7 +309,8 @@ impl Engine {
 }
 
 impl EngineConn {
-    /// Applies the answer. A first one that cannot be used ends the connection; a [restart](Self::restart)'s is refused, and the restart goes on waiting.
+    /// Applies the answer. A first one that cannot be used ends the connection; a [restart](Self::restart)'s is refused with [`EngineError::Restart`], and the
+    /// restart goes on waiting.
     pub(crate) async fn set_remote(&self, answer: &str) -> Result<(), EngineError> {
         let (conn, answer) = (self.id, answer.to_owned());
         self.ask(|reply| Command::SetRemote {
@@ -323,7 +327,6 @@ impl EngineConn {
     ///
     /// # Errors
     /// The channel is not open, or not any more.
-    #[allow(dead_code)] // For the task of a connection.
     pub(crate) async fn restart(&self) -> Result<String, EngineError> {
         let conn = self.id;
         self.ask(|reply| Command::Restart { conn, reply }).await
@@ -334,7 +337,6 @@ impl EngineConn {
     /// # Errors
     /// The channel is not open; the offer names another certificate than that of the handshake, is none, or no new one; or an offer of this side's waits
     /// for its answer. The connection then goes on as it was.
-    #[allow(dead_code)] // For the task of a connection.
     pub(crate) async fn answer_restart(&self, offer: &str) -> Result<String, EngineError> {
         let (conn, offer) = (self.id, offer.to_owned());
         self.ask(|reply| Command::AnswerRestart { conn, offer, reply })
@@ -390,7 +392,6 @@ impl EngineConn {
 
 impl ConnFacts {
     /// What was tried to reach the peer; known once the connection is over.
-    #[allow(dead_code)] // For who reports a failure.
     pub(crate) fn tried(&self) -> Option<&Tried> {
         self.tried.get()
     }
