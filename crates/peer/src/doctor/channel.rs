@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use peerage_proto::identity::gate::{HTTP_LABEL, State, Terms};
-use peerage_proto::identity::{Secret, SigningKey};
+use peerage_proto::identity::{LinkProof, Secret, SigningKey};
 use peerage_proto::link;
 use peerage_proto::wire::ice_servers::IceServer;
 use url::Url;
@@ -12,7 +12,7 @@ use super::Device;
 use super::finding::Finding;
 use crate::net::Roots;
 use crate::peer::Builder;
-use crate::{Connection, Message, Peer, random};
+use crate::{ConnectOptions, Connection, Peer, Route, Serialization, random};
 
 /// Label of the channel between our own two peers.
 const LABEL: &str = "peerage-doctor";
@@ -21,11 +21,23 @@ const OWN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1
 /// For a link's device.
 const DEVICE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(15));
 
-fn timing((answer_within, connect_within): (Duration, Duration)) -> link::Config {
-    link::Config {
-        answer_within,
-        connect_within,
-        ..link::Config::default()
+/// For one call, of which nothing is left when it ends.
+fn options(
+    label: &str,
+    proof: Option<LinkProof>,
+    (answer_within, connect_within): (Duration, Duration),
+) -> ConnectOptions {
+    ConnectOptions {
+        label: Some(label.into()),
+        serialization: Serialization::Raw,
+        proof,
+        timing: link::Config {
+            answer_within,
+            connect_within,
+            ..link::Config::default()
+        },
+        renew: None,
+        ..ConnectOptions::default()
     }
 }
 
@@ -57,8 +69,8 @@ impl Setup {
         let (id, proof) = (key.device_id(), secret.proof(&key.device_id()));
         let own = |builder: Builder| builder.loopback(true);
         let made = tokio::try_join!(
-            own(self.peer(relay_only).device(key, State::default())).build(),
-            own(self.peer(relay_only)).build(),
+            own(self.peer(relay_only).device(key, State::default())).open(),
+            own(self.peer(relay_only)).open(),
         );
         let (device, caller) = match made {
             Ok(peers) => peers,
@@ -66,12 +78,7 @@ impl Setup {
         };
         // One link, for one caller: there is room.
         let _ = device.access().add_link(secret, Terms::default());
-        let options = crate::ConnectOptions {
-            label: Some(LABEL.into()),
-            proof: Some(proof),
-            timing: timing(OWN),
-            ..crate::ConnectOptions::default()
-        };
+        let options = options(LABEL, Some(proof), OWN);
         let asked = async {
             let begun = Instant::now();
             match caller.connect(id.as_peer_id(), options).await {
@@ -94,23 +101,18 @@ impl Setup {
             // Goes on for as long as it is needed.
             () = echo(&device) => Finding::NotEchoed,
         };
-        tokio::join!(caller.close(), device.close());
+        tokio::join!(caller.destroy(), device.destroy());
         found
     }
 
     /// Calls a link's device, as `peerage fetch` does, and hangs up.
     pub(super) async fn call(&self, device: Device, relay_only: bool) -> Finding {
         let builder = self.peer(relay_only).identity(device.identity);
-        let peer = match builder.build().await {
+        let peer = match builder.open().await {
             Ok(peer) => peer,
             Err(error) => return Finding::NoPeer(error),
         };
-        let options = crate::ConnectOptions {
-            label: Some(HTTP_LABEL.into()),
-            proof: device.proof,
-            timing: timing(DEVICE),
-            ..crate::ConnectOptions::default()
-        };
+        let options = options(HTTP_LABEL, device.proof, DEVICE);
         let found = match peer.connect(device.id.as_peer_id(), options).await {
             Ok(connection) => Finding::Admitted {
                 route: connection.route(),
@@ -118,28 +120,28 @@ impl Setup {
             },
             Err(error) => Finding::NotConnected(error),
         };
-        peer.close().await;
+        peer.destroy().await;
         found
     }
 }
 
-async fn there_and_back(mut connection: Connection) -> Option<(crate::Route, Duration)> {
+async fn there_and_back(connection: Connection) -> Option<(Route, Duration)> {
     let mut round_trip = Duration::ZERO;
     // The first wakes everything up, and is not measured.
     for _ in 0..2 {
         let word = random::name();
         let sent = Instant::now();
-        connection.send(Message::Text(word.clone())).await.ok()?;
-        while connection.recv().await? != Message::Text(word.clone()) {}
+        connection.send(&*word).await.ok()?;
+        while connection.recv().await?.ok()?.as_str() != Some(&*word) {}
         round_trip = sent.elapsed();
     }
     Some((connection.route(), round_trip))
 }
 
 async fn echo(device: &Peer) {
-    while let Some(mut connection) = device.incoming().await {
-        while let Some(message) = connection.recv().await {
-            if connection.send(message).await.is_err() {
+    while let Some(connection) = device.incoming().await {
+        while let Some(Ok(value)) = connection.recv().await {
+            if connection.send(value).await.is_err() {
                 break;
             }
         }

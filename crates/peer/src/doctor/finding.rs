@@ -9,7 +9,7 @@ use peerage_proto::turn::client::Error as TurnError;
 use peerage_proto::wire::ice_url::{IceUrl, Service, Transport};
 
 use crate::net::is_no_family;
-use crate::{BuildError, ConnectError, Route, SignallingError};
+use crate::{ConnectError, OpenError, Route, SignallingError};
 
 /// How far two clocks may be apart: statements beyond are taken for replays (`docs/protocol/identity.md`).
 pub const CLOCK_LIMIT: Duration = Duration::from_secs(300);
@@ -145,7 +145,7 @@ pub enum Finding {
         round_trip: Duration,
     },
     /// One of the two peers could not be made.
-    NoPeer(BuildError),
+    NoPeer(OpenError),
     /// There is no connection.
     NotConnected(ConnectError),
     /// The channel was open, and what was sent did not come back.
@@ -395,7 +395,18 @@ impl fmt::Display for Finding {
                 )
             }
             Self::NoPeer(error) => error.fmt(f),
-            Self::NotConnected(error) => error.fmt(f),
+            Self::NotConnected(error) => {
+                error.fmt(f)?;
+                let ConnectError::NoRoute(tried) = error else {
+                    return Ok(());
+                };
+                let (ours, theirs) = (tried.local.len(), tried.remote.len());
+                let (sent, answered) = (tried.sent, tried.answered);
+                write!(
+                    f,
+                    "; addresses: {ours} here, {theirs} there; checks: {sent} sent, {answered} answered"
+                )
+            }
             Self::NotEchoed => f.write_str("open, but nothing comes back"),
             Self::Admitted { route, round_trip } => {
                 write!(f, "let in, {}", way(*route))?;

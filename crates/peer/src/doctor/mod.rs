@@ -31,8 +31,11 @@ use std::time::{Duration, Instant};
 use peerage_proto::identity::{LinkProof, SigningKey};
 use peerage_proto::wire::ice_servers::IceServer;
 use peerage_proto::wire::id::{DeviceId, PeerId, Token};
+use peerage_proto::wire::signal::Frame;
 use rustls_pki_types::CertificateDer;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -292,11 +295,14 @@ impl Doctor {
             signing_key: None,
         };
         let tasks = TaskTracker::new();
-        let connected = Signalling::connect(registration.clone(), self.roots.clone(), &tasks);
-        let (signalling, inbox) = connected.await?;
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let (signalling, inbox) =
+            Signalling::start(registration.clone(), self.roots.clone(), &tasks, stop);
+        signalling.opened().await?;
         Ok(Registered {
             registration,
-            _connection: (signalling, inbox),
+            _connection: (signalling, inbox, guard),
         })
     }
 
@@ -397,10 +403,7 @@ impl Doctor {
 /// A peer of the server, for as long as this lives.
 struct Registered {
     registration: Registration,
-    _connection: (
-        Signalling,
-        tokio::sync::mpsc::Receiver<peerage_proto::wire::signal::Frame>,
-    ),
+    _connection: (Signalling, mpsc::Receiver<Frame>, DropGuard),
 }
 
 /// Who is told of what is found, and how long that may take.

@@ -3,7 +3,7 @@
 use std::io;
 
 use peerage_peer::{
-    BuildError, ConnectError, SignallingError,
+    ConnectError, OpenError, SignallingError,
     doctor::{Finding, Nat, NoWay, Probe, Status, Step, TlsProblem},
 };
 use peerage_proto::turn::client::Error as TurnError;
@@ -63,7 +63,7 @@ impl Case {
                 "what listens at this port is no web server: is the address right, and is it http or https?",
             ),
             Finding::NotRegistered(error) => self.server(error),
-            Finding::NoPeer(BuildError::Signalling(error)) => self.server(error),
+            Finding::NoPeer(OpenError::Signalling(error)) => self.server(error),
             Finding::NoPeer(_) => {
                 told("another program has all UDP ports of this machine, or its rules forbid them")
             }
@@ -107,10 +107,12 @@ impl Case {
                  --turn-external-address",
             ),
             Finding::NotConnected(error) if step.probe == Probe::Device => self.call(error),
-            Finding::NotConnected(ConnectError::NoRoute) if step.probe == Probe::Channel => told(
-                "a firewall on this machine drops UDP even between its own programs: let peerage send and receive UDP",
-            ),
-            Finding::NotConnected(ConnectError::NoRoute) => told(
+            Finding::NotConnected(ConnectError::NoRoute(_)) if step.probe == Probe::Channel => {
+                told(
+                    "a firewall on this machine drops UDP even between its own programs: let peerage send and receive UDP",
+                )
+            }
+            Finding::NotConnected(ConnectError::NoRoute(_)) => told(
                 "the relay carries octets, but not a connection: does something on the way change what passes through?",
             ),
             Finding::NotConnected(ConnectError::Signalling(error)) => self.server(error),
@@ -184,7 +186,7 @@ impl Case {
                 "whoever named this server has its name wrong, or it is not in the DNS".to_owned()
             }
             NoWay::NotReached(_) => format!(
-                "open TCP port {port} at the server, if it is to serve networks without UDP"
+                "open TCP port {port} at the server, for networks without UDP; one that lets nothing but TLS out drops it all the same"
             ),
             NoWay::NotSecured(problem, _) => self.tls(*problem),
             NoWay::Closed => format!("is the TURN server running, and is UDP {port} its port?"),
