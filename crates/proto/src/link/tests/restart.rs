@@ -596,6 +596,36 @@ fn the_certificate_stays_the_first_handshakes_or_the_restart_is_refused() {
 }
 
 #[test]
+fn not_even_a_gate_makes_a_link_take_another_certificate() {
+    both(|mut pair| {
+        let offer = pair.offer();
+        let mut granted = pair.gate(&offer).unwrap();
+        let other = sdp(Fingerprint::new([0xee; 32]), "actpass");
+        granted.description = DataDescription::parse(&other).unwrap();
+        pair.feed(CALLEE, Input::RestartOffered(granted));
+        assert!(pair.done[CALLEE].is_empty());
+    });
+}
+
+#[test]
+fn candidates_of_ours_are_told_with_their_own_generation_or_not_at_all() {
+    let mut pair = Pair::verified();
+    pair.offer();
+    // For an offer that nobody answers.
+    pair.feed(CALLER, Input::LocalCandidate(OURS.into()));
+    pair.advance(RETRY);
+    pair.finish();
+    assert_eq!(pair.restarts(), [1, 1]);
+    assert_eq!(pair.added(CALLEE), 0);
+    let of = |ufrag: &str| Input::LocalCandidate(format!("{OURS} ufrag {ufrag}"));
+    pair.feed(CALLER, of("gen1x"));
+    assert!(pair.wire[CALLER].is_empty());
+    pair.feed(CALLER, of("gen2x"));
+    pair.deliver_all();
+    assert_eq!(pair.added(CALLEE), 1);
+}
+
+#[test]
 fn a_device_whose_key_signs_another_certificate_is_not_restarted_with_it() {
     let mut pair = Pair::verified();
     let offer = pair.offer();
@@ -887,6 +917,9 @@ fn nothing_restarts_before_the_channel_is_open_or_after_the_end() {
         generation: Some(0),
         ..answer
     });
+    for input in [Input::PathLost, Input::PathChanged] {
+        table.feed(input);
+    }
     table.feed(Input::Received(Signal::Answer(request(1))));
     assert!(
         !table

@@ -37,7 +37,7 @@ impl World {
         let (now, noticed) = (self.now, !self.rng.one_in(3));
         let half = &mut self.halves[id];
         half.place += 1;
-        half.troubled = now;
+        half.troubled = half.troubled.max(now);
         if noticed && half.opened.is_some() {
             self.feed(id, Input::PathChanged)?;
         }
@@ -47,8 +47,9 @@ impl World {
     /// Nothing passes for a while, and then all as before.
     pub(super) fn cut(&mut self, id: usize, span: Duration) {
         let until = self.now + span;
-        self.halves[id].cut_until = until;
-        self.halves[id].troubled = until;
+        let half = &mut self.halves[id];
+        half.cut_until = half.cut_until.max(until);
+        half.troubled = half.troubled.max(until);
     }
 
     /// An engine looks whether it hears its peer.
