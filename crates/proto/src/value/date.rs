@@ -1,6 +1,7 @@
 //! Moments.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NANOS: u32 = 1_000_000_000;
@@ -89,6 +90,71 @@ impl fmt::Display for Date {
             nanos => write!(f, ".{nanos:09}Z"),
         }
     }
+}
+
+/// A text is no moment as [`Date`]'s `Display` writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a moment is written as in 2024-02-01T01:01:01.001Z")]
+pub struct DateError;
+
+impl FromStr for Date {
+    type Err = DateError;
+
+    /// Reads what `Display` writes, with any number of digits after the point up to nine.
+    fn from_str(text: &str) -> Result<Self, DateError> {
+        parse(text).ok_or(DateError)
+    }
+}
+
+fn parse(text: &str) -> Option<Date> {
+    // From the end on, as years have any length.
+    let text = text.strip_suffix('Z')?;
+    let (text, nanos) = match text.split_once('.') {
+        Some((text, digits)) if (1..=9).contains(&digits.len()) => {
+            let rest = 9 - digits.len() as u32;
+            (text, number(digits)? * 10_i64.pow(rest))
+        }
+        Some(_) => return None,
+        None => (text, 0),
+    };
+    let (year, rest) = text.split_at_checked(text.len().checked_sub(15)?)?;
+    let field = |at: usize, before: u8| {
+        let is_after = rest.as_bytes().get(at - 1) == Some(&before);
+        is_after.then(|| number(rest.get(at..at + 2)?))?
+    };
+    let (month, day) = (field(1, b'-')?, field(4, b'-')?);
+    let (hour, minute, second) = (field(7, b'T')?, field(10, b':')?, field(13, b':')?);
+    let year = match year.as_bytes() {
+        [b'+', digits @ ..] if digits.len() >= 6 => number(&year[1..])?,
+        [b'-', digits @ ..] if digits.len() >= 6 => -number(&year[1..])?,
+        digits if digits.len() == 4 => number(year)?,
+        _ => return None,
+    };
+    // The largest that 64 bits of seconds reach.
+    if year.abs() > 300_000_000_000 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_of(year, month, day);
+    if civil(days) != (year, month, day) {
+        return None;
+    }
+    let time = hour * 3600 + minute * 60 + second;
+    let seconds = i128::from(days) * 86_400 + i128::from(time);
+    Date::new(seconds.try_into().ok()?, nanos.try_into().ok()?)
+}
+
+/// Of digits alone.
+fn number(digits: &str) -> Option<i64> {
+    let are_digits = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    are_digits.then(|| digits.parse().ok())?
+}
+
+/// The day counted from 1970-01-01, of any year, month and day; what does not exist has none that [`civil`] gives back.
+fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let days_before_month = (153 * ((month + 9).rem_euclid(12)) + 2) / 5;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    days + days_before_month + day - 1 - 719_468
 }
 
 /// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that the day of a leap year is the last.

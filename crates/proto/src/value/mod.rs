@@ -1,13 +1,15 @@
 //! What an application sends and receives, whatever the serialization.
 
 mod date;
+mod de;
 mod json;
+mod ser;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub use date::Date;
+pub use date::{Date, DateError};
 
 /// A value, as JavaScript has them: what every serialization of a data connection can carry, and some of them not quite.
 ///
@@ -46,9 +48,15 @@ pub enum ValueError {
     /// JSON has no octets.
     #[error("octets have no form in JSON: send them as binary, or as text in base64")]
     Bytes,
-    /// JSON has neither infinity nor NaN.
-    #[error("{0} has no form in JSON")]
+    /// JSON has neither infinity nor NaN; no value has an integer of more than 64 bits.
+    #[error("no form for the number {0}")]
     Number(String),
+    /// The key of a map is neither text nor a number, `bool` or unit variant.
+    #[error("a map's key that is no text")]
+    Key,
+    /// A type says that it is something else.
+    #[error("{0}")]
+    Type(String),
 }
 
 impl Value {
@@ -275,5 +283,7 @@ impl<'a> From<&'a Value> for Cow<'a, Value> {
     }
 }
 
+#[cfg(test)]
+mod serde_tests;
 #[cfg(test)]
 mod tests;

@@ -46,12 +46,43 @@ fn a_date_is_written_as_javascript_does() {
     ] {
         assert_eq!(Date::from_millis(millis).to_string(), text);
         assert_eq!(Date::from_millis(millis).as_millis(), Some(millis));
+        assert_eq!(text.parse(), Ok(Date::from_millis(millis)));
     }
     let fine = Date::new(0, 1).map(|date| date.to_string());
     assert_eq!(fine.as_deref(), Some("1970-01-01T00:00:00.000000001Z"));
     assert_eq!(Date::new(0, 1_000_000_000), None);
     // No moment overflows.
     for seconds in [i64::MIN, i64::MAX] {
-        assert!(Date::new(seconds, 0).is_some_and(|date| !date.to_string().is_empty()));
+        let date = Date::new(seconds, 999_999_999).unwrap();
+        assert_eq!(date.to_string().parse(), Ok(date));
     }
+}
+
+#[test]
+fn a_text_that_is_no_moment_is_refused() {
+    for text in [
+        "",
+        "Z",
+        "2024-02-01",
+        "2024-02-01T01:01:01.001",
+        "2024-02-30T00:00:00Z",
+        "2023-02-29T00:00:00Z",
+        "2024-13-01T00:00:00Z",
+        "2024-00-01T00:00:00Z",
+        "2024-02-01T24:00:00Z",
+        "2024-02-01T00:60:00Z",
+        "2024-02-01T00:00:00.Z",
+        "2024-02-01T00:00:00.0000000001Z",
+        "2024-02-01 00:00:00Z",
+        "24-02-01T00:00:00Z",
+        "+2024-02-01T00:00:00Z",
+        "+99999999999999999-01-01T00:00:00Z",
+        "+292277026597-01-01T00:00:00Z",
+        "2024-02-\u{e9}1T00:00:00Z",
+        "2024-02-01T00:00:+1Z",
+    ] {
+        assert!(text.parse::<Date>().is_err(), "{text}");
+    }
+    let short = "2024-02-01T01:01:01.5Z".parse::<Date>();
+    assert_eq!(short.map(Date::nanos), Ok(500_000_000));
 }
