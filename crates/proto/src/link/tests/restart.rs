@@ -731,13 +731,13 @@ fn what_was_restarted_before_is_nothing_new() {
 fn the_newest_offer_waits_while_the_engine_answers_an_older_one() {
     both(|mut pair| {
         let first = pair.offer();
-        pair.deliver(CALLER, &first);
         let mut later = Vec::new();
         for _ in 0..2 {
             pair.advance(RETRY);
             pair.describe();
             later.push(pair.take(CALLER, Kind::Offer));
         }
+        pair.deliver(CALLER, &first);
         // The network turned them round.
         pair.deliver(CALLER, &later[1]);
         pair.deliver(CALLER, &later[0]);
@@ -752,6 +752,33 @@ fn the_newest_offer_waits_while_the_engine_answers_an_older_one() {
         };
         pair.feed(CALLEE, refusal);
         assert_eq!(pair.restarts(), [1, 2], "nothing is left to answer");
+    });
+}
+
+#[test]
+fn an_engine_that_could_not_restart_is_asked_again() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathChanged);
+        pair.advance(RETRY);
+        assert_eq!(pair.generations(), [1, 2]);
+        let nonsense = Input::LocalRestart {
+            sdp: String::new(),
+            sent: None,
+        };
+        pair.feed(CALLER, nonsense);
+        pair.advance(RETRY);
+        assert_eq!(pair.generations(), [1, 2, 3]);
+        pair.describe();
+        pair.deliver_all();
+        assert_eq!(pair.done[CALLEE].len(), 1);
+        // Nor could the callee's.
+        pair.advance(RETRY);
+        pair.describe();
+        pair.deliver_all();
+        assert_eq!(pair.done[CALLEE].len(), 2);
+        pair.answer();
+        pair.deliver_all();
+        assert_eq!(pair.restarts(), [1, 1]);
     });
 }
 
