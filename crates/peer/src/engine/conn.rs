@@ -21,7 +21,7 @@ use super::demux::PortIndex;
 use super::flow::{Flow, SCTP_QUEUE, Written};
 use super::paths::{HEAD_START, Relays};
 use super::record::Record;
-use super::{EngineError, Event, Path, Reports, sdp};
+use super::{EngineError, Event, LOST_AFTER, Path, Reports, sdp};
 use crate::connection::CloseReason;
 use crate::{MAX_MESSAGE, Message, TriedKind};
 
@@ -29,8 +29,6 @@ use restart::{Early, Pending};
 
 /// From the description to the open channel. Above any caller's own deadline.
 const CONNECT: Duration = Duration::from_secs(60);
-/// Without a sign of the peer for this long it is gone.
-const LOST: Duration = Duration::from_secs(30);
 /// A closed channel's last messages may take this long to be acknowledged.
 const LINGER: Duration = Duration::from_secs(5);
 /// And the shutdown after it.
@@ -57,6 +55,8 @@ pub(super) struct Conn {
     remote_candidates: usize,
     relays: Relays,
     relay_only: bool,
+    /// Without a word of the peer for this long the connection is over.
+    lost_after: Duration,
     /// Between which addresses messages go.
     nominated: Option<Way>,
     /// Octets that the peer had not acknowledged when it was last looked.
@@ -102,6 +102,8 @@ pub(super) struct Ingredients {
     pub(super) certificate: DtlsCert,
     /// Whether nothing may go but through servers.
     pub(super) relay_only: bool,
+    /// As in [`EngineConfig`](super::EngineConfig).
+    pub(super) lost_after: Duration,
 }
 
 impl Conn {
@@ -115,7 +117,7 @@ impl Conn {
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
-        let relay_only = ingredients.relay_only;
+        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
         let mut rtc = session(ingredients, now);
         let mut changes = rtc.sdp_api();
         let channel = changes.add_channel_with_config(ChannelConfig {
@@ -131,7 +133,7 @@ impl Conn {
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        conn.relay_only = relay_only;
+        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
         conn.channel = Some(channel);
         conn.pending = Some(Pending::First(pending));
         Ok((conn, text))
@@ -148,7 +150,7 @@ impl Conn {
     ) -> Result<(Self, String), EngineError> {
         let parsed = SdpOffer::from_sdp_string(offer)
             .map_err(|error| EngineError::Description(error.to_string()))?;
-        let relay_only = ingredients.relay_only;
+        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
         let mut rtc = session(ingredients, now);
         let answer = rtc
             .sdp_api()
@@ -156,7 +158,7 @@ impl Conn {
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        conn.relay_only = relay_only;
+        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
         conn.described(offer);
         Ok((conn, answer.to_sdp_string()))
     }
@@ -186,6 +188,7 @@ impl Conn {
             remote_candidates: 0,
             relays: Relays::default(),
             relay_only: false,
+            lost_after: LOST_AFTER,
             nominated: None,
             unacknowledged: 0,
             record: Record::default(),
@@ -473,7 +476,7 @@ impl Conn {
         }
         match self.phase {
             Phase::Connecting { until } if now >= until => self.end(CloseReason::NoRoute, now),
-            Phase::Open if now >= self.reports.meter.heard() + LOST => {
+            Phase::Open if now >= self.reports.meter.heard() + self.lost_after => {
                 self.end(CloseReason::Lost, now)
             }
             Phase::Flushing { until } if now >= until => self.end(CloseReason::Local, now),
@@ -541,7 +544,7 @@ impl Conn {
             Phase::Connecting { until } | Phase::Flushing { until } | Phase::Leaving { until } => {
                 until
             }
-            Phase::Open => self.reports.meter.heard() + LOST,
+            Phase::Open => self.reports.meter.heard() + self.lost_after,
             Phase::Gone => return None,
         };
         let watch = self.consent.poll_timeout();

@@ -270,6 +270,7 @@ impl Driver {
             crypto: self.crypto.clone(),
             certificate: self.certificate.current(now),
             relay_only: self.config.relay_only,
+            lost_after: self.config.lost_after,
         };
         let bell = self.bell.clone();
         let flow = Flow::new(move || bell.changed(id));

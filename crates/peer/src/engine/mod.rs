@@ -47,6 +47,8 @@ use bell::Bell;
 const COMMANDS: usize = 256;
 /// Events of a connection that wait for its owner: a candidate per interface, four of STUN and TURN servers, and four more in its life.
 const EVENTS: usize = 64;
+/// As consent expires (RFC 7675 section 5.1).
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(30);
 /// `.local` names of one peer that are looked up at a time.
 const LOOKUPS: usize = 8;
 
@@ -61,6 +63,8 @@ pub(crate) struct EngineConfig {
     pub(crate) relay_only: bool,
     /// How long what servers gave is kept after a port's last connection, for the next one. Default 60 s.
     pub(crate) relay_linger: Duration,
+    /// Without a word of the peer for this long a connection is over. Default 30 s.
+    pub(crate) lost_after: Duration,
     /// Whom TURN servers over TLS are trusted by.
     pub(crate) roots: Roots,
     /// Where all connections' octets are counted too.
@@ -74,6 +78,7 @@ impl Default for EngineConfig {
             loopback: false,
             relay_only: false,
             relay_linger: Duration::from_secs(60),
+            lost_after: LOST_AFTER,
             roots: Roots::default(),
             totals: Arc::default(),
         }

@@ -6,10 +6,12 @@ mod device;
 mod handles;
 mod hostile;
 mod ice;
+mod paths;
 mod relay;
 mod server;
 mod stock;
 mod values;
+mod wire;
 
 use std::future::Future;
 use std::time::Duration;

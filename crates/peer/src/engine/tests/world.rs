@@ -71,6 +71,7 @@ impl World {
             crypto: Arc::new(str0m::crypto::from_feature_flags()),
             certificate: Certificate::new(now).expect("made").current(now),
             relay_only: false,
+            lost_after: crate::engine::LOST_AFTER,
         };
         let flow = || Flow::new(|| ());
         let (reports, events_a, facts_a) = Made::reports(Arc::default(), Outcomes::default());
