@@ -54,7 +54,7 @@ for (const [name, { launch }] of Object.entries(BROWSERS)) suite(`a stock PeerJS
     for (const serialization of ['raw', 'json']) {
         test(`the native peer calls the page, serialization ${serialization}`, async (t) => {
             const { page, id } = await stockPeer(browser, site, server);
-            const native = echo(t, '--call', id, ...(serialization === 'json' ? ['--json'] : []));
+            const native = echo(t, '--call', id, '--serialization', serialization);
             const back = page.evaluate(async () => {
                 const connection = await incoming(0);
                 await new Promise((resolve) => connection.open ? resolve() : connection.on('open', resolve));

@@ -1,7 +1,7 @@
 //! What can be read of a connection at any time, from any thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::connection::{Route, Stats};
 use crate::totals::Totals;
 
-/// Nothing heard for this long is worth telling; ICE asks every 3 s or sooner.
+/// Nothing heard for this long is worth telling: the peer is asked every 3 s or sooner.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 const UNKNOWN: u64 = u64::MAX;
@@ -25,6 +25,7 @@ pub(crate) struct Meter {
     /// Milliseconds after `start`.
     heard: AtomicU64,
     route: watch::Sender<Route>,
+    restarts: AtomicU32,
     totals: Arc<Totals>,
 }
 
@@ -37,13 +38,18 @@ impl Meter {
             round_trip: AtomicU64::new(UNKNOWN),
             heard: AtomicU64::new(0),
             route: watch::Sender::new(Route::Direct),
+            restarts: AtomicU32::new(0),
             totals,
         }
     }
 
-    pub(super) fn count_received(&self, octets: usize, relayed: bool, now: Instant) {
+    pub(super) fn count_received(&self, octets: usize, relayed: bool) {
         self.totals.count_received(octets, relayed);
         self.received.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// Something came that only the peer can have sent.
+    pub(super) fn hear(&self, now: Instant) {
         self.heard.store(
             millis(now.saturating_duration_since(self.start)),
             Ordering::Relaxed,
@@ -71,7 +77,11 @@ impl Meter {
             .send_if_modified(|known| std::mem::replace(known, route) != route);
     }
 
-    /// When something last came in.
+    pub(crate) fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When the peer was last heard.
     pub(super) fn heard(&self) -> Instant {
         self.start + Duration::from_millis(self.heard.load(Ordering::Relaxed))
     }
@@ -93,6 +103,8 @@ impl Meter {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
             silent: (silent >= SILENCE).then_some(silent),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            renewals: 0,
         }
     }
 }

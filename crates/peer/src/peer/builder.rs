@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_proto::identity::SigningKey;
 use peerage_proto::identity::gate::{self, Gate, Unverified};
@@ -16,14 +17,19 @@ use url::{Host, Url};
 
 use super::dispatch::Dispatcher;
 use super::ice::IceTask;
+use super::offer::{Approve, Offer, Refusal};
 use super::registry::Registry;
-use super::{BuildError, Inner, Peer};
+use super::{Handle, Inner, OpenError, Peer};
 use crate::access::Access;
-use crate::engine::{Engine, EngineConfig};
+use crate::connection::{Limits, Serializer, Serializers};
+use crate::engine::{Engine, EngineConfig, LOST_AFTER};
 use crate::net::Roots;
 use crate::signalling::{Registration, Signalling, SignallingError};
 use crate::totals::Totals;
 use crate::{clock, random};
+
+/// Nobody who is there is silent for so long: checks go out every 3 s or sooner.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
 /// Describes a [`Peer`]. Only [`server`](Self::server) must be given.
 #[derive(Debug, Default)]
@@ -40,6 +46,10 @@ pub struct Builder {
     timing: link::Config,
     ice_servers: Vec<IceServer>,
     relay_only: bool,
+    lost_after: Option<Duration>,
+    approve: Option<Approve>,
+    serializers: Serializers,
+    limits: Limits,
 }
 
 #[derive(Debug)]
@@ -149,6 +159,14 @@ impl Builder {
         self
     }
 
+    /// How long nothing may be heard from a peer before a connection ends, or is made anew ([`ConnectOptions::renew`](crate::ConnectOptions::renew)). Default and
+    /// at most 30 s, as consent expires (RFC 7675 section 5.1); at least 5 s, which two checks may take.
+    #[must_use]
+    pub fn lost_after(mut self, silence: Duration) -> Self {
+        self.lost_after = Some(silence.clamp(LEAST_SILENCE, LOST_AFTER));
+        self
+    }
+
     /// Trusts this authority for the certificates of the server and of TURN servers, beside the system's.
     #[must_use]
     pub fn trust(mut self, authority: CertificateDer<'static>) -> Self {
@@ -163,11 +181,55 @@ impl Builder {
         self
     }
 
+    /// Asks this before a call is answered, and before any address of this machine is told: who it is, and what it is about. Asked for calls that the peer's own
+    /// rules let in; the caller waits meanwhile, 15 s with most. Default: all those are answered.
+    ///
+    /// ```no_run
+    /// # use peerage_peer::{Peer, Refusal};
+    /// let builder = Peer::builder().approve(|offer| async move {
+    ///     if offer.label == "chat" { Ok(()) } else { Err(Refusal) }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn approve<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(Offer) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.approve = Some(Approve::new(decide));
+        self
+    }
+
+    /// Speaks one more serialization, in both directions.
+    #[must_use]
+    pub fn serializer(mut self, serializer: impl Serializer) -> Self {
+        self.serializers.add(Arc::new(serializer));
+        self
+    }
+
+    /// What connections take from their peers.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Opens the UDP port and registers at the server: some 20 s at worst.
     ///
     /// # Errors
     /// The server cannot be reached or refuses; or the machine gives no port.
-    pub async fn build(self) -> Result<Peer, BuildError> {
+    pub async fn open(self) -> Result<Peer, OpenError> {
+        let peer = self.start()?;
+        peer.0.inner.signalling.opened().await?;
+        Ok(peer)
+    }
+
+    /// Opens the UDP port, and begins to register at the server: [`Peer::server`] tells when it is there. Calls wait for that, 10 s each. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// The server's URL is none, or the machine gives no port.
+    pub fn start(self) -> Result<Peer, OpenError> {
         let bad = || SignallingError::Url(self.server.clone());
         let server = Url::parse(&self.server).map_err(|_| bad())?;
         let (key, state, device) = match self.identity {
@@ -189,6 +251,7 @@ impl Builder {
             port: self.port,
             loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
             relay_only: self.relay_only,
+            lost_after: self.lost_after.unwrap_or(LOST_AFTER),
             roots: self.roots.clone(),
             totals: totals.clone(),
             ..EngineConfig::default()
@@ -204,16 +267,18 @@ impl Builder {
             signing_key: device.then(|| Arc::new(key.clone())),
         };
         let tasks = TaskTracker::new();
-        let (signalling, inbox) =
-            Signalling::connect(registration.clone(), self.roots.clone(), &tasks).await?;
-        // The owner's can be used at once, whatever the server says.
-        engine.set_ice_servers(self.ice_servers.clone()).await?;
-        let (ready, ice_ready) = watch::channel(false);
         let stop = CancellationToken::new();
+        let (signalling, inbox) = Signalling::start(
+            registration.clone(),
+            self.roots.clone(),
+            &tasks,
+            stop.clone(),
+        );
+        let (ready, ice_ready) = watch::channel(false);
         let ice = IceTask {
             engine: engine.clone(),
-            registration,
-            roots: self.roots,
+            registration: registration.clone(),
+            roots: self.roots.clone(),
             given: self.ice_servers,
             server: signalling.state(),
             ready,
@@ -227,8 +292,13 @@ impl Builder {
             id,
             key,
             engine,
+            registration,
+            roots: self.roots,
             signalling,
             access,
+            approve: self.approve,
+            serializers: self.serializers,
+            limits: self.limits,
             registry: Registry::default(),
             timing: self.timing,
             ice_ready,
@@ -244,10 +314,10 @@ impl Builder {
             incoming,
         };
         inner.tasks.spawn(dispatcher.run());
-        Ok(Peer {
+        Ok(Peer(Arc::new(Handle {
             inner,
             incoming: Mutex::new(taken),
-        })
+        })))
     }
 }
 
