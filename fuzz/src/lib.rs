@@ -4,6 +4,7 @@
 
 mod calls;
 mod cookies;
+mod files;
 mod http;
 mod identity;
 mod legacy;
@@ -20,6 +21,7 @@ mod websocket;
 
 pub use calls::{call_path, forwarded};
 pub use cookies::{cookies, cookies_file};
+pub use files::file_transfer;
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
 pub use legacy::{legacy_ask, legacy_session};
