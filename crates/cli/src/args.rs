@@ -37,5 +37,8 @@ pub(crate) enum Command {
     Expose(cmd::expose::Expose),
     Serve(cmd::serve::Serve),
     Fetch(cmd::fetch::Fetch),
+    Send(cmd::send::Send),
+    Receive(cmd::receive::Receive),
+    Chat(cmd::chat::Chat),
     Ports(cmd::ports::Ports),
 }

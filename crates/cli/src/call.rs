@@ -11,6 +11,7 @@ use peerage_proto::{
     wire::{ice_servers::IceServer, ice_url::Service, link_url::Link},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use url::Url;
 
 use crate::{
     exit::{Exit, Failure},
@@ -86,6 +87,44 @@ impl Paths {
     }
 }
 
+/// Of a device that was called without a secret.
+pub(crate) const UNKNOWN_HERE: &str = "the device does not know this machine, and the link has no secret: use the whole \
+                                       link, with its #1. part";
+/// Of a device that was called with one.
+pub(crate) const REVOKED: &str = "the device refused the link: it was revoked, has expired, or is not copied exactly; ask \
+                                  for a new one";
+
+/// At which server peers meet, and how they reach each other.
+#[derive(Debug, Args)]
+pub(crate) struct Meeting {
+    /// The server by which the peers find each other
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PEERAGE_SERVER",
+        default_value = "http://localhost:9000"
+    )]
+    pub(crate) server: Url,
+    /// Be reachable over loopback addresses too; always so when the server is on this machine
+    #[arg(long, env = "PEERAGE_ALLOW_LOOPBACK")]
+    allow_loopback: bool,
+    #[command(flatten)]
+    trust: ServerTrust,
+    #[command(flatten)]
+    paths: Paths,
+}
+
+impl Meeting {
+    /// A peer that meets others at `server`.
+    pub(crate) fn builder(&self, server: &str) -> Result<Builder, Failure> {
+        let mut builder = Peer::builder().server(server);
+        if self.allow_loopback {
+            builder = builder.loopback(true);
+        }
+        self.paths.apply(self.trust.apply(builder)?)
+    }
+}
+
 /// Calls the device of a link, on the channel for HTTP. The peer carries the channel; closing it tells the device.
 pub(crate) async fn device(
     link: &Link,
@@ -116,7 +155,16 @@ pub(crate) async fn device(
         }
         Err(error) => {
             peer.destroy().await;
-            Err(no_call(error, link))
+            let callee = Callee {
+                name: "the device",
+                command: "peerage expose",
+                server: &server,
+                denied: match link.secret {
+                    None => UNKNOWN_HERE,
+                    Some(_) => REVOKED,
+                },
+            };
+            Err(callee.no_call(error))
         }
     }
 }
@@ -157,59 +205,73 @@ pub(crate) fn no_server(error: &SignallingError, server: &str) -> Failure {
     Failure::new(exit, format_args!("{error}{advice}"))
 }
 
-/// Why there is no connection to the device, and what to do.
-fn no_call(error: ConnectError, link: &Link) -> Failure {
-    let first_visit = link.secret.is_none();
-    let (exit, advice) = match &error {
-        ConnectError::Signalling(error) => return no_server(error, &link.server_url()),
-        ConnectError::PeerUnavailable => (
-            Exit::DeviceAbsent,
-            "the device is not connected to the server: is `peerage expose` running there?",
-        ),
-        ConnectError::NoAnswer => (
-            Exit::DeviceAbsent,
-            "the device does not answer: it may have just left, try again in a minute",
-        ),
-        ConnectError::Refused(Code::Denied) if first_visit => (
-            Exit::Refused,
-            "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part",
-        ),
-        ConnectError::Refused(Code::Denied) => (
-            Exit::Refused,
-            "the device refused the link: it was revoked, has expired, or is not copied exactly; ask for a new one",
-        ),
-        ConnectError::Refused(Code::Stale) => (
-            Exit::Refused,
-            "the device took the call for an old one: set the clocks of both machines, then try again",
-        ),
-        ConnectError::Refused(Code::Busy) => (
-            Exit::Refused,
-            "the device has no room for another connection: try again later",
-        ),
-        ConnectError::Refused(_) => (
-            Exit::Refused,
-            "the device did not understand the call: update peerage on both sides",
-        ),
-        ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
-            Exit::WrongDevice,
-            "somebody else answers under the device's id: nothing was sent. Do not trust this server, or the network on \
-             the way to it",
-        ),
-        ConnectError::NoRoute(_) => (
-            Exit::NoRoute,
-            "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
-             sides are behind strict NATs, and no TURN server helped; -v says what became of the servers",
-        ),
-        ConnectError::Closed(_) => (
-            Exit::Broken,
-            "the connection broke off while it was made: try again",
-        ),
-        _ => {
-            return Failure {
-                exit: Exit::Other,
-                error: error.into(),
-            };
-        }
-    };
-    Failure::new(exit, format_args!("{advice} ({error})"))
+/// Whom a call was for, in the words of the command that called.
+#[derive(Debug)]
+pub(crate) struct Callee<'a> {
+    /// `the device`.
+    pub(crate) name: &'a str,
+    /// What has to run there.
+    pub(crate) command: &'a str,
+    pub(crate) server: &'a str,
+    /// What a refusal means.
+    pub(crate) denied: &'a str,
+}
+
+impl Callee<'_> {
+    /// Why there is no connection, and what to do.
+    pub(crate) fn no_call(&self, error: ConnectError) -> Failure {
+        let Self { name, command, .. } = self;
+        let (exit, advice) = match &error {
+            ConnectError::Signalling(error) => return no_server(error, self.server),
+            ConnectError::PeerUnavailable => (
+                Exit::DeviceAbsent,
+                format!("{name} is not connected to the server: is `{command}` running there?"),
+            ),
+            ConnectError::NoAnswer => (
+                Exit::DeviceAbsent,
+                format!("{name} does not answer: it may have just left, try again in a minute"),
+            ),
+            ConnectError::Refused(Code::Denied) => (Exit::Refused, self.denied.to_owned()),
+            ConnectError::Refused(Code::Stale) => (
+                Exit::Refused,
+                format!(
+                    "{name} took the call for an old one: set the clocks of both machines, then try again"
+                ),
+            ),
+            ConnectError::Refused(Code::Busy) => (
+                Exit::Refused,
+                format!("{name} has no room for another connection: try again later"),
+            ),
+            ConnectError::Refused(_) => (
+                Exit::Refused,
+                format!("{name} did not understand the call: update peerage on both sides"),
+            ),
+            ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
+                Exit::WrongDevice,
+                format!(
+                    "somebody else answers in place of {name}: nothing was sent. Do not trust this server, or the \
+                     network on the way to it"
+                ),
+            ),
+            ConnectError::NoRoute(_) => (
+                Exit::NoRoute,
+                format!(
+                    "{name} and the server were reached, but no network path leads from one to the other: a firewall \
+                     drops UDP, or both sides are behind strict NATs, and no TURN server helped; -v says what became \
+                     of the servers"
+                ),
+            ),
+            ConnectError::Closed(_) => (
+                Exit::Broken,
+                "the connection broke off while it was made: try again".to_owned(),
+            ),
+            _ => {
+                return Failure {
+                    exit: Exit::Other,
+                    error: error.into(),
+                };
+            }
+        };
+        Failure::new(exit, format_args!("{advice} ({error})"))
+    }
 }

@@ -7,9 +7,11 @@ mod cmd;
 mod cookies;
 mod exit;
 mod keys;
+mod lines;
 mod log;
 mod output;
 mod peerjs_files;
+mod place;
 mod secrets;
 mod signals;
 mod state;
@@ -55,6 +57,9 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => runtime.block_on(serve.run(cli.global.state.clone())),
         Command::Ports(ports) => ports.run(),
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
+        Command::Send(send) => runtime.block_on(send.run(state()?, cli.global.quiet)),
+        Command::Receive(receive) => runtime.block_on(receive.run(state, cli.global.quiet)),
+        Command::Chat(chat) => runtime.block_on(chat.run(cli.global.quiet)),
     };
     // Blocking work (a slow disk, a name look-up) must not hold up the end.
     runtime.shutdown_background();
