@@ -153,7 +153,8 @@ suite('files from terminal to terminal', () => {
         return { path, size: data.length, hash: createHash('sha256').update(data).digest('hex') };
     }
 
-    const events = (proc, name) => proc.output.split('\n').filter((line) => line.startsWith(`{"event":"${name}"`)).map((line) => JSON.parse(line));
+    const events = (proc, name) => proc.output.split('\n').filter((line) => /^{.*}$/.test(line)).map((line) => JSON.parse(line)).filter(({ event }) => event === name);
+    const told = (proc, name) => until(`${name} is told`, () => events(proc, name)[0]);
     const names = (into) => readdirSync(into).sort();
     const halfway = (into, name, octets = 2_000_000) => until('the file is under way', () => statSync(join(into, `${name}.peerage-part`), { throwIfNoEntry: false })?.size > octets, { every: 2 });
 
@@ -169,7 +170,7 @@ suite('files from terminal to terminal', () => {
         const sender = send(t, receiver.to, file.path);
         assert.equal((await sender.end(120_000)).code, 0);
         const [sent] = events(sender, 'sent');
-        const [received] = await until('the receiver tells', () => events(receiver.proc, 'received').length > 0 && events(receiver.proc, 'received'));
+        const received = await told(receiver.proc, 'received');
         assert.equal(sent.sha256, file.hash);
         assert.equal(received.sha256, file.hash);
         assert.equal(received.verified, true);
@@ -219,7 +220,7 @@ suite('files from terminal to terminal', () => {
         await receiver.proc.kill();
         const again = await receive(t, receiver);
         assert.equal((await sender.end(120_000)).code, 0);
-        const [received] = await until('the receiver tells', () => events(again.proc, 'received').length > 0 && events(again.proc, 'received'));
+        const received = await told(again.proc, 'received');
         assert.ok(received.came <= file.size - 2_000_000, `${received.came} came again`);
         assert.equal(received.sha256, file.hash);
         assert.equal(await hash(join(receiver.into, 'film.bin')), file.hash);

@@ -37,8 +37,8 @@ pub(crate) struct Chat {
     /// The id to wait under [default: a random one]
     #[arg(long, value_name = "ID", conflicts_with = "peer")]
     id: Option<PeerId>,
-    /// How the other side may call you; it is told nothing else
-    #[arg(long, value_name = "NAME", env = "PEERAGE_NAME", requires = "peer")]
+    /// How the one who is called may call you; who waits says nothing of itself but its id
+    #[arg(long, value_name = "NAME", env = "PEERAGE_NAME")]
     name: Option<String>,
     /// How lines travel, to a page that calls it so; who waits goes by what the caller says
     #[arg(
@@ -134,7 +134,8 @@ impl Chat {
             denied: "the peer does not want to talk, or is none to chat with",
         };
         let connection = connection.map_err(|error| callee.no_call(error))?;
-        match talk(&connection, words, screen, told).await {
+        let who = screen::id(&connection);
+        match talk(&connection, &who, words, screen, told).await {
             End::Closed(reason @ (CloseReason::Local | CloseReason::Remote)) => {
                 tracing::debug!(%reason, "over");
                 Ok(())
@@ -162,7 +163,8 @@ async fn wait(
         let Some(connection) = connection else {
             return Ok(());
         };
-        match talk(&connection, words, screen, told).await {
+        let who = screen::name(&connection);
+        match talk(&connection, &who, words, screen, told).await {
             End::Closed(_) => {}
             End::NothingToSay | End::Told => return Ok(()),
         }
@@ -172,12 +174,12 @@ async fn wait(
 /// Lines out and lines in, each at its own pace.
 async fn talk(
     connection: &Connection,
+    who: &str,
     words: &mut mpsc::Receiver<String>,
     screen: &Screen,
     told: &mut (impl Future<Output = ()> + Unpin),
 ) -> End {
-    let who = screen::name(connection);
-    screen.connected(&who, connection);
+    screen.connected(who, connection);
     let speaking = async {
         while let Some(line) = words.recv().await {
             if line.is_empty() {
@@ -196,8 +198,8 @@ async fn talk(
     let hearing = async {
         while let Some(received) = connection.recv().await {
             match received {
-                Ok(value) => screen.said(&who, value),
-                Err(error) => screen.lost(&who, &error),
+                Ok(value) => screen.said(who, value),
+                Err(error) => screen.lost(who, &error),
             }
         }
     };
@@ -206,7 +208,7 @@ async fn talk(
         let end = tokio::select! {
             () = &mut hearing => None,
             () = speaking => Some(End::NothingToSay),
-            () = watch(connection, &who, screen) => None,
+            () = watch(connection, who, screen) => None,
             () = &mut *told => Some(End::Told),
         };
         if end.is_some() {
@@ -219,7 +221,7 @@ async fn talk(
     let reason = timeout(GOODBYE, connection.closed())
         .await
         .unwrap_or(CloseReason::Local);
-    screen.disconnected(&who, &reason);
+    screen.disconnected(who, &reason);
     end.unwrap_or(End::Closed(reason))
 }
 

@@ -17,15 +17,23 @@ pub(super) struct Screen {
     quiet: bool,
 }
 
-/// How the other one is called: as it says, else by its id.
+/// How one who was called is called.
+pub(super) fn id(connection: &Connection) -> String {
+    printable(connection.peer().as_str())
+}
+
+/// How one who called is called: as it says, else by its id.
 pub(super) fn name(connection: &Connection) -> String {
     let metadata = connection.metadata();
     let said = metadata.and_then(|json| serde_json::from_str::<serde_json::Value>(json.get()).ok());
     let said = said.as_ref().and_then(|said| said.get("name")?.as_str());
-    let name = match said.map(str::trim) {
-        Some(said) if !said.is_empty() => said,
-        _ => connection.peer().as_str(),
-    };
+    match said.map(str::trim) {
+        Some(said) if !said.is_empty() => printable(said),
+        _ => id(connection),
+    }
+}
+
+fn printable(name: &str) -> String {
     let name: String = name.chars().take(NAME_MAX).collect();
     harmless(&name.replace('\n', " "))
 }
