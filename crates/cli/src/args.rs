@@ -40,5 +40,6 @@ pub(crate) enum Command {
     Send(cmd::send::Send),
     Receive(cmd::receive::Receive),
     Chat(cmd::chat::Chat),
+    Doctor(cmd::doctor::Doctor),
     Ports(cmd::ports::Ports),
 }

@@ -28,9 +28,14 @@ pub(crate) struct ServerTrust {
 }
 
 impl ServerTrust {
-    pub(crate) fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
+    pub(crate) fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let certificates = self.certificates()?.into_iter();
+        Ok(certificates.fold(builder, Builder::trust))
+    }
+
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Failure> {
         let Some(path) = &self.server_ca else {
-            return Ok(builder);
+            return Ok(Vec::new());
         };
         let refuse = |error: &dyn std::fmt::Display| {
             Failure::new(
@@ -38,10 +43,10 @@ impl ServerTrust {
                 format_args!("cannot read certificates from {}: {error}", path.display()),
             )
         };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
-            builder = builder.trust(certificate.map_err(|error| refuse(&error))?);
-        }
-        Ok(builder)
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))?;
+        certificates
+            .map(|certificate| certificate.map_err(|error| refuse(&error)))
+            .collect()
     }
 }
 
@@ -65,6 +70,15 @@ pub(crate) struct Paths {
 
 impl Paths {
     pub(crate) fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let servers = self.ice_servers()?;
+        Ok(builder.ice_servers(servers).relay_only(self.relay_only))
+    }
+
+    pub(crate) const fn relay_only(&self) -> bool {
+        self.relay_only
+    }
+
+    pub(crate) fn ice_servers(&self) -> Result<Vec<IceServer>, Failure> {
         let servers: Result<Vec<IceServer>, _> =
             self.ice_servers.iter().map(|text| text.parse()).collect();
         let servers = servers
@@ -83,16 +97,9 @@ impl Paths {
                  {\"urls\":\"turn:HOST\",\"username\":\"…\",\"credential\":\"…\"}",
             ));
         }
-        Ok(builder.ice_servers(servers).relay_only(self.relay_only))
+        Ok(servers)
     }
 }
-
-/// Of a device that was called without a secret.
-pub(crate) const UNKNOWN_HERE: &str = "the device does not know this machine, and the link has no secret: use the whole \
-                                       link, with its #1. part";
-/// Of a device that was called with one.
-pub(crate) const REVOKED: &str = "the device refused the link: it was revoked, has expired, or is not copied exactly; ask \
-                                  for a new one";
 
 /// At which server peers meet, and how they reach each other.
 #[derive(Debug, Args)]
@@ -155,16 +162,8 @@ pub(crate) async fn device(
         }
         Err(error) => {
             peer.destroy().await;
-            let callee = Callee {
-                name: "the device",
-                command: "peerage expose",
-                server: &server,
-                denied: match link.secret {
-                    None => UNKNOWN_HERE,
-                    Some(_) => REVOKED,
-                },
-            };
-            Err(callee.no_call(error))
+            let callee = Callee::device(link.secret.is_some());
+            Err(callee.no_call(error, &server))
         }
     }
 }
@@ -182,47 +181,77 @@ pub(crate) fn no_peer(error: OpenError, server: &str) -> Failure {
 
 /// Why the server cannot be used, and what to do.
 pub(crate) fn no_server(error: &SignallingError, server: &str) -> Failure {
+    let (exit, advice) = server_advice(error, server);
+    match advice {
+        Some(advice) => Failure::new(exit, format_args!("{error}; {advice}")),
+        None => Failure::new(exit, error),
+    }
+}
+
+/// What to do about a server that cannot be used.
+pub(crate) fn server_advice(error: &SignallingError, server: &str) -> (Exit, Option<String>) {
     let (exit, advice) = match error {
-        SignallingError::Url(_) => (Exit::Usage, "".to_owned()),
+        SignallingError::Url(_) => return (Exit::Usage, None),
         SignallingError::Unreachable(_) | SignallingError::Lost(_) => {
-            (Exit::ServerUnreachable, format!("; is it running, and is {server} its address?"))
+            (Exit::ServerUnreachable, format!("is it running, and is {server} its address?"))
         }
         SignallingError::Tls(_) => (
             Exit::ServerUnreachable,
-            "; if its certificate is by an authority of your own, name that with --server-ca FILE".to_owned(),
+            "if its certificate is by an authority of your own, name that with --server-ca FILE".to_owned(),
         ),
         SignallingError::Protocol(_) => {
-            (Exit::ServerUnreachable, format!("; is {server} the address of a `peerage serve`?"))
+            (Exit::ServerUnreachable, format!("is {server} the address of a `peerage serve`?"))
         }
         SignallingError::IdTaken(_) => (
             Exit::State,
-            "; does this device run elsewhere with a copy of the same state? End that, or name another folder with \
+            "does this device run elsewhere with a copy of the same state? End that, or name another folder with \
              --state DIR"
                 .to_owned(),
         ),
-        _ => (Exit::ServerUnreachable, String::new()),
+        _ => return (Exit::ServerUnreachable, None),
     };
-    Failure::new(exit, format_args!("{error}{advice}"))
+    (exit, Some(advice))
 }
 
 /// Whom a call was for, in the words of the command that called.
 #[derive(Debug)]
-pub(crate) struct Callee<'a> {
+pub(crate) struct Callee {
     /// `the device`.
-    pub(crate) name: &'a str,
+    pub(crate) name: &'static str,
     /// What has to run there.
-    pub(crate) command: &'a str,
-    pub(crate) server: &'a str,
+    pub(crate) command: &'static str,
     /// What a refusal means.
-    pub(crate) denied: &'a str,
+    pub(crate) denied: &'static str,
 }
 
-impl Callee<'_> {
+impl Callee {
+    /// A device that is called by its link.
+    pub(crate) const fn device(with_secret: bool) -> Self {
+        Self {
+            name: "the device",
+            command: "peerage expose",
+            denied: denied(with_secret),
+        }
+    }
+
     /// Why there is no connection, and what to do.
-    pub(crate) fn no_call(&self, error: ConnectError) -> Failure {
+    pub(crate) fn no_call(&self, error: ConnectError, server: &str) -> Failure {
+        if let ConnectError::Signalling(error) = &error {
+            return no_server(error, server);
+        }
+        match self.advice(&error) {
+            Some((exit, advice)) => Failure::new(exit, format_args!("{advice} ({error})")),
+            None => Failure {
+                exit: Exit::Other,
+                error: error.into(),
+            },
+        }
+    }
+
+    /// What a call that failed means, and what to do.
+    pub(crate) fn advice(&self, error: &ConnectError) -> Option<(Exit, String)> {
         let Self { name, command, .. } = self;
-        let (exit, advice) = match &error {
-            ConnectError::Signalling(error) => return no_server(error, self.server),
+        Some(match error {
             ConnectError::PeerUnavailable => (
                 Exit::DeviceAbsent,
                 format!("{name} is not connected to the server: is `{command}` running there?"),
@@ -249,29 +278,31 @@ impl Callee<'_> {
             ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
                 Exit::WrongDevice,
                 format!(
-                    "somebody else answers in place of {name}: nothing was sent. Do not trust this server, or the \
+                    "somebody else answers under {name}'s id: nothing was sent. Do not trust this server, or the \
                      network on the way to it"
                 ),
             ),
             ConnectError::NoRoute(_) => (
                 Exit::NoRoute,
                 format!(
-                    "{name} and the server were reached, but no network path leads from one to the other: a firewall \
-                     drops UDP, or both sides are behind strict NATs, and no TURN server helped; -v says what became \
-                     of the servers"
+                    "{name} and the server were reached, but no network path leads to {name}: a firewall drops UDP, or \
+                     both sides are behind strict NATs, and no TURN server helped; -v says what became of the servers"
                 ),
             ),
             ConnectError::Closed(_) => (
                 Exit::Broken,
                 "the connection broke off while it was made: try again".to_owned(),
             ),
-            _ => {
-                return Failure {
-                    exit: Exit::Other,
-                    error: error.into(),
-                };
-            }
-        };
-        Failure::new(exit, format_args!("{advice} ({error})"))
+            _ => return None,
+        })
+    }
+}
+
+/// What it means that a device refuses.
+pub(crate) const fn denied(with_secret: bool) -> &'static str {
+    if with_secret {
+        "the device refused the link: it was revoked, has expired, or is not copied exactly; ask for a new one"
+    } else {
+        "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part"
     }
 }

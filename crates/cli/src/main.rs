@@ -56,6 +56,9 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
         Command::Expose(expose) => runtime.block_on(expose.run(state()?)),
         Command::Serve(serve) => runtime.block_on(serve.run(cli.global.state.clone())),
         Command::Ports(ports) => ports.run(),
+        Command::Doctor(doctor) => {
+            runtime.block_on(doctor.run(cli.global.state.clone(), cli.global.quiet))
+        }
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
         Command::Send(send) => runtime.block_on(send.run(state()?, cli.global.quiet)),
         Command::Receive(receive) => runtime.block_on(receive.run(state, cli.global.quiet)),

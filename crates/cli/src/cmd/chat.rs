@@ -130,10 +130,9 @@ impl Chat {
         let callee = Callee {
             name: "the peer",
             command: "peerage chat",
-            server,
             denied: "the peer does not want to talk, or is none to chat with",
         };
-        let connection = connection.map_err(|error| callee.no_call(error))?;
+        let connection = connection.map_err(|error| callee.no_call(error, server))?;
         let who = screen::id(&connection);
         match talk(&connection, &who, words, screen, told).await {
             End::Closed(reason @ (CloseReason::Local | CloseReason::Remote)) => {

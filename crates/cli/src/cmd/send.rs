@@ -212,16 +212,15 @@ impl Receiver {
             let callee = Callee {
                 name: "the receiver",
                 command: "peerage receive",
-                server: &self.server,
                 denied: match (&self.secret, is_key_shaped(self.id.as_str())) {
-                    (Some(_), _) => call::REVOKED,
-                    (None, true) => call::UNKNOWN_HERE,
+                    (Some(_), _) => call::denied(true),
+                    (None, true) => call::denied(false),
                     (None, false) => {
                         "this peer takes no files: is `peerage receive --anyone` running there?"
                     }
                 },
             };
-            callee.no_call(error)
+            callee.no_call(error, &self.server)
         })?;
         Ok((connection, Sender::new(Config::default())))
     }
