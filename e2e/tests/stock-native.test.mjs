@@ -1,14 +1,17 @@
-// The stock PeerJS client in a real browser with the native peer (`crates/peer/examples/echo.rs`) on the other end.
+// The stock PeerJS client in real browsers with the native peer (`crates/peer/examples/echo.rs`) on the other end.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
-import { launch } from '../lib/browser.mjs';
+import * as chromium from '../lib/browser.mjs';
+import * as firefox from '../lib/firefox.mjs';
 import { ECHO, serve } from '../lib/peerage.mjs';
 import { shared, start } from '../lib/process.mjs';
 import { stockPeer, stockSite } from '../lib/stock.mjs';
 
-suite('a stock PeerJS page and the native peer', () => {
+const BROWSERS = { Chromium: chromium, 'Firefox ESR': firefox };
+
+for (const [name, { launch }] of Object.entries(BROWSERS)) suite(`a stock PeerJS page in ${name} and the native peer`, () => {
     const own = shared(after);
     let server, browser, site;
     before(async () => {
@@ -51,7 +54,7 @@ suite('a stock PeerJS page and the native peer', () => {
     for (const serialization of ['raw', 'json']) {
         test(`the native peer calls the page, serialization ${serialization}`, async (t) => {
             const { page, id } = await stockPeer(browser, site, server);
-            const native = echo(t, '--call', id, ...(serialization === 'json' ? ['--json'] : []));
+            const native = echo(t, '--call', id, '--serialization', serialization);
             const back = page.evaluate(async () => {
                 const connection = await incoming(0);
                 await new Promise((resolve) => connection.open ? resolve() : connection.on('open', resolve));

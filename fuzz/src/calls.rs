@@ -27,7 +27,11 @@ pub fn forwarded(octets: &[u8]) {
     let added = [
         (Header::ForwardedFor, "203.0.113.7", v4),
         (Header::Forwarded, "for=203.0.113.7;proto=https", v4),
-        (Header::Forwarded, "for=\"[2001:db8::9]:4711\";by=\"_p\"", v6),
+        (
+            Header::Forwarded,
+            "for=\"[2001:db8::9]:4711\";by=\"_p\"",
+            v6,
+        ),
     ];
     for (header, added, truth) in added {
         let joined = [octets, b", ", added.as_bytes()].concat();

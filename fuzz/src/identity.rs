@@ -50,6 +50,7 @@ pub(crate) static HONEST: LazyLock<Honest> = LazyLock::new(|| {
         label: Some("peerage-http".into()),
         reliable: Some(true),
         serialization: Some("raw".into()),
+        generation: None,
         peerage: Some(sent.evidence().emit()),
     };
     let mut gate = gate(&device, &secret);
@@ -70,6 +71,7 @@ pub(crate) static HONEST: LazyLock<Honest> = LazyLock::new(|| {
         sdp: Some(Description::answer(sdp(DEVICE_CERTIFICATE, "active"))),
         connection_type: ConnectionType::Data,
         connection_id: offer.connection_id.clone(),
+        generation: None,
         peerage: Some(Reply::Answer(evidence).emit()),
     };
     Honest {

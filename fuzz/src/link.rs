@@ -29,37 +29,44 @@ pub fn link_inputs(octets: &[u8]) {
     let (mut applied, mut closed) = (false, false);
     while !script.is_empty() {
         match script.u8() % 10 {
-            0 => link.handle_input(Input::LocalOffer {
-                sdp: script.text().to_owned(),
-                sent: verified.then(|| Box::new(honest.sent.clone())),
-            }),
-            1 => link.handle_input(Input::LocalCandidate(script.text().to_owned())),
+            0 => link.handle_input(
+                Input::LocalOffer {
+                    sdp: script.text().to_owned(),
+                    sent: verified.then(|| Box::new(honest.sent.clone())),
+                },
+                now,
+            ),
+            1 => link.handle_input(Input::LocalCandidate(script.text().to_owned()), now),
             2 => {
                 if let Some((_, signal)) = Frame::parse(script.long())
                     .ok()
                     .and_then(|frame| Signal::parse(&frame))
                 {
-                    link.handle_input(Input::Received(signal));
+                    link.handle_input(Input::Received(signal), now);
                 }
             }
             3 | 4 => {
                 if let Some(answer) = false_answer(&mut script) {
-                    link.handle_input(Input::Received(Signal::Answer(answer)));
+                    link.handle_input(Input::Received(Signal::Answer(answer)), now);
                 }
             }
-            5 => link.handle_input(Input::RemoteCertificate(Fingerprint::new(
-                [script.u8(); 32],
-            ))),
-            6 => link.handle_input(Input::ChannelOpened),
-            7 if script.u8() == 0 => link.handle_input(Input::EngineClosed),
+            5 => link.handle_input(
+                Input::RemoteCertificate(Fingerprint::new([script.u8(); 32])),
+                now,
+            ),
+            6 => link.handle_input(Input::ChannelOpened, now),
+            7 if script.u8() == 0 => link.handle_input(Input::EngineClosed, now),
             8 => {
                 now += Duration::from_secs(script.u8().into());
                 link.handle_timeout(now);
             }
-            _ => link.handle_input(Input::LocalOffer {
-                sdp: OFFER.to_owned(),
-                sent: verified.then(|| Box::new(honest.sent.clone())),
-            }),
+            _ => link.handle_input(
+                Input::LocalOffer {
+                    sdp: OFFER.to_owned(),
+                    sent: verified.then(|| Box::new(honest.sent.clone())),
+                },
+                now,
+            ),
         }
         while let Some(output) = link.poll_output() {
             assert!(!closed, "a link that is closed is silent");
@@ -71,6 +78,7 @@ pub fn link_inputs(octets: &[u8]) {
                 Output::AddCandidate(_) => {
                     assert!(applied, "candidates come after the description")
                 }
+                Output::Restart { .. } | Output::AnswerRestart { .. } | Output::Restarted => {}
                 Output::Opened => assert!(applied, "a channel needs a description"),
                 Output::Closed(_) => closed = true,
                 Output::Send(_) | Output::Disbelieved(_) => {}

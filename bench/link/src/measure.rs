@@ -24,7 +24,7 @@ use crate::Outcome;
 /// `{"firstByteMs": median, "seconds"}`.
 pub async fn run(target: &str, link: &str, server: &str, source: &str) -> Outcome<()> {
     let link = Link::parse(link)?;
-    let peer = Peer::builder().server(server).build().await?;
+    let peer = Peer::builder().server(server).open().await?;
     let proof = link.secret.as_ref().map(|secret| secret.proof(&link.device));
     let options = ConnectOptions { label: Some("peerage-http".into()), proof, ..ConnectOptions::default() };
     let client = Client::new(peer.connect(&link.device.clone().into(), options).await?.into_channel());

@@ -9,9 +9,10 @@ use crate::Outcome;
 pub const MESSAGE: usize = 16_384;
 
 pub async fn run(server: &str) -> Outcome<()> {
-    let peer = Peer::builder().server(server).allow_unverified(true).build().await?;
+    let peer = Peer::builder().server(server).allow_unverified(true).open().await?;
     println!("id: {}", peer.id());
-    while let Some(mut connection) = peer.incoming().await {
+    while let Some(connection) = peer.incoming().await {
+        let mut connection = connection.into_channel();
         tokio::spawn(async move {
             while let Some(message) = connection.recv().await {
                 let Some(mut left) = std::str::from_utf8(message.as_bytes()).ok().and_then(|text| text.parse::<usize>().ok()) else { return };

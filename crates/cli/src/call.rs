@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use peerage_peer::{
-    BuildError, Builder, Channel, ConnectError, ConnectOptions, Peer, SignallingError,
+    Builder, Channel, ConnectError, ConnectOptions, OpenError, Peer, Serialization, SignallingError,
 };
 use peerage_proto::{
     identity::{Code, gate::HTTP_LABEL},
@@ -96,7 +96,7 @@ pub(crate) async fn device(
     let key = keys::load_or_make(state, keys::CALLER)?;
     let server = link.server_url();
     let builder = Peer::builder().server(&*server).identity(key);
-    let built = paths.apply(trust.apply(builder)?)?.build().await;
+    let built = paths.apply(trust.apply(builder)?)?.open().await;
     let peer = built.map_err(|error| no_peer(error, &server))?;
     let proof = link
         .secret
@@ -104,7 +104,9 @@ pub(crate) async fn device(
         .map(|secret| secret.proof(&link.device));
     let options = ConnectOptions {
         label: Some(HTTP_LABEL.to_owned()),
+        serialization: Serialization::Raw,
         proof,
+        renew: None,
         ..ConnectOptions::default()
     };
     match peer.connect(link.device.as_peer_id(), options).await {
@@ -113,16 +115,16 @@ pub(crate) async fn device(
             Ok((peer, connection.into_channel()))
         }
         Err(error) => {
-            peer.close().await;
+            peer.destroy().await;
             Err(no_call(error, link))
         }
     }
 }
 
 /// Why there is no peer, and what to do.
-pub(crate) fn no_peer(error: BuildError, server: &str) -> Failure {
+pub(crate) fn no_peer(error: OpenError, server: &str) -> Failure {
     match error {
-        BuildError::Signalling(error) => no_server(&error, server),
+        OpenError::Signalling(error) => no_server(&error, server),
         error => Failure {
             exit: Exit::Other,
             error: error.into(),
@@ -193,7 +195,7 @@ fn no_call(error: ConnectError, link: &Link) -> Failure {
             "somebody else answers under the device's id: nothing was sent. Do not trust this server, or the network on \
              the way to it",
         ),
-        ConnectError::NoRoute => (
+        ConnectError::NoRoute(_) => (
             Exit::NoRoute,
             "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
              sides are behind strict NATs, and no TURN server helped; -v says what became of the servers",

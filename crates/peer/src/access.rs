@@ -7,6 +7,7 @@ use peerage_proto::identity::gate::{
 };
 use peerage_proto::identity::{Evidence, Fingerprint, Kid, PublicKey, Secret, Time};
 use peerage_proto::wire::id::{ConnectionId, PeerId};
+use peerage_proto::wire::sdp::SdpError;
 use tokio::sync::{mpsc, watch};
 
 use crate::{clock, random};
@@ -72,6 +73,14 @@ impl Access {
 
     pub(crate) fn answer(&self, granted: &Granted, local: Fingerprint) -> Option<Evidence> {
         self.with(|gate, now| gate.answer(granted, local, now, &mut random::os()))
+    }
+
+    pub(crate) fn answer_restart(
+        &self,
+        granted: &Granted,
+        sdp: &str,
+    ) -> Result<Option<Evidence>, SdpError> {
+        self.with(|gate, now| gate.answer_restart(granted, sdp, now, &mut random::os()))
     }
 
     pub(crate) fn closed(&self, src: &PeerId, connection: &ConnectionId) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::connection::TrySendError;
 pub(crate) use pipe::{Pipe, cost};
 
 /// Largest message that a channel carries, in octets, both ways: what browsers announce and accept as `a=max-message-size`.
@@ -44,7 +45,7 @@ impl Message {
 }
 
 /// Why a message could not be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The channel is closed: nothing can be sent any more.
@@ -62,9 +63,24 @@ pub enum SendError {
     /// channel stays open.
     #[error("an empty message cannot be sent")]
     Empty,
-    /// The value cannot be written as JSON: a map with keys that are no text, for instance.
+    /// The value has bytes in it, which JSON has no form for.
     #[error("the value cannot be written as JSON")]
     NotJson,
+    /// A raw connection carries text and bytes, nothing else.
+    #[error("a raw connection carries text and bytes alone")]
+    NotRaw,
+    /// The connection's serialization has no form for the value.
+    #[error("the value cannot be written: {0}")]
+    Encode(String),
+    /// The connection's serialization has no values that could be sent as a stream.
+    #[error("only binary and MsgPack connections send streams")]
+    NoStreams,
+    /// What was to be sent could not be read to its stated length.
+    #[error("what was to be sent cannot be read: {0}")]
+    Source(std::io::ErrorKind),
+    /// The connection was lost and made anew in the middle.
+    #[error("the connection was made anew in the middle")]
+    Interrupted,
 }
 
 /// One end of a data channel.
@@ -145,6 +161,23 @@ impl Channel {
         self.sender.close();
     }
 
+    /// Another handle of this end.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            receiver: ChannelReceiver(self.receiver.0.clone()),
+        }
+    }
+
+    pub(crate) fn sender(&self) -> &ChannelSender {
+        &self.sender
+    }
+
+    /// As [`recv`](Self::recv), for who shares the end: each message goes to one of them.
+    pub(crate) async fn receive(&self) -> Option<Message> {
+        self.receiver.0.incoming.recv().await
+    }
+
     /// The two halves, for a task each. The channel closes when all of them are dropped.
     pub fn split(self) -> (ChannelSender, ChannelReceiver) {
         (self.sender, self.receiver)
@@ -167,6 +200,27 @@ impl ChannelSender {
     /// # Errors
     /// The channel is closed, or the message is empty or larger than [`max_message`](Self::max_message).
     pub async fn send(&self, message: Message) -> Result<(), SendError> {
+        self.check(&message)?;
+        self.0
+            .outgoing
+            .send(message)
+            .await
+            .map_err(|_| SendError::Closed)
+    }
+
+    /// Hands several messages over at once, or none of them.
+    pub(crate) fn try_send_all(&self, messages: Vec<Message>) -> Result<(), TrySendError> {
+        for message in &messages {
+            self.check(message)?;
+        }
+        match self.0.outgoing.try_send_all(messages) {
+            Some(true) => Ok(()),
+            Some(false) => Err(TrySendError::Full),
+            None => Err(SendError::Closed.into()),
+        }
+    }
+
+    fn check(&self, message: &Message) -> Result<(), SendError> {
         let (size, limit) = (message.len(), self.0.limit);
         if size > limit {
             return Err(SendError::TooLarge { size, limit });
@@ -174,11 +228,7 @@ impl ChannelSender {
         if size == 0 {
             return Err(SendError::Empty);
         }
-        self.0
-            .outgoing
-            .send(message)
-            .await
-            .map_err(|_| SendError::Closed)
+        Ok(())
     }
 
     /// Closes the channel, as [`Channel::close`].

@@ -1,16 +1,20 @@
 //! The native peer of Peerage: direct, encrypted connections to browsers, devices and programs that a PeerJS server only introduces.
 //!
-//! ```no_run
-//! use peerage_peer::{ConnectOptions, Message, Peer};
+//! Says hello to a page: `new Peer().connect('greeter').on('data', console.log)`.
 //!
-//! # async fn hello() -> Result<(), Box<dyn std::error::Error>> {
-//! let peer = Peer::builder().server("https://example.org").build().await?;
-//! let mut friend = peer.connect(&"alice".parse()?, ConnectOptions::default()).await?;
-//! friend.send(Message::Text("hello".into())).await?;
-//! println!("{:?} over {:?}", friend.recv().await, friend.route());
-//! peer.close().await;
-//! # Ok(())
-//! # }
+//! ```no_run
+//! use peerage_peer::Peer;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Peer::builder().server("http://localhost:9000").id("greeter".parse()?);
+//!     let peer = server.allow_unverified(true).open().await?;
+//!     while let Some(page) = peer.incoming().await {
+//!         page.send("hello from Rust").await?;
+//!         println!("{}: {:?}", page.peer(), page.recv().await);
+//!     }
+//!     Ok(())
+//! }
 //! ```
 //!
 //! A [`Peer`] calls ([`Peer::connect`]) and is called ([`Peer::incoming`]). One whose id is its key's is a *device*: who calls it knows that nobody
@@ -19,7 +23,7 @@
 //!
 //! Everything waits for a bounded time, holds a bounded number of octets and fails with a typed reason; everything ends with its [`Peer`].
 //! Addresses are learnt from the STUN servers, and relays lent by the TURN servers, that the signalling server tells of; a relay is used where no direct path
-//! is found ([`Route`]). Not here: media. A pair of peers that no address leads between gets [`ConnectError::NoRoute`].
+//! is found ([`Route`]). Not here: media. A pair of peers that no address leads between gets [`ConnectError::NoRoute`], with what was tried.
 //!
 //! One thread per peer drives all its connections over one UDP port (calls to the same peer at the same time take one more each).
 //! `.local` candidates of browsers are looked up by multicast DNS, which listens on all interfaces from the first such candidate on.
@@ -36,10 +40,16 @@ pub mod proxy;
 mod random;
 mod signalling;
 mod totals;
+mod tried;
 
 pub use access::Access;
 pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
-pub use connection::{About, CloseReason, Connection, JsonError, Route, Serialization, Stats};
-pub use peer::{BuildError, Builder, ConnectError, ConnectOptions, Peer};
-pub use signalling::{SignallingError, State as ServerState};
+pub use connection::{
+    About, ByteStream, CloseReason, Connection, ConnectionState, Decoder, Incoming, Limits,
+    RecvError, Route, Serialization, Serializer, SerializerError, Stats, StreamError, TrySendError,
+};
+pub use peer::{Builder, ConnectError, ConnectOptions, Offer, OpenError, Peer, Refusal};
+pub use peerage_proto::value::Value;
+pub use signalling::{ListPeersError, SignallingError, State as ServerState};
 pub use totals::{Counters, PeerStats, RouteStats};
+pub use tried::{ServerOutcome, Tried, TriedCandidate, TriedKind, TriedServer};

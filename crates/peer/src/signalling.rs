@@ -1,9 +1,11 @@
 //! The PeerJS signalling client: one WebSocket to the server, kept up.
 //!
-//! Once it was open it comes back by itself, under the same id and token. What is sent meanwhile waits, in a bounded queue.
+//! It comes back by itself, under the same id and token, until it is told not to. What is sent meanwhile waits, in a bounded queue.
 
+mod ask;
 mod dial;
 mod ice;
+mod peers;
 mod socket;
 
 use std::sync::Arc;
@@ -13,13 +15,15 @@ use peerage_proto::identity::SigningKey;
 use peerage_proto::wire::id::{PeerId, Token};
 use peerage_proto::wire::signal::Frame;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::net::Roots;
 use crate::random;
 pub(crate) use ice::ice_servers;
+pub use peers::ListPeersError;
+pub(crate) use peers::list_peers;
 use socket::Ended;
 
 /// Frames that wait for the socket to open; a frame beyond makes its sender wait.
@@ -47,12 +51,13 @@ pub(crate) struct Registration {
     pub(crate) signing_key: Option<Arc<SigningKey>>,
 }
 
-/// A handle of the client's task, which ends with it.
+/// A handle of the client's task.
 #[derive(Debug)]
 pub(crate) struct Signalling {
     outbox: mpsc::Sender<Frame>,
     state: watch::Receiver<State>,
-    _task: DropGuard,
+    /// Whether there is to be a connection.
+    wanted: watch::Sender<bool>,
 }
 
 /// Where the connection to the server stands.
@@ -89,44 +94,65 @@ pub enum SignallingError {
     /// The connection to the server broke.
     #[error("lost the signalling server: {0}")]
     Lost(String),
+    /// The first attempt is under way.
+    #[error("not connected to the signalling server yet")]
+    Connecting,
+    /// [`Peer::disconnect`](crate::Peer::disconnect) ended the connection; [`Peer::reconnect`](crate::Peer::reconnect) makes another.
+    #[error("disconnected from the signalling server")]
+    Disconnected,
     /// The client has stopped.
     #[error("the signalling client has stopped")]
     Stopped,
 }
 
+impl SignallingError {
+    /// The `type` of the error by which PeerJS tells the same.
+    pub fn peerjs_type(&self) -> &'static str {
+        match self {
+            Self::IdTaken(_) => "unavailable-id",
+            Self::Refused(_) | Self::Protocol(_) => "server-error",
+            Self::Connecting | Self::Disconnected | Self::Stopped => "disconnected",
+            Self::Url(_) | Self::Unreachable(_) | Self::Tls(_) | Self::Lost(_) => "network",
+        }
+    }
+}
+
 impl Signalling {
-    /// Connects and registers. From then on the client keeps the registration; what comes for the id goes to the receiver.
-    ///
-    /// # Errors
-    /// The first attempt failed. Waits at most some 20 s.
-    pub(crate) async fn connect(
+    /// Begins to connect, and keeps the registration until `stop`; what comes for the id goes to the receiver.
+    pub(crate) fn start(
         registration: Registration,
         roots: Roots,
         tasks: &TaskTracker,
-    ) -> Result<(Self, mpsc::Receiver<Frame>), SignallingError> {
-        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        stop: CancellationToken,
+    ) -> (Self, mpsc::Receiver<Frame>) {
+        let (outbox, queue) = mpsc::channel(OUTBOX);
         let (incoming, inbox) = mpsc::channel(INBOX);
-        let (state, mut seen) = watch::channel(State::Down(SignallingError::Stopped));
-        let mut client = Client {
+        let (state, seen) = watch::channel(State::Down(SignallingError::Connecting));
+        let (wanted, wanted_seen) = watch::channel(true);
+        let client = Client {
             registration,
             roots,
-            outgoing,
+            outgoing: Outgoing {
+                queue,
+                unsent: None,
+            },
             incoming,
             state,
+            wanted: wanted_seen,
         };
-        let socket = client.open().await?;
-        seen.mark_unchanged();
-        let stop = CancellationToken::new();
-        let guard = stop.clone().drop_guard();
-        tasks.spawn(client.run(socket, stop));
-        Ok((
-            Self {
-                outbox,
-                state: seen,
-                _task: guard,
-            },
-            inbox,
-        ))
+        tasks.spawn(async move {
+            let mut client = client;
+            client.run(&stop).await;
+            client
+                .state
+                .send_replace(State::Down(SignallingError::Stopped));
+        });
+        let handle = Self {
+            outbox,
+            state: seen,
+            wanted,
+        };
+        (handle, inbox)
     }
 
     /// Queues a frame for the server. Waits while the queue is full.
@@ -144,6 +170,34 @@ impl Signalling {
         self.state.clone()
     }
 
+    /// Ends the connection, and makes none until [`reconnect`](Self::reconnect).
+    pub(crate) fn disconnect(&self) {
+        self.wanted.send_replace(false);
+    }
+
+    /// Makes one again, if there is none.
+    pub(crate) fn reconnect(&self) {
+        self.wanted.send_replace(true);
+    }
+
+    /// The outcome of the attempt that runs: at once when there is a connection, and after some 20 s at worst.
+    pub(crate) async fn opened(&self) -> Result<(), SignallingError> {
+        let mut state = self.state.clone();
+        let settled = state
+            .wait_for(|state| {
+                !matches!(
+                    state,
+                    State::Down(SignallingError::Connecting | SignallingError::Disconnected)
+                )
+            })
+            .await;
+        match settled.as_deref() {
+            Ok(State::Open) => Ok(()),
+            Ok(State::Down(error)) => Err(error.clone()),
+            Err(_) => Err(SignallingError::Stopped),
+        }
+    }
+
     /// What is wrong, when something is.
     fn problem(&self) -> SignallingError {
         match &*self.state.borrow() {
@@ -157,47 +211,86 @@ impl Signalling {
 struct Client {
     registration: Registration,
     roots: Roots,
-    outgoing: mpsc::Receiver<Frame>,
+    outgoing: Outgoing,
     incoming: mpsc::Sender<Frame>,
     state: watch::Sender<State>,
+    wanted: watch::Receiver<bool>,
+}
+
+/// What is to be sent; a frame that a socket took along when it broke is the next one's first.
+struct Outgoing {
+    queue: mpsc::Receiver<Frame>,
+    unsent: Option<Frame>,
 }
 
 impl Client {
-    async fn open(&mut self) -> Result<socket::Socket, SignallingError> {
-        let socket = socket::Socket::open(&self.registration, &self.roots).await?;
-        self.state.send_replace(State::Open);
-        Ok(socket)
-    }
-
-    /// Ends when the handle is gone: a socket in use is closed properly, so that the server frees the id at once.
-    async fn run(mut self, first: socket::Socket, stop: CancellationToken) {
-        let mut socket = first;
-        loop {
-            let error = match socket.serve(&mut self.outgoing, &self.incoming).await {
-                Ended::Stopped => return,
-                Ended::Lost(error) => error,
-            };
-            tracing::info!(%error, "trying to come back");
-            self.state.send_replace(State::Down(error));
-            socket = tokio::select! {
-                () = stop.cancelled() => return,
-                socket = self.come_back() => socket,
-            };
-            tracing::info!("registered again");
-        }
-    }
-
-    async fn come_back(&mut self) -> socket::Socket {
+    /// A socket in use is closed properly at the end, so that the server frees the id at once.
+    async fn run(&mut self, stop: &CancellationToken) {
         let mut wait = BACKOFF;
         loop {
-            tokio::time::sleep(wait + random::share(wait)).await;
-            wait = (wait * 2).min(MAX_BACKOFF);
-            match self.open().await {
-                Ok(socket) => return socket,
-                Err(error) => {
-                    tracing::debug!(%error, "still down");
-                    self.state.send_replace(State::Down(error));
+            let mut wanted = self.wanted.clone();
+            let leave = async {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ = wanted.wait_for(|wanted| !wanted) => {}
                 }
+            };
+            let mut leave = std::pin::pin!(leave);
+            let opened = tokio::select! {
+                () = &mut leave => None,
+                opened = socket::Socket::open(&self.registration, &self.roots) => Some(opened),
+            };
+            let error = match opened {
+                Some(Ok(socket)) => {
+                    wait = BACKOFF;
+                    self.state.send_replace(State::Open);
+                    tracing::debug!("registered");
+                    match socket
+                        .serve(&mut self.outgoing, &self.incoming, leave.as_mut())
+                        .await
+                    {
+                        Ended::Left => None,
+                        Ended::Lost(error) => {
+                            tracing::info!(%error, "trying to come back");
+                            Some(error)
+                        }
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "no connection to the server");
+                    Some(error)
+                }
+                None => None,
+            };
+            if stop.is_cancelled() {
+                return;
+            }
+            match error {
+                Some(error) => {
+                    self.state.send_replace(State::Down(error));
+                    tokio::select! {
+                        () = leave => {}
+                        () = tokio::time::sleep(wait + random::share(wait)) => {}
+                    }
+                    wait = (wait * 2).min(MAX_BACKOFF);
+                }
+                None => wait = BACKOFF,
+            }
+            if !*self.wanted.borrow_and_update() {
+                self.state
+                    .send_replace(State::Down(SignallingError::Disconnected));
+                let again = async {
+                    let _ = self.wanted.wait_for(|wanted| *wanted).await;
+                };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = again => {}
+                }
+                self.state
+                    .send_replace(State::Down(SignallingError::Connecting));
+            }
+            if stop.is_cancelled() {
+                return;
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every machine is driven the same way: feed one input, drain its outputs to `None`, re-arm at `poll_timeout`.
 
+pub mod chunks;
 pub mod http;
 pub mod identity;
 pub mod jar;
@@ -13,4 +14,5 @@ pub mod signal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod turn;
+pub mod value;
 pub mod wire;

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use peerage_peer::{
-    BuildError, Builder, Peer, ServerState, SignallingError,
+    Builder, OpenError, Peer, ServerState, SignallingError,
     proxy::{NamedCertificates, Proxy, Settings, Target},
 };
 use peerage_proto::{
@@ -213,7 +213,7 @@ impl Expose {
             .udp_port(self.udp_port);
         let builder = self.equip(self.legacy.admit(builder), server)?;
         builder
-            .build()
+            .open()
             .await
             .map_err(|error| call::no_peer(error, server.as_str()))
     }
@@ -222,8 +222,8 @@ impl Expose {
     async fn alias(&self, id: PeerId, server: &Url, state: &State) -> Result<Peer, Failure> {
         let builder = Peer::builder().id(id).token(legacy::token(state)?);
         let builder = self.equip(self.legacy.admit(builder), server)?;
-        builder.build().await.map_err(|error| match error {
-            BuildError::Signalling(error @ SignallingError::IdTaken(_)) => Failure::new(
+        builder.open().await.map_err(|error| match error {
+            OpenError::Signalling(error @ SignallingError::IdTaken(_)) => Failure::new(
                 Exit::State,
                 format_args!(
                     "{error}: does the old proxy still run? End it, or leave --peerjsrc out"

@@ -62,7 +62,7 @@ impl Fetch {
             Err(error) => Err(broke_off(error)),
         };
         drop(client);
-        peer.close().await;
+        peer.destroy().await;
         done
     }
 }

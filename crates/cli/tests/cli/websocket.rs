@@ -49,7 +49,7 @@ async fn a_websocket_of_the_exposed_app_works_through_the_link() {
     let link = Link::parse(&exposed.link).unwrap();
     let key = SigningKey::generate(&mut UnwrapErr(getrandom::SysRng));
     let builder = Peer::builder().server(&*link.server_url()).identity(key);
-    let peer = soon(builder.build()).await.unwrap();
+    let peer = soon(builder.open()).await.unwrap();
     let options = ConnectOptions {
         label: Some(HTTP_LABEL.to_owned()),
         proof: link
@@ -81,5 +81,5 @@ async fn a_websocket_of_the_exposed_app_works_through_the_link() {
         soon(receiver.recv()).await.unwrap(),
         Received::Close(Some(bye))
     );
-    soon(peer.close()).await;
+    soon(peer.destroy()).await;
 }

@@ -90,6 +90,26 @@ impl Pipe {
         Sent::Done(Ok(()))
     }
 
+    /// Appends all of them if there is room for the first, and says whether; `None` when the pipe is closed.
+    pub(crate) fn try_send_all(&self, messages: Vec<Message>) -> Option<bool> {
+        let mut state = self.state();
+        if state.closed {
+            return None;
+        }
+        if state.octets >= self.capacity() {
+            return Some(false);
+        }
+        let first = messages
+            .into_iter()
+            .fold(false, |first, message| state.push(message) | first);
+        drop(state);
+        if first {
+            self.arrived.notify_one();
+            self.signal();
+        }
+        Some(true)
+    }
+
     /// Appends without waiting, for the engine, and returns whether the pipe is over its capacity now. A closed pipe swallows.
     pub(crate) fn push(&self, message: Message) -> bool {
         let mut state = self.state();

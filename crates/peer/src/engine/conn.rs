@@ -3,12 +3,14 @@
 //! Every method that changes the session is followed by [`Conn::drive`], which drains it: datagrams go to the sink, news to the owner,
 //! messages to the pipe.
 
+mod restart;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerage_proto::wire::ice_url::Transport;
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{Protocol, Receive};
@@ -17,9 +19,12 @@ use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc, RtcError};
 use super::demux::PortIndex;
 use super::flow::{Flow, SCTP_QUEUE, Written};
 use super::paths::{HEAD_START, Relays};
-use super::{EngineError, Event, Reports, sdp};
+use super::record::Record;
+use super::{EngineError, Event, Path, Reports, sdp};
 use crate::connection::CloseReason;
-use crate::{MAX_MESSAGE, Message};
+use crate::{MAX_MESSAGE, Message, TriedKind};
+
+use restart::{Early, Pending};
 
 /// From the description to the open channel. Above any caller's own deadline.
 const CONNECT: Duration = Duration::from_secs(60);
@@ -39,7 +44,12 @@ pub(super) struct Conn {
     port: PortIndex,
     /// The name of the session's media section.
     mid: String,
-    pending_offer: Option<SdpPendingOffer>,
+    pending: Option<Pending>,
+    /// The peer's user fragment: names its generation.
+    remote_ufrag: String,
+    early: Early,
+    /// Whether [`ufrag`](Self::ufrag) is another than when it was last asked for by [`renamed`](Self::renamed).
+    renamed: bool,
     phase: Phase,
     channel: Option<ChannelId>,
     flow: Flow,
@@ -49,6 +59,7 @@ pub(super) struct Conn {
     relay_only: bool,
     /// Between which addresses messages go.
     nominated: Option<(SocketAddr, SocketAddr)>,
+    record: Record,
     reports: Reports,
 }
 
@@ -120,7 +131,7 @@ impl Conn {
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
         conn.relay_only = relay_only;
         conn.channel = Some(channel);
-        conn.pending_offer = Some(pending);
+        conn.pending = Some(Pending::First(pending));
         Ok((conn, text))
     }
 
@@ -144,7 +155,7 @@ impl Conn {
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
         conn.relay_only = relay_only;
-        conn.peer_limit = sdp::max_message_size(offer).min(MAX_MESSAGE);
+        conn.described(offer);
         Ok((conn, answer.to_sdp_string()))
     }
 
@@ -160,7 +171,10 @@ impl Conn {
             rtc,
             port,
             mid,
-            pending_offer: None,
+            pending: None,
+            remote_ufrag: String::new(),
+            early: Early::default(),
+            renamed: false,
             phase: Phase::Connecting {
                 until: now + CONNECT,
             },
@@ -171,8 +185,17 @@ impl Conn {
             relays: Relays::default(),
             relay_only: false,
             nominated: None,
+            record: Record::default(),
             reports,
         }
+    }
+
+    /// What the peer's first description says beside what the stack reads.
+    fn described(&mut self, description: &str) {
+        self.peer_limit = sdp::max_message_size(description).min(MAX_MESSAGE);
+        self.remote_ufrag = sdp::attribute(description, "ice-ufrag")
+            .unwrap_or_default()
+            .to_owned();
     }
 
     pub(super) fn port(&self) -> PortIndex {
@@ -194,9 +217,20 @@ impl Conn {
             .ok()
     }
 
+    /// SHA-256 of the certificate that the peer proved to have; `None` before the handshake.
+    fn certificate(&mut self) -> Option<[u8; 32]> {
+        let api = self.rtc.direct_api();
+        let print = api.remote_dtls_fingerprint()?;
+        let is_sha256 = print.hash_func.eq_ignore_ascii_case("sha-256");
+        is_sha256
+            .then(|| print.bytes.as_slice().try_into().ok())
+            .flatten()
+    }
+
     /// Adds one of our addresses and tells the peer.
     pub(super) fn add_address(&mut self, address: SocketAddr) {
         if !self.relay_only {
+            self.record.add_local(TriedKind::Host, address);
             self.add_local(Candidate::host(address, "udp").ok());
         }
     }
@@ -204,6 +238,7 @@ impl Conn {
     /// Adds what a server sees of one of our addresses, and tells the peer.
     pub(super) fn add_reflexive(&mut self, address: SocketAddr, base: SocketAddr) {
         if !self.relay_only {
+            self.record.add_local(TriedKind::Reflexive, address);
             self.add_local(Candidate::server_reflexive(address, base, "udp").ok());
         }
     }
@@ -215,7 +250,7 @@ impl Conn {
                 .map(Candidate::to_sdp_string)
         });
         if let Some(candidate) = added {
-            self.reports.event(Event::Candidate(candidate));
+            self.tell_candidate(candidate);
         }
     }
 
@@ -230,7 +265,8 @@ impl Conn {
     pub(super) fn add_relayed(&mut self, address: SocketAddr, transport: Transport, now: Instant) {
         let ufrag = self.ufrag();
         if let Some(line) = self.relays.add_ours(address, transport, &ufrag) {
-            self.reports.event(Event::Candidate(line));
+            self.record.add_local(TriedKind::Relayed, address);
+            self.tell_candidate(line);
             self.try_relays(now);
         }
     }
@@ -255,9 +291,19 @@ impl Conn {
         }
     }
 
-    pub(super) fn set_remote(&mut self, answer: &str, now: Instant) {
-        let Some(pending) = self.pending_offer.take() else {
-            return;
+    /// The machine's addresses are others now.
+    pub(super) fn addresses_changed(&self) {
+        if matches!(self.phase, Phase::Open) {
+            self.reports.event(Event::Path(Path::Changed));
+        }
+    }
+
+    /// Applies an answer. A first one that cannot be used ends the connection, a restart's is refused.
+    pub(super) fn set_remote(&mut self, answer: &str, now: Instant) -> Result<(), EngineError> {
+        let pending = match self.pending.take() {
+            Some(Pending::First(pending)) => pending,
+            Some(Pending::Restart(restart)) => return self.apply_restart(restart, answer, now),
+            None => return Ok(()),
         };
         let applied = SdpAnswer::from_sdp_string(&sdp::incoming(answer, &self.mid))
             .map_err(|error| error.to_string())
@@ -268,14 +314,19 @@ impl Conn {
                     .map_err(|error| error.to_string())
             });
         match applied {
-            Ok(()) => self.peer_limit = sdp::max_message_size(answer).min(MAX_MESSAGE),
+            Ok(()) => self.described(answer),
             Err(error) => self.end(CloseReason::Failed(error), now),
         }
+        Ok(())
     }
 
     /// Adds a candidate of the peer's; returns its address if it is used.
     pub(super) fn add_candidate(&mut self, candidate: &str, now: Instant) -> Option<SocketAddr> {
-        if self.remote_candidates >= REMOTE_CANDIDATES {
+        if self.remote_candidates >= REMOTE_CANDIDATES || self.is_early(candidate) {
+            return None;
+        }
+        if let Some(name) = sdp::hidden_name(candidate) {
+            self.record.add_hidden(name);
             return None;
         }
         let candidate = Candidate::from_sdp_string(candidate)
@@ -283,6 +334,7 @@ impl Conn {
             .ok()
             .filter(|candidate| candidate.proto() == Protocol::Udp)?;
         self.remote_candidates += 1;
+        self.record.add_remote(&candidate);
         let address = candidate.addr();
         let head_start = match self.relay_only {
             true => Duration::ZERO,
@@ -468,23 +520,10 @@ impl Conn {
 
     fn handle_event(&mut self, event: RtcEvent, now: Instant) {
         match event {
-            RtcEvent::Connected => {
-                let certificate =
-                    self.rtc
-                        .direct_api()
-                        .remote_dtls_fingerprint()
-                        .and_then(|print| {
-                            print
-                                .hash_func
-                                .eq_ignore_ascii_case("sha-256")
-                                .then(|| print.bytes.as_slice().try_into().ok())
-                                .flatten()
-                        });
-                match certificate {
-                    Some(certificate) => self.reports.event(Event::Certificate(certificate)),
-                    None => self.end(CloseReason::WrongCertificate, now),
-                }
-            }
+            RtcEvent::Connected => match self.certificate() {
+                Some(certificate) => self.reports.event(Event::Certificate(certificate)),
+                None => self.end(CloseReason::WrongCertificate, now),
+            },
             RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label),
             RtcEvent::ChannelData(data) => self.channel_data(data, now),
             RtcEvent::ChannelClose(id) if self.channel == Some(id) => {
@@ -577,6 +616,8 @@ impl Conn {
     /// Tells the owner; also the way out when the session itself cannot be touched any more.
     pub(super) fn report_end(&self, reason: CloseReason) {
         self.flow.close();
+        let tried = || self.record.tried(self.reports.servers.all());
+        self.reports.tried.get_or_init(tried);
         self.reports.closed.send_if_modified(|closed| {
             let first = closed.is_none();
             if first {

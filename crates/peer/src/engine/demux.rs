@@ -34,6 +34,12 @@ impl Demux {
         self.by_ufrag.insert(ufrag, conn);
     }
 
+    /// The connection has another user fragment.
+    pub(super) fn rename(&mut self, conn: ConnId, old: &str, new: String) {
+        self.by_ufrag.remove(old);
+        self.by_ufrag.insert(new, conn);
+    }
+
     pub(super) fn find(&self, way: Way, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
         match binding_ufrag(datagram) {
             Some(ufrag) => self.by_ufrag.get(ufrag),

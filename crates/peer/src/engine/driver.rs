@@ -23,7 +23,7 @@ use super::gather::{Action, Found, Gatherer, Policy};
 use super::outside::{LegId, News, Outside};
 use super::port::{Port, Receiver, Socket};
 use super::servers::Servers;
-use super::{Command, ConnId, EngineConfig, EngineError, Made, Reply, interfaces};
+use super::{Answer, Command, ConnId, EngineConfig, EngineError, Made, Reply, interfaces};
 use crate::connection::CloseReason;
 
 const BELL: Token = Token(usize::MAX);
@@ -153,6 +153,7 @@ impl Driver {
         // What is queued now, and no more: datagrams come next.
         for _ in 0..=super::COMMANDS {
             match self.commands.try_recv() {
+                Ok(Command::Stop) => return false,
                 Ok(command) => self.handle_command(command, Instant::now()),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -192,10 +193,16 @@ impl Driver {
                     self.tend(port, now);
                 }
             }
-            Command::SetRemote { conn, answer } => {
-                self.table.act(conn, &mut self.ports, now, |conn, _| {
-                    conn.set_remote(&answer, now)
-                })
+            Command::SetRemote {
+                conn,
+                answer,
+                reply,
+            } => self.ask(conn, reply, now, |conn| conn.set_remote(&answer, now)),
+            Command::Restart { conn, reply } => {
+                self.ask(conn, reply, now, Conn::restart);
+            }
+            Command::AnswerRestart { conn, offer, reply } => {
+                self.ask(conn, reply, now, |conn| conn.answer_restart(&offer, now));
             }
             Command::AddCandidate { conn, candidate } => {
                 let mut added = None;
@@ -212,6 +219,8 @@ impl Driver {
                 }
             }
             Command::Refresh => self.refresh(now),
+            // Taken by who reads the queue.
+            Command::Stop => {}
         }
     }
 
@@ -244,7 +253,10 @@ impl Driver {
         };
         let bell = self.bell.clone();
         let flow = Flow::new(move || bell.changed(id));
-        let (reports, events, facts) = Made::reports(self.config.totals.clone());
+        let (reports, events, facts) = Made::reports(
+            self.config.totals.clone(),
+            self.ports[port].gatherer.outcomes().clone(),
+        );
         let made = catch_unwind(AssertUnwindSafe(|| {
             let (mut conn, sdp) = make(port, ingredients, flow, reports)?;
             let fingerprint = conn
@@ -297,6 +309,31 @@ impl Driver {
             self.found(port, Some(id), found, now);
         }
         self.tend(port, now);
+    }
+
+    /// Has a connection do what its owner waits for.
+    fn ask<T>(
+        &mut self,
+        id: ConnId,
+        reply: Answer<T>,
+        now: Instant,
+        action: impl FnOnce(&mut Conn) -> Result<T, EngineError>,
+    ) {
+        let mut outcome = Err(EngineError::Restart("it is over"));
+        self.table.act(id, &mut self.ports, now, |conn, _| {
+            outcome = action(conn);
+            // What became possible is tried at once.
+            conn.handle_timeout(now);
+        });
+        // The peer's addresses that stood in the description, or came before it.
+        if let Some(entry) = self.table.conns.get_mut(&id) {
+            let port = entry.conn.port();
+            for address in entry.conn.take_permits() {
+                self.ports[port].gatherer.permit(id, address.ip(), now);
+            }
+        }
+        // Who asked may not wait any more.
+        let _ = reply.send(outcome);
     }
 
     /// Lets a port's gatherer do what is due, and does what it asks for.
@@ -439,6 +476,9 @@ impl Driver {
     fn refresh(&mut self, now: Instant) {
         let fresh = interfaces::addresses(self.config.loopback);
         let old = std::mem::replace(&mut self.addresses, fresh);
+        if old == self.addresses {
+            return;
+        }
         let ids: Vec<_> = self.table.conns.keys().copied().collect();
         for id in ids {
             let Some(port) = self.table.conns.get(&id).map(|entry| entry.conn.port()) else {
@@ -452,6 +492,8 @@ impl Driver {
                 for address in old.iter().filter(|address| !addresses.contains(address)) {
                     conn.remove_address(SocketAddr::new(*address, number));
                 }
+                conn.addresses_changed();
+                conn.handle_timeout(now);
             });
         }
     }
@@ -612,6 +654,10 @@ impl Table {
                 .report_end(CloseReason::Failed("internal error".into()));
             None
         });
+        if let Some(ufrag) = entry.conn.renamed() {
+            self.demux.rename(id, &entry.ufrag, ufrag.clone());
+            entry.ufrag = ufrag;
+        }
         if due != entry.due {
             if let Some(old) = entry.due {
                 self.timers.remove(&(old, id));

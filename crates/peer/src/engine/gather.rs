@@ -18,8 +18,9 @@ use super::demux::PortIndex;
 use super::leg::{Leg, State, TurnClient};
 use super::outside::{LegId, Outside};
 use super::port::Receiver;
+use super::record::{Outcomes, stun_url};
 use super::servers::{Relay, Servers};
-use crate::random;
+use crate::{ServerOutcome, random};
 
 /// How long one way to the servers has to answer before the next is tried beside it.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -53,6 +54,7 @@ pub(super) struct Gatherer {
     again: Option<Instant>,
     idle_until: Option<Instant>,
     outputs: VecDeque<Action>,
+    outcomes: Outcomes,
 }
 
 /// What does not change in an engine.
@@ -93,6 +95,7 @@ pub(super) enum Action {
 struct Mapper {
     server: SocketAddr,
     client: TurnClient,
+    url: String,
     /// Where its last answer arrived.
     base: Option<SocketAddr>,
     found: Option<Found>,
@@ -132,7 +135,13 @@ impl Gatherer {
             again: None,
             idle_until: None,
             outputs: VecDeque::new(),
+            outcomes: Outcomes::default(),
         }
+    }
+
+    /// What came of the servers.
+    pub(super) fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
     /// A connection begins. Returns what is known for it already; more comes as [`Action::Found`].
@@ -258,7 +267,7 @@ impl Gatherer {
             return false;
         }
         mapper.base = Some(destination);
-        mapper.pump(&mut self.outputs);
+        mapper.pump(&mut self.outputs, &self.outcomes);
         true
     }
 
@@ -316,17 +325,25 @@ impl Gatherer {
         };
         search.resolving = false;
         let mut found = found.into_iter();
-        for addresses in found.by_ref().take(self.servers.mappers.len()) {
+        let named = self.servers.mappers.iter().zip(found.by_ref());
+        for ((host, port), addresses) in named {
+            let url = stun_url(host, *port);
+            if addresses.is_empty() {
+                self.outcomes.set(&url, not_found());
+            }
             for server in one_of_each_family(&addresses) {
                 let is_known = self.mappers.iter().any(|mapper| mapper.server == server);
                 if !is_known && !self.policy.relay_only {
-                    self.mappers.push(Mapper::new(server, now));
+                    self.mappers.push(Mapper::new(server, url.clone(), now));
                 }
             }
         }
         let over_udp = self.servers.relays.iter().filter(|relay| relay.is_udp());
         let mut first = Vec::new();
         for (relay, addresses) in over_udp.zip(found) {
+            if addresses.is_empty() {
+                self.outcomes.set(&relay.url.to_string(), not_found());
+            }
             for (index, server) in one_of_each_family(&addresses).enumerate() {
                 let at = now + FAMILY_PATIENCE * index as u32;
                 first.push((at, Attempt::Datagrams(server, relay.clone())));
@@ -352,6 +369,7 @@ impl Gatherer {
     pub(super) fn closed(&mut self, leg: LegId, error: &std::io::Error, now: Instant) {
         if let Some(at) = self.legs.iter().position(|other| other.id == leg) {
             tracing::debug!(%error, transport = ?self.legs[at].transport, "no connection to a TURN server");
+            self.note_failure(at, error.to_string());
             self.lose(at, now);
         }
     }
@@ -359,7 +377,7 @@ impl Gatherer {
     pub(super) fn handle_timeout(&mut self, outside: &mut Outside, now: Instant) {
         for mapper in &mut self.mappers {
             mapper.client.handle_timeout(now);
-            mapper.pump(&mut self.outputs);
+            mapper.pump(&mut self.outputs, &self.outcomes);
         }
         for leg in &mut self.legs {
             leg.client.handle_timeout(now);
@@ -421,6 +439,7 @@ impl Gatherer {
             return;
         }
         self.round += 1;
+        self.outcomes.begin(&self.servers);
         let over_udp = self.servers.relays.iter().filter(|relay| relay.is_udp());
         let names: Vec<_> = over_udp
             .map(|relay| (relay.url.host.clone(), relay.url.port))
@@ -486,9 +505,12 @@ impl Gatherer {
     fn attempt(&mut self, attempt: Attempt, outside: &mut Outside, now: Instant) {
         let id = LegId::new(self.port, self.next_leg);
         self.next_leg += 1;
+        let (Attempt::Datagrams(_, relay) | Attempt::Stream(relay)) = &attempt;
+        let url = relay.url.to_string();
+        self.outcomes.set(&url, ServerOutcome::NoAnswer);
         let mut leg = match attempt {
             Attempt::Datagrams(server, relay) => {
-                match Leg::datagrams(id, server, relay.credentials, &self.registry, now) {
+                match Leg::datagrams(id, url, server, relay.credentials, &self.registry, now) {
                     Ok(leg) => leg,
                     Err(error) => return tracing::debug!(%error, "no socket for a TURN server"),
                 }
@@ -496,7 +518,7 @@ impl Gatherer {
             Attempt::Stream(relay) => {
                 let transport = relay.url.transport;
                 outside.connect(id, relay.url);
-                Leg::stream(id, transport, relay.credentials, now)
+                Leg::stream(id, url, transport, relay.credentials, now)
             }
         };
         for peer in self.conns.values().flatten() {
@@ -528,6 +550,7 @@ impl Gatherer {
                 Some(Output::Allocated(_)) => leg.leave(now),
                 Some(Output::Failed(error)) => {
                     report(leg, &error);
+                    self.note_failure(at, error.to_string());
                     self.lose(at, now);
                 }
                 Some(Output::Refused(peer, code)) => {
@@ -540,8 +563,18 @@ impl Gatherer {
         }
     }
 
+    fn note_failure(&self, at: usize, why: String) {
+        if let Some(leg) = self.legs.get(at).filter(|leg| leg.state != State::Leaving) {
+            self.outcomes.set(&leg.url, ServerOutcome::Failed(why));
+        }
+    }
+
     fn choose(&mut self, chosen: usize, now: Instant) {
         self.search = None;
+        let leg = &self.legs[chosen];
+        if let Some(relay) = leg.relays.first() {
+            self.outcomes.set(&leg.url, ServerOutcome::Lends(*relay));
+        }
         for (at, leg) in self.legs.iter_mut().enumerate() {
             if at == chosen {
                 leg.state = State::Chosen;
@@ -610,19 +643,23 @@ impl Relay {
 }
 
 impl Mapper {
-    fn new(server: SocketAddr, now: Instant) -> Self {
+    fn new(server: SocketAddr, url: String, now: Instant) -> Self {
         let mut client = Client::new(Config::new(Carrier::Datagrams), random::os());
         client.learn_mapping(now);
         Self {
             server,
+            url,
             client,
             base: None,
             found: None,
         }
     }
 
-    fn pump(&mut self, outputs: &mut VecDeque<Action>) {
+    fn pump(&mut self, outputs: &mut VecDeque<Action>, outcomes: &Outcomes) {
         while let Some(output) = self.client.poll_output() {
+            if let Output::Mapped(address) = output {
+                outcomes.set(&self.url, ServerOutcome::Sees(address));
+            }
             let found = match (output, self.base) {
                 (Output::Send(octets), _) => {
                     outputs.push_back(Action::Send(self.server, octets));
@@ -639,6 +676,10 @@ impl Mapper {
             self.found = found;
         }
     }
+}
+
+fn not_found() -> ServerOutcome {
+    ServerOutcome::Failed("its name has no address".into())
 }
 
 fn one_of_each_family(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {

@@ -20,6 +20,8 @@ pub(super) type TurnClient = Client<UnwrapErr<SysRng>>;
 
 pub(super) struct Leg {
     pub(super) id: LegId,
+    /// The server's.
+    pub(super) url: String,
     pub(super) way: Way,
     pub(super) client: TurnClient,
     pub(super) transport: Transport,
@@ -58,6 +60,7 @@ impl Leg {
     /// Over UDP, from a port of its own; asks for the allocation at once.
     pub(super) fn datagrams(
         id: LegId,
+        url: String,
         server: SocketAddr,
         credentials: Credentials,
         registry: &Registry,
@@ -70,7 +73,7 @@ impl Leg {
         let mut socket = Box::new(Socket::bind(SocketAddr::new(any, 0))?);
         socket.register(registry, id.token())?;
         let way = Way::Datagrams { socket, server };
-        let mut leg = Self::new(id, way, Transport::Udp, credentials, now);
+        let mut leg = Self::new(id, url, way, Transport::Udp, credentials, now);
         leg.allocate(now);
         // Keeps the NAT's mapping too.
         leg.client.learn_mapping(now);
@@ -80,15 +83,17 @@ impl Leg {
     /// Over a connection that is being made.
     pub(super) fn stream(
         id: LegId,
+        url: String,
         transport: Transport,
         credentials: Credentials,
         now: Instant,
     ) -> Self {
-        Self::new(id, Way::Connecting, transport, credentials, now)
+        Self::new(id, url, Way::Connecting, transport, credentials, now)
     }
 
     fn new(
         id: LegId,
+        url: String,
         way: Way,
         transport: Transport,
         credentials: Credentials,
@@ -100,6 +105,7 @@ impl Leg {
         };
         Self {
             id,
+            url,
             way,
             client: Client::new(Config::new(carrier), random::os()),
             transport,

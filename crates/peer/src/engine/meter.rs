@@ -1,7 +1,7 @@
 //! What can be read of a connection at any time, from any thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ pub(crate) struct Meter {
     /// Milliseconds after `start`.
     heard: AtomicU64,
     route: watch::Sender<Route>,
+    restarts: AtomicU32,
     totals: Arc<Totals>,
 }
 
@@ -37,6 +38,7 @@ impl Meter {
             round_trip: AtomicU64::new(UNKNOWN),
             heard: AtomicU64::new(0),
             route: watch::Sender::new(Route::Direct),
+            restarts: AtomicU32::new(0),
             totals,
         }
     }
@@ -71,6 +73,10 @@ impl Meter {
             .send_if_modified(|known| std::mem::replace(known, route) != route);
     }
 
+    pub(crate) fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// When something last came in.
     pub(super) fn heard(&self) -> Instant {
         self.start + Duration::from_millis(self.heard.load(Ordering::Relaxed))
@@ -93,6 +99,8 @@ impl Meter {
             received: self.received.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
             silent: (silent >= SILENCE).then_some(silent),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            renewals: 0,
         }
     }
 }

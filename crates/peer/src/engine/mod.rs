@@ -20,12 +20,13 @@ mod meter;
 mod outside;
 mod paths;
 mod port;
+mod record;
 mod sdp;
 mod servers;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use peerage_proto::wire::ice_servers::IceServer;
@@ -34,10 +35,10 @@ use tokio::task::JoinSet;
 
 pub(crate) use meter::Meter;
 
-use crate::Channel;
 use crate::connection::CloseReason;
 use crate::net::Roots;
 use crate::totals::Totals;
+use crate::{Channel, Tried};
 
 use bell::Bell;
 
@@ -99,6 +100,8 @@ pub(crate) struct EngineConn {
 pub(crate) struct ConnFacts {
     pub(crate) meter: Arc<Meter>,
     pub(crate) closed: watch::Receiver<Option<CloseReason>>,
+    /// Set before `closed` is.
+    tried: Arc<OnceLock<Tried>>,
 }
 
 /// What happens to a connection. After its end there are no more; the reason is in [`ConnFacts::closed`].
@@ -110,6 +113,20 @@ pub(crate) enum Event {
     Certificate([u8; 32]),
     /// The data channel is open.
     Open(Channel),
+    /// The way to the peer changed. Comes while the channel is open.
+    Path(Path),
+}
+
+/// What became of the way to the peer.
+#[allow(dead_code)] // The engine tells of changed addresses alone, so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Nothing that only the peer can have sent has come for 3 s. Told again every 5 s while it lasts; the connection ends after 30 s.
+    Silent,
+    /// Addresses of this machine came or went.
+    Changed,
+    /// The peer is heard again after a silence.
+    Back,
 }
 
 /// A new connection and its description.
@@ -131,6 +148,8 @@ pub(crate) enum EngineError {
     Certificate(String),
     #[error("the peer's description is not usable: {0}")]
     Description(String),
+    #[error("the connection cannot start anew: {0}")]
+    Restart(&'static str),
     #[error("the label is too long: {0} octets, at most {MAX_LABEL}")]
     Label(usize),
     #[error("too many connections to one peer")]
@@ -172,6 +191,16 @@ enum Command {
     SetRemote {
         conn: ConnId,
         answer: String,
+        reply: Answer<()>,
+    },
+    Restart {
+        conn: ConnId,
+        reply: Answer<String>,
+    },
+    AnswerRestart {
+        conn: ConnId,
+        offer: String,
+        reply: Answer<String>,
     },
     AddCandidate {
         conn: ConnId,
@@ -179,9 +208,11 @@ enum Command {
     },
     SetIceServers(Vec<IceServer>),
     Refresh,
+    Stop,
 }
 
-type Reply = oneshot::Sender<Result<Made, EngineError>>;
+type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
+type Reply = Answer<Made>;
 
 /// What the driver hands back for an offer or answer.
 #[derive(Debug)]
@@ -244,10 +275,12 @@ impl Engine {
         self.0.send(Command::SetIceServers(servers)).await
     }
 
-    /// Resolves when the thread has ended and every peer was told. To be taken before the last handle is dropped.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+    /// Ends the thread, and resolves when every peer was told.
+    pub(crate) async fn stop(&self) {
         let mut running = self.0.running.clone();
-        async move { while running.changed().await.is_ok() {} }
+        // One that has stopped already takes no commands.
+        let _ = self.0.send(Command::Stop).await;
+        while running.changed().await.is_ok() {}
     }
 
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {
@@ -276,41 +309,66 @@ impl Engine {
 }
 
 impl EngineConn {
-    /// Applies the answer. One that cannot be used ends the connection.
+    /// Applies the answer. A first one that cannot be used ends the connection; a [restart](Self::restart)'s is refused, and the restart goes on waiting.
     pub(crate) async fn set_remote(&self, answer: &str) -> Result<(), EngineError> {
-        self.engine
-            .send(Command::SetRemote {
-                conn: self.id,
-                answer: answer.to_owned(),
-            })
+        let (conn, answer) = (self.id, answer.to_owned());
+        self.ask(|reply| Command::SetRemote {
+            conn,
+            answer,
+            reply,
+        })
+        .await
+    }
+
+    /// Begins to look for a way to the peer anew (RFC 8445 section 9): returns the offer, for [`answer_restart`](Self::answer_restart) on the other side and
+    /// then [`set_remote`](Self::set_remote) on this. All candidates come again as events. What is there goes on carrying data until something better is
+    /// found, and an answer that never comes changes nothing. A second call takes the place of one that has no answer yet.
+    ///
+    /// # Errors
+    /// The channel is not open, or not any more.
+    pub(crate) async fn restart(&self) -> Result<String, EngineError> {
+        let conn = self.id;
+        self.ask(|reply| Command::Restart { conn, reply }).await
+    }
+
+    /// Answers the other side's [`restart`](Self::restart); returns the answer. All candidates come again as events.
+    ///
+    /// # Errors
+    /// The channel is not open; the offer names another certificate than that of the handshake, is none, or no new one; or an offer of this side's waits
+    /// for its answer. The connection then goes on as it was.
+    pub(crate) async fn answer_restart(&self, offer: &str) -> Result<String, EngineError> {
+        let (conn, offer) = (self.id, offer.to_owned());
+        self.ask(|reply| Command::AnswerRestart { conn, offer, reply })
             .await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.engine.send(command(reply)).await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Adds a candidate of the peer's. Unusable ones are ignored, `.local` names looked up on the side.
     pub(crate) async fn add_candidate(&mut self, candidate: &str) -> Result<(), EngineError> {
         while self.lookups.try_join_next().is_some() {}
         let candidate = candidate.strip_prefix("a=").unwrap_or(candidate).to_owned();
-        let Some(name) =
-            sdp::candidate_address(&candidate).filter(|address| address.ends_with(".local"))
-        else {
-            return self
-                .engine
-                .send(Command::AddCandidate {
-                    conn: self.id,
-                    candidate,
-                })
-                .await;
+        let command = |candidate| Command::AddCandidate {
+            conn: self.id,
+            candidate,
         };
-        if !mdns::is_hidden_name(name) || self.lookups.len() >= LOOKUPS {
-            return Ok(());
-        }
+        let name = sdp::hidden_name(&candidate).filter(|name| mdns::is_hidden_name(name));
+        let Some(name) = name.filter(|_| self.lookups.len() < LOOKUPS) else {
+            return self.engine.send(command(candidate)).await;
+        };
         let (engine, conn, name) = (self.engine.clone(), self.id, name.to_owned());
         self.lookups.spawn(async move {
-            if let Some(address) = mdns::resolve(&name).await {
-                let candidate = candidate.replacen(&name, &address.to_string(), 1);
-                // The engine has stopped: then there is nobody to tell.
-                let _ = engine.send(Command::AddCandidate { conn, candidate }).await;
-            }
+            let candidate = match mdns::resolve(&name).await {
+                Some(address) => candidate.replacen(&name, &address.to_string(), 1),
+                // Told as it is, to be remembered.
+                None => candidate,
+            };
+            // The engine has stopped: then there is nobody to tell.
+            let _ = engine.send(Command::AddCandidate { conn, candidate }).await;
         });
         Ok(())
     }
@@ -328,6 +386,14 @@ impl EngineConn {
     /// What remains readable after the end.
     pub(crate) fn facts(&self) -> &ConnFacts {
         &self.facts
+    }
+}
+
+impl ConnFacts {
+    /// What was tried to reach the peer; known once the connection is over.
+    #[allow(dead_code)] // For who reports a failure.
+    pub(crate) fn tried(&self) -> Option<&Tried> {
+        self.tried.get()
     }
 }
 
@@ -358,19 +424,26 @@ impl Drop for Remote {
 
 impl Made {
     /// The two ends of a new connection's news.
-    fn reports(totals: Arc<Totals>) -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
+    fn reports(
+        totals: Arc<Totals>,
+        servers: record::Outcomes,
+    ) -> (Reports, mpsc::Receiver<Event>, ConnFacts) {
         let (events, inbox) = mpsc::channel(EVENTS);
         let (closed, closed_seen) = watch::channel(None);
         let meter = Arc::new(Meter::new(totals));
+        let tried = Arc::new(OnceLock::new());
         let facts = ConnFacts {
             meter: meter.clone(),
             closed: closed_seen,
+            tried: tried.clone(),
         };
         (
             Reports {
                 events,
                 meter,
                 closed,
+                tried,
+                servers,
             },
             inbox,
             facts,
@@ -384,6 +457,8 @@ struct Reports {
     events: mpsc::Sender<Event>,
     meter: Arc<Meter>,
     closed: watch::Sender<Option<CloseReason>>,
+    tried: Arc<OnceLock<Tried>>,
+    servers: record::Outcomes,
 }
 
 impl Reports {

@@ -26,6 +26,7 @@ pub(super) struct Relays {
 
 struct Ours {
     address: SocketAddr,
+    transport: Transport,
     candidate: Candidate,
     waits: bool,
 }
@@ -45,10 +46,23 @@ impl Relays {
         let candidate = Candidate::from_sdp_string(&line).ok()?;
         self.ours.push(Ours {
             address,
+            transport,
             candidate,
             waits: true,
         });
         Some(line)
+    }
+
+    /// The lines that tell the peer of our relays in a new generation.
+    pub(super) fn lines(&self, ufrag: &str) -> impl Iterator<Item = String> {
+        self.ours
+            .iter()
+            .map(move |ours| line(ours.address, ours.transport, ufrag))
+    }
+
+    /// The peer tells its candidates anew. `kept` is the one that is in use meanwhile.
+    pub(super) fn forget_theirs(&mut self, kept: Option<SocketAddr>) {
+        self.theirs.retain(|address| Some(*address) == kept);
     }
 
     /// A relay of ours is gone. Returns what took part.

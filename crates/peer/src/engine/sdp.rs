@@ -3,6 +3,10 @@
 /// The one media section of our descriptions. Stock peers and their candidates name it so.
 pub(super) const MID: &str = "0";
 
+/// Places of words in a candidate: `candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> …` (RFC 8839 5.1).
+const ADDRESS: usize = 4;
+const TYPE: usize = 7;
+
 /// Our description as it travels: one section named [`MID`], and in an offer the active role.
 ///
 /// The stack starts SCTP only as DTLS client, and others only as DTLS client or controlling agent: with the usual `actpass`, answered by `passive`
@@ -51,9 +55,54 @@ pub(super) fn max_message_size(sdp: &str) -> usize {
     }
 }
 
-/// The address in a candidate: `candidate:<foundation> <component> <transport> <priority> <address> <port> …` (RFC 8839 5.1).
-pub(super) fn candidate_address(candidate: &str) -> Option<&str> {
-    candidate.split_ascii_whitespace().nth(4)
+/// A description without its candidates, and these, as `candidate:…`.
+pub(super) fn without_candidates(sdp: &str) -> (String, Vec<String>) {
+    let mut out = String::with_capacity(sdp.len());
+    let mut candidates = Vec::new();
+    for line in sdp.lines() {
+        match line.strip_prefix("a=") {
+            Some(candidate) if candidate.starts_with("candidate:") => {
+                candidates.push(candidate.to_owned());
+            }
+            _ => out.extend([line, "\r\n"]),
+        }
+    }
+    (out, candidates)
+}
+
+/// The generation that a candidate belongs to, where it says so.
+pub(super) fn candidate_ufrag(candidate: &str) -> Option<&str> {
+    let mut words = candidate.split_ascii_whitespace().skip(TYPE + 1);
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        if name == "ufrag" {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The same candidate in another generation.
+pub(super) fn with_ufrag(candidate: &str, ufrag: &str) -> String {
+    let line = match candidate_ufrag(candidate) {
+        Some(old) => candidate.replacen(&format!(" ufrag {old}"), "", 1),
+        None => candidate.to_owned(),
+    };
+    format!("{line} ufrag {ufrag}")
+}
+
+/// How a candidate was learnt: `host`, `srflx`, `prflx` or `relay`.
+pub(super) fn candidate_kind(candidate: &str) -> &str {
+    let mut words = candidate.split_ascii_whitespace();
+    words.nth(TYPE).unwrap_or_default()
+}
+
+/// The name under `.local` that a candidate hides its address behind.
+pub(super) fn hidden_name(candidate: &str) -> Option<&str> {
+    candidate_address(candidate).filter(|address| address.ends_with(".local"))
+}
+
+fn candidate_address(candidate: &str) -> Option<&str> {
+    candidate.split_ascii_whitespace().nth(ADDRESS)
 }
 
 #[cfg(test)]
@@ -69,6 +118,23 @@ mod tests {
         let back = incoming(&sent, "xyz");
         assert_eq!(attribute(&back, "mid"), Some("xyz"));
         assert!(back.contains("BUNDLE xyz\r\n"));
+    }
+
+    #[test]
+    fn a_candidate_is_told_again_in_another_generation() {
+        let line = "candidate:1 1 udp 5 10.0.0.1 7 typ srflx raddr 0.0.0.0 rport 0";
+        assert_eq!(candidate_ufrag(line), None);
+        assert_eq!(with_ufrag(line, "next"), format!("{line} ufrag next"));
+        let old = format!("{line} ufrag old network-cost 5");
+        assert_eq!(candidate_ufrag(&old), Some("old"));
+        let next = with_ufrag(&old, "next");
+        assert_eq!(next, format!("{line} network-cost 5 ufrag next"));
+        assert_eq!(candidate_kind(&next), "srflx");
+        let (rest, candidates) = without_candidates(&format!("a=mid:0\r\na={old}\r\na=x\r\n"));
+        assert_eq!(
+            (rest.as_str(), candidates),
+            ("a=mid:0\r\na=x\r\n", vec![old])
+        );
     }
 
     #[test]

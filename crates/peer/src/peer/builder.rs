@@ -16,9 +16,11 @@ use url::{Host, Url};
 
 use super::dispatch::Dispatcher;
 use super::ice::IceTask;
+use super::offer::{Approve, Offer, Refusal};
 use super::registry::Registry;
-use super::{BuildError, Inner, Peer};
+use super::{Handle, Inner, OpenError, Peer};
 use crate::access::Access;
+use crate::connection::{Limits, Serializer, Serializers};
 use crate::engine::{Engine, EngineConfig};
 use crate::net::Roots;
 use crate::signalling::{Registration, Signalling, SignallingError};
@@ -40,6 +42,9 @@ pub struct Builder {
     timing: link::Config,
     ice_servers: Vec<IceServer>,
     relay_only: bool,
+    approve: Option<Approve>,
+    serializers: Serializers,
+    limits: Limits,
 }
 
 #[derive(Debug)]
@@ -163,11 +168,55 @@ impl Builder {
         self
     }
 
+    /// Asks this before a call is answered, and before any address of this machine is told: who it is, and what it is about. Asked for calls that the peer's own
+    /// rules let in; the caller waits meanwhile, 15 s with most. Default: all those are answered.
+    ///
+    /// ```no_run
+    /// # use peerage_peer::{Peer, Refusal};
+    /// let builder = Peer::builder().approve(|offer| async move {
+    ///     if offer.label == "chat" { Ok(()) } else { Err(Refusal) }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn approve<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(Offer) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.approve = Some(Approve::new(decide));
+        self
+    }
+
+    /// Speaks one more serialization, in both directions.
+    #[must_use]
+    pub fn serializer(mut self, serializer: impl Serializer) -> Self {
+        self.serializers.add(Arc::new(serializer));
+        self
+    }
+
+    /// What connections take from their peers.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Opens the UDP port and registers at the server: some 20 s at worst.
     ///
     /// # Errors
     /// The server cannot be reached or refuses; or the machine gives no port.
-    pub async fn build(self) -> Result<Peer, BuildError> {
+    pub async fn open(self) -> Result<Peer, OpenError> {
+        let peer = self.start()?;
+        peer.0.inner.signalling.opened().await?;
+        Ok(peer)
+    }
+
+    /// Opens the UDP port, and begins to register at the server: [`Peer::server`] tells when it is there. Calls wait for that, 10 s each. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// The server's URL is none, or the machine gives no port.
+    pub fn start(self) -> Result<Peer, OpenError> {
         let bad = || SignallingError::Url(self.server.clone());
         let server = Url::parse(&self.server).map_err(|_| bad())?;
         let (key, state, device) = match self.identity {
@@ -204,16 +253,18 @@ impl Builder {
             signing_key: device.then(|| Arc::new(key.clone())),
         };
         let tasks = TaskTracker::new();
-        let (signalling, inbox) =
-            Signalling::connect(registration.clone(), self.roots.clone(), &tasks).await?;
-        // The owner's can be used at once, whatever the server says.
-        engine.set_ice_servers(self.ice_servers.clone()).await?;
-        let (ready, ice_ready) = watch::channel(false);
         let stop = CancellationToken::new();
+        let (signalling, inbox) = Signalling::start(
+            registration.clone(),
+            self.roots.clone(),
+            &tasks,
+            stop.clone(),
+        );
+        let (ready, ice_ready) = watch::channel(false);
         let ice = IceTask {
             engine: engine.clone(),
-            registration,
-            roots: self.roots,
+            registration: registration.clone(),
+            roots: self.roots.clone(),
             given: self.ice_servers,
             server: signalling.state(),
             ready,
@@ -227,8 +278,13 @@ impl Builder {
             id,
             key,
             engine,
+            registration,
+            roots: self.roots,
             signalling,
             access,
+            approve: self.approve,
+            serializers: self.serializers,
+            limits: self.limits,
             registry: Registry::default(),
             timing: self.timing,
             ice_ready,
@@ -244,10 +300,10 @@ impl Builder {
             incoming,
         };
         inner.tasks.spawn(dispatcher.run());
-        Ok(Peer {
+        Ok(Peer(Arc::new(Handle {
             inner,
             incoming: Mutex::new(taken),
-        })
+        })))
     }
 }
 

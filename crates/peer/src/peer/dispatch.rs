@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peerage_proto::identity::gate::{Granted, IncomingOffer};
+use peerage_proto::identity::gate::{Caller, Granted, IncomingOffer};
 use peerage_proto::identity::{Code, Reply};
 use peerage_proto::link::{Link, Signal};
 use peerage_proto::wire::id::{ConnectionId, PeerId};
-use peerage_proto::wire::signal::{AnswerPayload, Frame, Kind, OfferPayload};
+use peerage_proto::wire::signal::{AnswerPayload, ConnectionType, Frame, Kind, OfferPayload};
 use tokio::sync::{mpsc, watch};
 
 use super::Inner;
+use super::offer::Offer;
 use super::registry::Notice;
 use super::task::{LinkTask, Side, Terms};
 use crate::clock;
-use crate::connection::{Connection, Serialization};
+use crate::connection::{Codec, Connection, ConnectionState, Serialization};
 use crate::signalling::State;
 
 /// The wall clock may jump: an expiry is looked for at least this often while there is one.
@@ -78,40 +79,32 @@ impl Dispatcher {
             Err(refused) => {
                 tracing::info!(%src, reason = %refused.reason, "an offer was refused");
                 if let Some(reply) = refused.reply {
-                    self.reply(src, &reply);
+                    self.inner.reply(src, &reply);
                 }
                 return;
             }
         };
+        if granted.generation.is_some_and(|generation| generation > 0) {
+            return self
+                .inner
+                .registry
+                .notify(src, Some(&payload.connection_id), || {
+                    Notice::Restart(Box::new(granted.clone()))
+                });
+        }
         let name = payload.serialization.as_deref().unwrap_or("binary");
-        let Some(serialization) = Serialization::from_name(name) else {
+        let Some(codec) = self.inner.serializers.codec(name) else {
             tracing::info!(%src, serialization = name, "an offer names a serialization that is not spoken here");
             self.inner.access.closed(src, &payload.connection_id);
             // Said aloud: the caller would wait for nothing.
-            let refusal = Reply::Refusal {
-                code: Code::Malformed,
-                evidence: None,
-            };
-            return self.reply(
-                src,
-                &AnswerPayload {
-                    sdp: None,
-                    connection_type: payload.connection_type,
-                    connection_id: payload.connection_id.clone(),
-                    peerage: Some(refusal.emit()),
-                },
-            );
+            return self
+                .inner
+                .refuse(src, &payload.connection_id, Code::Malformed);
         };
-        self.accept(src, payload, granted, serialization);
+        self.accept(src, payload, granted, codec);
     }
 
-    fn accept(
-        &self,
-        src: &PeerId,
-        payload: &OfferPayload,
-        granted: Granted,
-        serialization: Serialization,
-    ) {
+    fn accept(&self, src: &PeerId, payload: &OfferPayload, granted: Granted, codec: Codec) {
         let connection = &payload.connection_id;
         let link = Link::accept(
             src.clone(),
@@ -120,33 +113,70 @@ impl Dispatcher {
             self.inner.timing,
             Instant::now(),
         );
+        let name = payload.serialization.as_deref().unwrap_or("binary");
+        let terms = Terms {
+            label: payload
+                .label
+                .clone()
+                .unwrap_or_else(|| connection.to_string()),
+            serialization: Serialization::from_name(name),
+            metadata: payload.metadata.clone(),
+        };
+        let offer = self.inner.approve.is_some().then(|| {
+            Box::new(Offer {
+                peer: src.clone(),
+                key: match &granted.caller {
+                    Caller::Verified(key) => Some(key.clone()),
+                    Caller::Unverified => None,
+                },
+                label: terms.label.clone(),
+                serialization: name.to_owned(),
+                ordered: payload.reliable.unwrap_or(false),
+                metadata: payload.metadata.clone(),
+            })
+        });
         let task = LinkTask {
             inner: self.inner.clone(),
             link,
             conn: None,
             registered: self.inner.registry.insert(src, connection),
-            terms: Terms {
-                label: payload
-                    .label
-                    .clone()
-                    .unwrap_or_else(|| connection.to_string()),
-                serialization,
-                metadata: payload.metadata.clone(),
-            },
+            terms,
             side: Side::Callee {
                 granted: Box::new(granted),
+                codec,
+                offer,
                 incoming: self.incoming.clone(),
             },
-            closed: watch::Sender::new(None),
+            state: watch::Sender::new(ConnectionState::Open),
             begun: Instant::now(),
             opened: false,
         };
         self.inner.tasks.spawn(task.run());
     }
+}
+
+impl Inner {
+    /// Tells a caller that it is not let in; a flood of such words is dropped.
+    pub(super) fn refuse(&self, to: &PeerId, connection: &ConnectionId, code: Code) {
+        let refusal = Reply::Refusal {
+            code,
+            evidence: None,
+        };
+        self.reply(
+            to,
+            &AnswerPayload {
+                sdp: None,
+                connection_type: ConnectionType::Data,
+                connection_id: connection.clone(),
+                generation: None,
+                peerage: Some(refusal.emit()),
+            },
+        );
+    }
 
     fn reply(&self, to: &PeerId, answer: &AnswerPayload) {
         let frame = Frame::to(to.clone(), Kind::Answer, Some(answer.to_raw()));
-        if self.inner.signalling.try_send(frame).is_err() {
+        if self.signalling.try_send(frame).is_err() {
             tracing::debug!("no room for a refusal");
         }
     }

@@ -6,14 +6,15 @@ use peerage_proto::identity::Code;
 use peerage_proto::identity::caller::FalseAnswer;
 use peerage_proto::link;
 
+use crate::Tried;
 use crate::connection::CloseReason;
 use crate::engine::EngineError;
 use crate::signalling::SignallingError;
 
-/// A peer cannot be made.
+/// A peer cannot be made, or does not get to its server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum OpenError {
     /// The server cannot be reached, or refuses.
     #[error(transparent)]
     Signalling(#[from] SignallingError),
@@ -47,12 +48,15 @@ pub enum ConnectError {
     /// The handshake's certificate is not the announced one: somebody sits in between.
     #[error("the peer's certificate is not the announced one")]
     WrongCertificate,
-    /// The peer answered, but no pair of addresses led to it in time.
+    /// The peer answered, but no pair of addresses led to it in time; with what was tried.
     #[error("no route to the peer: no pair of addresses answered")]
-    NoRoute,
+    NoRoute(Box<Tried>),
     /// The connection ended before it was open.
     #[error("the connection ended before it was open: {0}")]
     Closed(CloseReason),
+    /// Neither PeerJS nor the application knows a serialization of this name: see [`Builder::serializer`](crate::Builder::serializer).
+    #[error("no serialization is called `{0}` here")]
+    UnknownSerialization(String),
     /// The label or the peer's description cannot be used.
     #[error("{0}")]
     Invalid(String),
@@ -64,7 +68,35 @@ pub enum ConnectError {
     Stopped,
 }
 
-impl From<EngineError> for BuildError {
+impl OpenError {
+    /// The `type` of the error by which PeerJS tells the same.
+    pub fn peerjs_type(&self) -> &'static str {
+        match self {
+            Self::Signalling(error) => error.peerjs_type(),
+            Self::Bind(_) | Self::Certificate(_) => "webrtc",
+        }
+    }
+}
+
+impl ConnectError {
+    /// The `type` of the error by which PeerJS tells the same, on its peer or on its connection.
+    pub fn peerjs_type(&self) -> &'static str {
+        match self {
+            Self::Signalling(error) => error.peerjs_type(),
+            Self::PeerUnavailable | Self::NoAnswer => "peer-unavailable",
+            Self::NoRoute(_) | Self::WrongCertificate | Self::WrongDevice(_) => {
+                "negotiation-failed"
+            }
+            Self::Closed(_) => "connection-closed",
+            Self::Stopped => "disconnected",
+            Self::Refused(_) | Self::UnknownSerialization(_) | Self::Invalid(_) | Self::TooMany => {
+                "webrtc"
+            }
+        }
+    }
+}
+
+impl From<EngineError> for OpenError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Bind(error) => Self::Bind(error),
@@ -85,7 +117,11 @@ impl From<EngineError> for ConnectError {
 
 impl ConnectError {
     /// Why a link ended before it was open; `engine` is what the engine says, where it was the engine that ended it.
-    pub(super) fn of_link(reason: link::CloseReason, engine: Option<CloseReason>) -> Self {
+    pub(super) fn of_link(
+        reason: link::CloseReason,
+        engine: Option<CloseReason>,
+        tried: Tried,
+    ) -> Self {
         match (reason, engine) {
             (link::CloseReason::PeerUnavailable, _) => Self::PeerUnavailable,
             (link::CloseReason::Refused(code), _) => Self::Refused(code),
@@ -93,7 +129,9 @@ impl ConnectError {
             (link::CloseReason::TryAgain(_), _) => Self::Refused(Code::Stale),
             (link::CloseReason::NoAnswer, _) => Self::NoAnswer,
             (link::CloseReason::WrongDevice(answer), _) => Self::WrongDevice(answer),
-            (link::CloseReason::NoRoute, _) | (_, Some(CloseReason::NoRoute)) => Self::NoRoute,
+            (link::CloseReason::NoRoute, _) | (_, Some(CloseReason::NoRoute)) => {
+                Self::NoRoute(Box::new(tried))
+            }
             (link::CloseReason::WrongCertificate, _) | (_, Some(CloseReason::WrongCertificate)) => {
                 Self::WrongCertificate
             }

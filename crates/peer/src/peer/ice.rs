@@ -43,7 +43,21 @@ impl IceTask {
     }
 
     async fn keep_asking(&mut self) {
+        // The owner's can be used at once, whatever the server says.
+        if self
+            .engine
+            .set_ice_servers(self.given.clone())
+            .await
+            .is_err()
+        {
+            return;
+        }
         loop {
+            // It answers nobody who is not registered.
+            let open = self.server.wait_for(|state| *state == State::Open);
+            if open.await.is_err() {
+                return;
+            }
             let Some(wait) = self.ask().await else {
                 return;
             };
@@ -54,14 +68,6 @@ impl IceTask {
                 found = found_again(&mut self.server) => if !found {
                     return;
                 }
-            }
-            if self
-                .server
-                .wait_for(|state| *state == State::Open)
-                .await
-                .is_err()
-            {
-                return;
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use peerage_proto::identity::gate::Granted;
 use peerage_proto::link::Signal;
 use peerage_proto::wire::id::{ConnectionId, PeerId};
 use tokio::sync::mpsc;
@@ -15,6 +16,8 @@ const SIGNALS: usize = 128;
 pub(super) enum Notice {
     /// Something came from the server for it.
     Signal(Box<Signal>),
+    /// The gate let the caller's restart in.
+    Restart(Box<Granted>),
     /// Its grant is gone.
     Revoked,
 }

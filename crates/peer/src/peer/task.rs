@@ -1,10 +1,11 @@
 //! The task of one connection: carries between the link machine, the engine and the server, from the offer to the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use peerage_proto::identity::caller::SentOffer;
 use peerage_proto::identity::gate::{Caller, Granted};
-use peerage_proto::identity::{Fingerprint, Nonce, PublicKey};
+use peerage_proto::identity::{Code, Fingerprint, Nonce, PublicKey};
 use peerage_proto::link::{self, Input, Link, Output};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,11 +13,14 @@ use tokio::time::{sleep_until, timeout};
 
 use super::Inner;
 use super::error::ConnectError;
+use super::offer::Offer;
 use super::registry::{Notice, Registered};
-use crate::connection::{CloseReason, Connection, Facts, Serialization};
-use crate::engine::{EngineConn, EngineError, Event};
+use crate::connection::{
+    CloseReason, Codec, Connection, ConnectionState, Facts, Opened, Serialization, Setup, Stage,
+};
+use crate::engine::{EngineConn, EngineError, Event, Path};
 use crate::signalling::{SignallingError, State};
-use crate::{Channel, engine};
+use crate::{Channel, Tried, clock, engine, random};
 
 /// For the server to take a frame: the socket is down that long, or stuck.
 const SEND: Duration = Duration::from_secs(15);
@@ -28,7 +32,7 @@ pub(super) struct LinkTask {
     pub(super) registered: Registered,
     pub(super) terms: Terms,
     pub(super) side: Side,
-    pub(super) closed: watch::Sender<Option<CloseReason>>,
+    pub(super) state: watch::Sender<ConnectionState>,
     pub(super) begun: Instant,
     pub(super) opened: bool,
 }
@@ -44,11 +48,16 @@ pub(super) struct Terms {
 pub(super) enum Side {
     Caller {
         slot: usize,
+        /// What was stated to a device: restarts state the same anew.
+        stated: Option<Box<SentOffer>>,
         /// `None` once it was told.
-        waiting: Option<oneshot::Sender<Result<Connection, CallError>>>,
+        waiting: Option<oneshot::Sender<Result<Opened, CallError>>>,
     },
     Callee {
         granted: Box<Granted>,
+        codec: Codec,
+        /// What the application is to decide on, until it has.
+        offer: Option<Box<Offer>>,
         incoming: mpsc::Sender<Connection>,
     },
 }
@@ -73,6 +82,8 @@ enum End {
     /// Another connection has this one's name.
     Replaced,
     Revoked,
+    /// The application said no, or nothing.
+    Refused,
     /// The application does not take incoming connections.
     NotTaken,
     /// The channel is not the one that the gate let in.
@@ -93,6 +104,7 @@ impl LinkTask {
             .conn
             .as_ref()
             .and_then(|conn| conn.facts().closed.borrow().clone());
+        let facts = self.conn.as_ref().map(|conn| conn.facts().clone());
         let reason = match &end {
             End::Link(link::CloseReason::Engine) => engine.clone().unwrap_or(CloseReason::Local),
             End::Link(link::CloseReason::WrongCertificate) => CloseReason::WrongCertificate,
@@ -103,6 +115,7 @@ impl LinkTask {
             End::Signalling(error) => CloseReason::Failed(error.to_string()),
             End::Stopped => CloseReason::Local,
             End::Revoked => CloseReason::Revoked,
+            End::Refused => CloseReason::Local,
             End::WrongLabel => {
                 CloseReason::Failed("the channel's label is not the offered one".into())
             }
@@ -114,18 +127,24 @@ impl LinkTask {
             // Who is told that it ended finds the channel closed. The engine answers at once, or is gone.
             let _ = conn.facts().closed.clone().wait_for(Option::is_some).await;
         }
-        self.closed.send_replace(Some(reason));
+        self.state.send_replace(ConnectionState::Closed(reason));
         let (peer, connection) = (self.link.remote(), self.link.connection());
+        if let End::Refused = end {
+            self.inner.refuse(peer, connection, Code::Denied);
+        }
         let current = self
             .inner
             .registry
             .remove(peer, connection, self.registered.generation);
         match self.side {
-            Side::Caller { slot, waiting } => {
+            Side::Caller { slot, waiting, .. } => {
                 self.inner.registry.free_slot(peer, slot);
                 if let Some(waiting) = waiting {
+                    let tried = facts
+                        .and_then(|facts| facts.tried().cloned())
+                        .unwrap_or_default();
                     // Nobody waits: nobody needs to know.
-                    let _ = waiting.send(Err(call_error(end, engine, &self.inner)));
+                    let _ = waiting.send(Err(call_error(end, engine, tried, &self.inner)));
                 }
             }
             // The gate counts connections by name: a later one of this name is still there.
@@ -150,26 +169,32 @@ impl LinkTask {
                 notice = self.registered.notices.recv() => Step::Notice(notice),
                 () = at(deadline) => Step::Timeout,
             };
+            let now = Instant::now();
             match step {
-                Step::Engine(None) => self.link.handle_input(Input::EngineClosed),
+                Step::Engine(None) => self.link.handle_input(Input::EngineClosed, now),
                 Step::Engine(Some(Event::Candidate(candidate))) => {
-                    self.link.handle_input(Input::LocalCandidate(candidate));
+                    self.link
+                        .handle_input(Input::LocalCandidate(candidate), now);
                 }
                 Step::Engine(Some(Event::Certificate(certificate))) => {
                     let certificate = Fingerprint::new(certificate);
                     self.link
-                        .handle_input(Input::RemoteCertificate(certificate));
+                        .handle_input(Input::RemoteCertificate(certificate), now);
                 }
                 Step::Engine(Some(Event::Open(opened))) => {
                     channel = Some(opened);
-                    self.link.handle_input(Input::ChannelOpened);
+                    self.link.handle_input(Input::ChannelOpened, now);
+                }
+                Step::Engine(Some(Event::Path(path))) => self.path(path, now),
+                Step::Notice(Some(Notice::Restart(granted))) => {
+                    self.link.handle_input(Input::RestartOffered(granted), now);
                 }
                 Step::Notice(Some(Notice::Signal(signal))) => {
-                    self.link.handle_input(Input::Received(*signal));
+                    self.link.handle_input(Input::Received(*signal), now);
                 }
                 Step::Notice(Some(Notice::Revoked)) => return End::Revoked,
                 Step::Notice(None) => return End::Replaced,
-                Step::Timeout => self.link.handle_timeout(Instant::now()),
+                Step::Timeout => self.link.handle_timeout(now),
             }
         }
     }
@@ -184,7 +209,14 @@ impl LinkTask {
                 .map_err(End::Signalling)
             }
             Output::ApplyRemote { sdp } => match &self.conn {
-                Some(conn) => conn.set_remote(&sdp).await.map_err(End::Engine),
+                Some(conn) => match conn.set_remote(&sdp).await {
+                    // The restart goes on waiting for a better answer.
+                    Err(EngineError::Restart(reason)) => {
+                        tracing::debug!(peer = %self.link.remote(), reason, "an answer was not applied");
+                        Ok(())
+                    }
+                    applied => applied.map_err(End::Engine),
+                },
                 None => self.answer(&sdp).await,
             },
             Output::AddCandidate(candidate) => match &mut self.conn {
@@ -195,6 +227,12 @@ impl LinkTask {
                 None => Ok(()),
             },
             Output::Opened => self.hand_over(channel.take()),
+            Output::Restart { generation, retry } => self.restart(generation, retry).await,
+            Output::AnswerRestart { sdp, granted } => self.answer_restart(&sdp, &granted).await,
+            Output::Restarted => {
+                self.restarted();
+                Ok(())
+            }
             Output::Disbelieved(answer) => {
                 tracing::warn!(peer = %self.link.remote(), %answer, "an answer was not believed");
                 Ok(())
@@ -204,9 +242,23 @@ impl LinkTask {
     }
 
     async fn answer(&mut self, offer: &str) -> Result<(), End> {
-        let Side::Callee { granted, .. } = &self.side else {
+        let Side::Callee {
+            granted,
+            offer: undecided,
+            ..
+        } = &mut self.side
+        else {
             return Ok(());
         };
+        if let (Some(approve), Some(undecided)) = (&self.inner.approve, undecided.take()) {
+            let decided = tokio::select! {
+                decided = timeout(self.inner.timing.answer_within, approve.ask(*undecided)) => decided,
+                () = self.inner.stop.cancelled() => return Err(End::Stopped),
+            };
+            if !matches!(decided, Ok(Ok(()))) {
+                return Err(End::Refused);
+            }
+        }
         self.inner.wait_for_ice().await;
         let engine::Described {
             conn,
@@ -218,8 +270,94 @@ impl LinkTask {
             .access
             .answer(granted, Fingerprint::new(fingerprint));
         self.conn = Some(conn);
-        self.link.handle_input(Input::LocalAnswer { sdp, evidence });
+        self.link
+            .handle_input(Input::LocalAnswer { sdp, evidence }, Instant::now());
         Ok(())
+    }
+
+    /// The way to the peer changed.
+    fn path(&mut self, path: Path, now: Instant) {
+        tracing::debug!(peer = %self.link.remote(), ?path, "the way to the peer");
+        let (input, state) = match path {
+            Path::Silent => (Input::PathLost, Some(ConnectionState::Silent)),
+            Path::Changed => (Input::PathChanged, None),
+            Path::Back => (Input::PathBack, Some(ConnectionState::Open)),
+        };
+        if let Some(state) = state {
+            self.tell(state);
+        }
+        self.link.handle_input(input, now);
+    }
+
+    /// What the engine cannot do now it can when the machine asks again.
+    async fn restart(&mut self, generation: u32, retry: Option<Nonce>) -> Result<(), End> {
+        let (Some(conn), Side::Caller { stated, .. }) = (&self.conn, &self.side) else {
+            return Ok(());
+        };
+        let sdp = match conn.restart().await {
+            Ok(sdp) => sdp,
+            Err(EngineError::Stopped) => return Err(End::Engine(EngineError::Stopped)),
+            Err(error) => {
+                tracing::debug!(peer = %self.link.remote(), %error, "no restart");
+                return Ok(());
+            }
+        };
+        let stated = stated.as_ref().map(|stated| {
+            stated.restart(
+                &self.inner.key,
+                generation,
+                retry,
+                &sdp,
+                clock::wall(),
+                &mut random::os(),
+            )
+        });
+        let sent = match stated.transpose() {
+            Ok(sent) => sent.map(Box::new),
+            Err(error) => return Err(End::Link(link::CloseReason::Description(error))),
+        };
+        self.tell(ConnectionState::Restarting);
+        self.link
+            .handle_input(Input::LocalRestart { sdp, sent }, Instant::now());
+        Ok(())
+    }
+
+    async fn answer_restart(&mut self, offer: &str, granted: &Granted) -> Result<(), End> {
+        let Some(conn) = &self.conn else {
+            return Ok(());
+        };
+        let sdp = match conn.answer_restart(offer).await {
+            Ok(sdp) => sdp,
+            Err(EngineError::Stopped) => return Err(End::Engine(EngineError::Stopped)),
+            // Its caller tries again.
+            Err(error) => {
+                tracing::debug!(peer = %self.link.remote(), %error, "a restart was not answered");
+                return Ok(());
+            }
+        };
+        let evidence = match self.inner.access.answer_restart(granted, &sdp) {
+            Ok(evidence) => evidence,
+            Err(error) => return Err(End::Link(link::CloseReason::Description(error))),
+        };
+        self.tell(ConnectionState::Restarting);
+        self.link
+            .handle_input(Input::LocalAnswer { sdp, evidence }, Instant::now());
+        Ok(())
+    }
+
+    fn restarted(&self) {
+        if let Some(conn) = &self.conn {
+            conn.facts().meter.count_restart();
+        }
+        self.tell(ConnectionState::Open);
+    }
+
+    fn tell(&self, state: ConnectionState) {
+        self.state.send_if_modified(|told| {
+            let news = *told != state;
+            *told = state;
+            news
+        });
     }
 
     /// Gives the open channel to who waits for it.
@@ -231,29 +369,42 @@ impl LinkTask {
         if channel.label() != self.terms.label {
             return Err(End::WrongLabel);
         }
-        let facts = Facts {
-            peer: self.link.remote().clone(),
-            connection: self.link.connection().clone(),
-            label: std::mem::take(&mut self.terms.label),
-            metadata: self.terms.metadata.take(),
-            serialization: self.terms.serialization,
-            key: self.caller_key(),
-            verified: self.link.is_verified(),
-            meter: conn.facts().meter.clone(),
-            closed: self.closed.subscribe(),
-        };
+        let meter = conn.facts().meter.clone();
         self.inner
             .totals
-            .opened(facts.meter.route(), self.begun.elapsed());
+            .opened(meter.route(), self.begun.elapsed());
         self.opened = true;
-        let connection = Connection::new(channel, facts);
+        let stage = Stage {
+            connection: self.link.connection().clone(),
+            meter,
+            renewals: 0,
+        };
+        let facts = Facts {
+            peer: self.link.remote().clone(),
+            label: std::mem::take(&mut self.terms.label),
+            metadata: self.terms.metadata.take(),
+            serialization: self.terms.serialization.clone(),
+            key: self.caller_key(),
+            verified: self.link.is_verified(),
+            stage: Mutex::new(stage),
+            state: self.state.subscribe(),
+        };
+        let opened = Opened { channel, facts };
         match &mut self.side {
             Side::Caller { waiting, .. } => match waiting.take() {
-                Some(waiting) => waiting.send(Ok(connection)).map_err(|_| End::Stopped),
+                Some(waiting) => waiting.send(Ok(opened)).map_err(|_| End::Stopped),
                 None => Ok(()),
             },
-            Side::Callee { incoming, .. } => {
-                incoming.try_send(connection).map_err(|_| End::NotTaken)
+            Side::Callee {
+                incoming, codec, ..
+            } => {
+                let setup = Setup {
+                    codec: codec.clone(),
+                    limits: self.inner.limits,
+                };
+                incoming
+                    .try_send(Connection::new(opened, setup))
+                    .map_err(|_| End::NotTaken)
             }
         }
     }
@@ -275,20 +426,22 @@ enum Step {
     Timeout,
 }
 
-fn call_error(end: End, engine: Option<CloseReason>, inner: &Inner) -> CallError {
+fn call_error(end: End, engine: Option<CloseReason>, tried: Tried, inner: &Inner) -> CallError {
     CallError::Failed(match end {
         End::Link(link::CloseReason::TryAgain(nonce)) => return CallError::TryAgain(nonce),
         End::Link(reason @ (link::CloseReason::NoAnswer | link::CloseReason::PeerUnavailable)) => {
             match &*inner.signalling.state().borrow() {
-                State::Open => ConnectError::of_link(reason, engine),
+                State::Open => ConnectError::of_link(reason, engine, tried),
                 State::Down(error) => ConnectError::Signalling(error.clone()),
             }
         }
-        End::Link(reason) => ConnectError::of_link(reason, engine),
+        End::Link(reason) => ConnectError::of_link(reason, engine, tried),
         End::Engine(error) => error.into(),
         End::Signalling(error) => ConnectError::Signalling(error),
         End::Revoked => ConnectError::Closed(CloseReason::Revoked),
-        End::Stopped | End::Replaced | End::NotTaken | End::WrongLabel => ConnectError::Stopped,
+        End::Stopped | End::Replaced | End::NotTaken | End::WrongLabel | End::Refused => {
+            ConnectError::Stopped
+        }
     })
 }
 

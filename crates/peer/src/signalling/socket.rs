@@ -1,5 +1,6 @@
 //! One WebSocket to the server, from its handshake to its end.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,7 +14,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
 use super::dial::dial;
-use super::{Registration, SignallingError};
+use super::{Outgoing, Registration, SignallingError};
 use crate::clock;
 use crate::net::{Roots, Stream};
 
@@ -34,8 +35,8 @@ pub(super) struct Socket {
 
 /// Why a socket is no more.
 pub(super) enum Ended {
-    /// The peer does not want it any more.
-    Stopped,
+    /// It is not wanted any more.
+    Left,
     Lost(SignallingError),
 }
 
@@ -100,24 +101,28 @@ impl Socket {
         }
     }
 
-    /// Carries frames both ways until the socket or the peer ends.
+    /// Carries frames both ways until the socket ends, or `leave` says that it shall.
     pub(super) async fn serve(
         mut self,
-        outgoing: &mut mpsc::Receiver<Frame>,
+        outgoing: &mut Outgoing,
         incoming: &mpsc::Sender<Frame>,
+        mut leave: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {
+            if let Err(error) = self.send_queued(outgoing).await {
+                return Ended::Lost(error);
+            }
             let done = tokio::select! {
-                frame = outgoing.recv() => match frame {
-                    Some(frame) => self.send(Message::text(frame.to_text())).await,
-                    None => {
-                        // Freed at once, not after the server's time-out.
-                        let _ = timeout(SEND, self.stream.close(None)).await;
-                        return Ended::Stopped;
+                () = leave.as_mut() => return self.leave(outgoing).await,
+                frame = outgoing.queue.recv() => match frame {
+                    Some(frame) => {
+                        outgoing.unsent = Some(frame);
+                        Ok(())
                     }
+                    None => return self.leave(outgoing).await,
                 },
                 frame = self.next() => {
                     heard = Instant::now();
@@ -127,7 +132,7 @@ impl Socket {
                             Kind::Error => Err(SignallingError::Lost(frame.message().unwrap_or_default())),
                             _ => {
                                 if incoming.send(frame).await.is_err() {
-                                    return Ended::Stopped;
+                                    return self.leave(outgoing).await;
                                 }
                                 Ok(())
                             }
@@ -150,6 +155,36 @@ impl Socket {
                 return Ended::Lost(error);
             }
         }
+    }
+
+    /// Sends what was taken from the queue; it stays there while it has not left.
+    async fn send_queued(&mut self, outgoing: &mut Outgoing) -> Result<(), SignallingError> {
+        if let Some(frame) = &outgoing.unsent {
+            self.send(Message::text(frame.to_text())).await?;
+            outgoing.unsent = None;
+        }
+        Ok(())
+    }
+
+    /// Sends what was said before, and closes: the id is free at once, not after the server's time-out.
+    async fn leave(mut self, outgoing: &mut Outgoing) -> Ended {
+        let goodbye = async {
+            loop {
+                self.send_queued(outgoing).await?;
+                match outgoing.queue.try_recv() {
+                    Ok(frame) => outgoing.unsent = Some(frame),
+                    Err(_) => break,
+                }
+            }
+            self.stream
+                .close(None)
+                .await
+                .map_err(|error| SignallingError::Lost(error.to_string()))
+        };
+        if !matches!(timeout(SEND, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!("the server was not told of the end");
+        }
+        Ended::Left
     }
 
     async fn send(&mut self, message: Message) -> Result<(), SignallingError> {

@@ -19,6 +19,7 @@ fn hurried(options: ConnectOptions) -> ConnectOptions {
     let timing = link::Config {
         answer_within: Duration::from_secs(2),
         connect_within: Duration::from_secs(4),
+        ..link::Config::default()
     };
     ConnectOptions { timing, ..options }
 }
@@ -87,7 +88,7 @@ async fn another_device_in_the_middle_is_found_out_by_both() {
         .server(relay.url())
         .device(key, State::default())
         .allow_unverified(true);
-    let middle = soon(builder.build()).await.unwrap();
+    let middle = soon(builder.open()).await.unwrap();
     let secret = Secret::generate(&mut rng());
     middle.access().add_link(secret, Terms::default()).unwrap();
     let caller = caller(&relay).await;

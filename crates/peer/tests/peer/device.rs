@@ -1,6 +1,6 @@
 //! Reaching a device: by a link, by a remembered key, and not otherwise.
 
-use peerage_peer::{CloseReason, ConnectError, ConnectOptions, Message, Peer, Route, SendError};
+use peerage_peer::{CloseReason, ConnectError, ConnectOptions, Peer, Route, SendError, Value};
 use peerage_proto::identity::{Code, Secret, SigningKey};
 use peerage_proto::wire::signal::Kind;
 
@@ -13,7 +13,7 @@ async fn a_caller_with_a_link_reaches_the_device_and_is_known_the_next_time() {
     let device = Device::start(&relay).await;
     let key = SigningKey::generate(&mut rng());
     let builder = Peer::builder().server(relay.url()).identity(key.clone());
-    let caller = soon(builder.build()).await.unwrap();
+    let caller = soon(builder.open()).await.unwrap();
 
     let mut there = soon(caller.connect(device.peer_id(), device.with_link()))
         .await
@@ -98,7 +98,7 @@ async fn revoking_a_link_ends_its_connections_at_once() {
     let relay = Relay::start().await;
     let device = Device::start(&relay).await;
     let caller = caller(&relay).await;
-    let mut there = soon(caller.connect(device.peer_id(), device.with_link()))
+    let there = soon(caller.connect(device.peer_id(), device.with_link()))
         .await
         .unwrap();
     let here = soon(device.peer.incoming()).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_device_without_room_says_that_it_is_busy_and_has_room_again_later() {
     let there = soon(caller.connect(device.peer_id(), device.with_link()))
         .await
         .unwrap();
-    let mut here = soon(device.peer.incoming()).await.unwrap();
+    let here = soon(device.peer.incoming()).await.unwrap();
     let busy = soon(caller.connect(device.peer_id(), device.with_link())).await;
     assert!(
         matches!(busy, Err(ConnectError::Refused(Code::Busy))),
@@ -170,9 +170,9 @@ async fn large_messages_and_many_connections_work_over_verified_links() {
         assert_eq!(there.connection_id(), here.connection_id());
         pairs.push((there, here));
     }
-    let large = Message::Binary(vec![7; peerage_peer::MAX_MESSAGE].into());
+    let large = Value::from(vec![7_u8; peerage_peer::MAX_MESSAGE]);
     for (there, here) in &mut pairs {
         there.send(large.clone()).await.unwrap();
-        assert_eq!(soon(here.recv()).await, Some(large.clone()));
+        assert_eq!(soon(here.recv()).await, Some(Ok(large.clone())));
     }
 }

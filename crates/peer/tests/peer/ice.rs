@@ -128,7 +128,7 @@ async fn the_owners_servers_need_no_word_of_the_signalling_server() {
         .server(relay.url())
         .id(PeerId::parse("alice").unwrap())
         .ice_servers(servers.servers);
-    let alice = soon(alice.build()).await.unwrap();
+    let alice = soon(alice.open()).await.unwrap();
     soon(alice.connect(bob.id(), ConnectOptions::default()))
         .await
         .unwrap();

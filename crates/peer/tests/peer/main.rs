@@ -3,15 +3,17 @@
 
 mod attacks;
 mod device;
+mod handles;
 mod ice;
 mod relay;
 mod server;
 mod stock;
+mod values;
 
 use std::future::Future;
 use std::time::Duration;
 
-use peerage_peer::{ConnectOptions, Connection, Message, Peer};
+use peerage_peer::{ConnectOptions, Connection, Peer, Serialization, Value};
 use peerage_proto::identity::gate::{State, Terms};
 use peerage_proto::identity::{DeviceId, LinkProof, Secret, SigningKey};
 use peerage_proto::wire::id::PeerId;
@@ -26,8 +28,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("soon")
 }
 
-fn text(text: &str) -> Message {
-    Message::Text(text.to_owned())
+fn text(text: &str) -> Value {
+    text.into()
 }
 
 fn rng() -> UnwrapErr<getrandom::SysRng> {
@@ -40,7 +42,7 @@ async fn stock_peer(relay: &Relay, id: &str) -> Peer {
         .server(relay.url())
         .id(PeerId::parse(id).unwrap())
         .allow_unverified(true);
-    soon(builder.build()).await.unwrap()
+    soon(builder.open()).await.unwrap()
 }
 
 /// A device with one link.
@@ -64,7 +66,7 @@ impl Device {
         let builder = Peer::builder()
             .server(relay.url())
             .device(key, State::default());
-        let peer = soon(adjust(builder).build()).await.unwrap();
+        let peer = soon(adjust(builder).open()).await.unwrap();
         let secret = Secret::generate(&mut rng());
         let proof = secret.proof(&id);
         peer.access().add_link(secret, Terms::default()).unwrap();
@@ -78,6 +80,7 @@ impl Device {
     fn with_link(&self) -> ConnectOptions {
         ConnectOptions {
             label: Some("peerage-http".into()),
+            serialization: Serialization::Raw,
             proof: Some(self.proof.clone()),
             ..ConnectOptions::default()
         }
@@ -85,7 +88,7 @@ impl Device {
 }
 
 async fn caller(relay: &Relay) -> Peer {
-    soon(Peer::builder().server(relay.url()).build())
+    soon(Peer::builder().server(relay.url()).open())
         .await
         .unwrap()
 }
@@ -93,7 +96,7 @@ async fn caller(relay: &Relay) -> Peer {
 /// Says something each way.
 async fn speak(a: &mut Connection, b: &mut Connection) {
     a.send(text("there")).await.unwrap();
-    assert_eq!(soon(b.recv()).await, Some(text("there")));
+    assert_eq!(soon(b.recv()).await, Some(Ok(text("there"))));
     b.send(text("and back")).await.unwrap();
-    assert_eq!(soon(a.recv()).await, Some(text("and back")));
+    assert_eq!(soon(a.recv()).await, Some(Ok(text("and back"))));
 }

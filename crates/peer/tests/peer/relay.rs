@@ -36,6 +36,8 @@ struct Tables {
     refusals: usize,
     /// What is answered to who asks for STUN and TURN servers; nothing at all if `None`.
     ice: Option<String>,
+    /// What is answered to who asks who is there.
+    peers: String,
     /// Heads of such questions.
     asked: Vec<String>,
 }
@@ -50,6 +52,7 @@ impl Relay {
             tamper: Box::new(|frame| vec![frame]),
             refusals: 0,
             ice: Some(NOT_FOUND.into()),
+            peers: NOT_FOUND.into(),
             asked: Vec::new(),
         };
         let shared = Arc::new(Shared {
@@ -93,10 +96,12 @@ impl Relay {
 
     /// Answers this to who asks for STUN and TURN servers; `None`: nothing.
     pub(super) fn tell_ice(&self, json: Option<&str>) {
-        self.shared.tables().ice = json.map(|json| {
-            let length = json.len();
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{json}")
-        });
+        self.shared.tables().ice = json.map(ok);
+    }
+
+    /// Answers this to who asks who is there; `None`: that this is not told.
+    pub(super) fn tell_peers(&self, json: Option<&str>) {
+        self.shared.tables().peers = json.map_or_else(|| UNAUTHORIZED.into(), ok);
     }
 
     /// The heads of such questions, so far.
@@ -138,17 +143,25 @@ impl Shared {
     }
 }
 
+fn ok(json: &str) -> String {
+    let length = json.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{json}")
+}
+
+const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 12\r\n\r\nUnauthorized";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
 
-/// Answers a question for STUN and TURN servers, if this is one.
-async fn answer_ice(stream: &mut TcpStream, shared: &Shared) -> bool {
-    const QUESTION: &[u8] = b"GET /peerjs/ice?";
-    let mut start = [0; QUESTION.len()];
+/// Answers a question for STUN and TURN servers, or for peers, if this is one.
+async fn answer_question(stream: &mut TcpStream, shared: &Shared) -> bool {
+    const ICE: &[u8] = b"GET /peerjs/ice?";
+    const PEERS: &[u8] = b"GET /peerjs/peer";
+    let mut start = [0; ICE.len()];
     // Clients write their head at once.
-    if !matches!(stream.peek(&mut start).await, Ok(length) if length == start.len() && start == QUESTION)
-    {
-        return false;
-    }
+    let peers = match stream.peek(&mut start).await {
+        Ok(length) if length == start.len() && start == ICE => false,
+        Ok(length) if length == start.len() && start == PEERS => true,
+        _ => return false,
+    };
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -158,10 +171,13 @@ async fn answer_ice(stream: &mut TcpStream, shared: &Shared) -> bool {
     }
     let answer = {
         let mut tables = shared.tables();
-        tables
-            .asked
-            .push(String::from_utf8_lossy(&head).into_owned());
-        tables.ice.clone()
+        if peers {
+            Some(tables.peers.clone())
+        } else {
+            let head = String::from_utf8_lossy(&head).into_owned();
+            tables.asked.push(head);
+            tables.ice.clone()
+        }
     };
     match answer {
         Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
@@ -171,7 +187,7 @@ async fn answer_ice(stream: &mut TcpStream, shared: &Shared) -> bool {
 }
 
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
-    if answer_ice(&mut stream, &shared).await {
+    if answer_question(&mut stream, &shared).await {
         return;
     }
     let mut id = String::new();

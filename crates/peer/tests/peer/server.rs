@@ -1,6 +1,6 @@
 //! The server comes and goes.
 
-use peerage_peer::{BuildError, CloseReason, ConnectOptions, Peer, ServerState, SignallingError};
+use peerage_peer::{CloseReason, ConnectOptions, OpenError, Peer, ServerState, SignallingError};
 use peerage_proto::wire::id::PeerId;
 
 use super::relay::Relay;
@@ -56,16 +56,16 @@ async fn a_dropped_peer_gives_its_id_back_at_once() {
 
 #[tokio::test]
 async fn servers_that_are_not_there_refuse_or_are_something_else_are_told_apart() {
-    let build = |url: String| soon(Peer::builder().server(url).build());
+    let build = |url: String| soon(Peer::builder().server(url).open());
     let unreachable = build("http://127.0.0.1:9".into()).await;
     assert!(matches!(
         unreachable,
-        Err(BuildError::Signalling(SignallingError::Unreachable(_)))
+        Err(OpenError::Signalling(SignallingError::Unreachable(_)))
     ));
     let not_a_url = build("localhost".into()).await;
     assert!(matches!(
         not_a_url,
-        Err(BuildError::Signalling(SignallingError::Url(_)))
+        Err(OpenError::Signalling(SignallingError::Url(_)))
     ));
 
     let relay = Relay::start().await;
@@ -73,13 +73,13 @@ async fn servers_that_are_not_there_refuse_or_are_something_else_are_told_apart(
     let builder = Peer::builder()
         .server(relay.url())
         .id(PeerId::parse("alice").unwrap());
-    let taken = soon(builder.build()).await;
+    let taken = soon(builder.open()).await;
     assert!(
-        matches!(&taken, Err(BuildError::Signalling(SignallingError::IdTaken(id))) if id.as_str() == "alice")
+        matches!(&taken, Err(OpenError::Signalling(SignallingError::IdTaken(id))) if id.as_str() == "alice")
     );
     let tls = build(relay.url().replace("http:", "https:")).await;
     assert!(
-        matches!(tls, Err(BuildError::Signalling(SignallingError::Tls(_)))),
+        matches!(tls, Err(OpenError::Signalling(SignallingError::Tls(_)))),
         "{tls:?}"
     );
 }
@@ -96,7 +96,7 @@ async fn a_peer_that_closes_has_told_everybody() {
         .unwrap();
     let here = soon(bob.incoming()).await.unwrap();
     let id = alice.id().clone();
-    soon(alice.close()).await;
+    soon(alice.destroy()).await;
     assert_eq!(there.close_reason(), Some(CloseReason::Local));
     assert_eq!(soon(here.closed()).await, CloseReason::Remote);
     soon(async {
@@ -122,9 +122,9 @@ async fn a_server_that_is_full_for_a_while_is_asked_again() {
         .unwrap();
 
     relay.refuse(1);
-    let first = soon(Peer::builder().server(relay.url()).build()).await;
+    let first = soon(Peer::builder().server(relay.url()).open()).await;
     assert!(matches!(
         first,
-        Err(BuildError::Signalling(SignallingError::Refused(_)))
+        Err(OpenError::Signalling(SignallingError::Refused(_)))
     ));
 }

@@ -10,7 +10,7 @@ use crate::wire::{
     id::{ConnectionId, PeerId},
     sdp::{DataDescription, SdpError, Setup},
     signal::{AnswerPayload, ConnectionType},
-    statement::{MAX_TEXT, Offer, Statement},
+    statement::{DescriptionHash, MAX_TEXT, Offer, Restart, Statement},
 };
 
 /// What an offer is about.
@@ -49,7 +49,8 @@ pub struct SentOffer {
 pub enum Verdict {
     /// It accepts: its description, with the stated fingerprint.
     Accepted(DataDescription),
-    /// It refuses. Only `stale` is signed: any other code may be the server's, which could as well have dropped the offer.
+    /// It refuses. Only `stale` is signed, and `gone` where a restart is refused: any other code may be the server's, which could as well have
+    /// dropped the offer.
     Refused(Code),
     /// It knows the caller, but not that the offer is new: one more try with this nonce and another connection id.
     TryAgain(Nonce),
@@ -80,9 +81,12 @@ pub enum FalseAnswer {
     /// Its description cannot be used.
     #[error("{0}")]
     Description(#[from] SdpError),
-    /// Its description's fingerprint is not the stated one.
+    /// Its description's fingerprint is not the stated one, or a restart's not the connection's.
     #[error("the answer was altered on its way: its fingerprint is not the stated one")]
     Fingerprint,
+    /// Its description, a restart's, is not the stated one.
+    #[error("the answer was altered on its way: its description is not the stated one")]
+    Altered,
 }
 
 impl SentOffer {
@@ -111,21 +115,58 @@ impl SentOffer {
             time: now,
             nonce: Nonce::generate(rng),
             reply: call.retry,
+            restart: None,
         };
+        Ok(Self::sign(key, offer, call.device, proof))
+    }
+
+    /// Makes and signs the statement of a restart of this offer's connection, about the engine's description of it. `retry` is the nonce of a
+    /// device that found the restart before this one not fresh. No proof comes along: the device remembers the key.
+    ///
+    /// # Errors
+    /// The description cannot be used, or has another certificate than the first one.
+    pub fn restart<R: CryptoRng + ?Sized>(
+        &self,
+        key: &SigningKey,
+        generation: u32,
+        retry: Option<Nonce>,
+        sdp: &str,
+        now: Time,
+        rng: &mut R,
+    ) -> Result<Self, SdpError> {
+        let description = DataDescription::parse(sdp)?;
+        if description.fingerprint() != self.offer.fingerprint {
+            return Err(SdpError::Contradiction("fingerprint"));
+        }
+        let offer = Offer {
+            kid: None,
+            time: now,
+            nonce: Nonce::generate(rng),
+            reply: retry,
+            restart: Some(Restart {
+                generation,
+                description: DescriptionHash::of(&description.to_text()),
+            }),
+            ..self.offer.clone()
+        };
+        Ok(Self::sign(key, offer, self.device.clone(), None))
+    }
+
+    fn sign(key: &SigningKey, offer: Offer, device: DeviceId, proof: Option<&LinkProof>) -> Self {
         let statement = Statement::Offer(offer.clone()).emit();
         let hash = StatementHash::of(&statement);
         let signature = key.sign(&statement);
         let mac = proof.map(|proof| proof.mac_key.mac(&statement));
-        Ok(Self {
+        Self {
             offer,
-            device: call.device,
+            device,
             hash,
             evidence: Evidence {
                 statement,
                 signature,
                 mac,
             },
-        })
+        }
     }
 
     /// What the OFFER carries as `peerage`.
@@ -159,13 +200,22 @@ impl SentOffer {
                 code: Code::Stale,
                 evidence,
             } => {
-                let nonce = self.challenged(&evidence.ok_or(FalseAnswer::Unsigned)?)?;
+                let evidence = evidence.ok_or(FalseAnswer::Unsigned)?;
+                let nonce = self.refused(Code::Stale, &evidence)?;
                 // A second try is the last one.
                 Ok(if self.offer.reply.is_some() {
                     Verdict::Refused(Code::Stale)
                 } else {
                     Verdict::TryAgain(nonce)
                 })
+            }
+            // It would end a connection that stands.
+            Reply::Refusal {
+                code: Code::Gone,
+                evidence,
+            } if self.offer.restart.is_some() => {
+                self.refused(Code::Gone, &evidence.ok_or(FalseAnswer::Unsigned)?)?;
+                Ok(Verdict::Refused(Code::Gone))
             }
             Reply::Refusal { code, .. } => Ok(Verdict::Refused(code)),
         }
@@ -197,19 +247,24 @@ impl SentOffer {
         if description.fingerprint() != answer.fingerprint {
             return Err(FalseAnswer::Fingerprint);
         }
+        let stated = self.offer.restart.map(|_| DescriptionHash::of(&sdp.sdp));
+        if answer.description != stated {
+            return Err(FalseAnswer::Altered);
+        }
         if description.setup() == Setup::ActPass {
             return Err(FalseAnswer::Description(SdpError::Value("setup")));
         }
         Ok(Verdict::Accepted(description))
     }
 
-    fn challenged(&self, evidence: &Evidence) -> Result<Nonce, FalseAnswer> {
+    /// The nonce of a signed refusal of this offer.
+    fn refused(&self, code: Code, evidence: &Evidence) -> Result<Nonce, FalseAnswer> {
         let Ok(Statement::Refusal(refusal)) = Statement::parse(&evidence.statement) else {
             return Err(FalseAnswer::Unsigned);
         };
         let key = self.device_key(&refusal.key)?;
         self.is_about_this_call(&refusal.from, &refusal.to, &refusal.connection)?;
-        if refusal.code != Code::Stale.as_str() {
+        if refusal.code != code.as_str() {
             return Err(FalseAnswer::Mismatch("code"));
         }
         self.signed_reply(&key, refusal.reply, evidence)?;

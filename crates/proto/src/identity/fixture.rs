@@ -108,6 +108,7 @@ pub(crate) fn answer_payload(
         sdp: Some(Description::answer(sdp(fingerprint, "active"))),
         connection_type: ConnectionType::Data,
         connection_id: connection.clone(),
+        generation: None,
         peerage: Some(super::Reply::Answer(evidence).emit()),
     }
 }
@@ -176,6 +177,7 @@ impl Visitor {
             label: Some("peerage-http".into()),
             reliable: Some(true),
             serialization: Some("raw".into()),
+            generation: None,
             peerage: Some(sent.evidence().emit()),
         };
         (sent, payload)

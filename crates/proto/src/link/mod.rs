@@ -5,7 +5,11 @@
 //!
 //! A *verified* link is one with a device: the caller believes no answer but one that the device's key signed, sends no candidate before that, and
 //! the certificate of the handshake must be the stated one on either side. A *stock* link is what PeerJS clients have: it believes the server.
+//!
+//! An open link whose path is lost, or whose addresses changed, restarts ICE where both ends can ([`Link::can_restart`]): `restart` has that part.
 
+mod candidates;
+mod restart;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -17,6 +21,10 @@ use std::{
 
 use serde_json::value::RawValue;
 
+pub use self::candidates::MAX_CANDIDATES;
+use self::candidates::{Ours, Theirs};
+use self::restart::{Change, Restarts};
+pub use self::restart::{MAX_AHEAD, RETRY, SLOWEST};
 pub use self::signal::Signal;
 use crate::{
     identity::{
@@ -35,16 +43,15 @@ use crate::{
     },
 };
 
-/// Most candidates taken from the peer, and most of ours held back, for one connection; further ones are dropped. Browsers find about ten.
-pub const MAX_CANDIDATES: usize = 64;
-
-/// How long a link may take.
+/// How long a link may take, and whether it may restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// From the call to a believable answer. Default 15 s: a stock server queues for 5 s, a device answers in one round trip.
     pub answer_within: Duration,
     /// From the call or the offer to the open channel. Default 30 s: what ICE and DTLS take at worst.
     pub connect_within: Duration,
+    /// Whether our engine can restart ICE: the peer is told so. Default yes.
+    pub restart: bool,
 }
 
 impl Default for Config {
@@ -52,6 +59,7 @@ impl Default for Config {
         Self {
             answer_within: Duration::from_secs(15),
             connect_within: Duration::from_secs(30),
+            restart: true,
         }
     }
 }
@@ -81,13 +89,29 @@ pub enum Input {
         /// Made with the description's fingerprint, for this link's connection and label.
         sent: Option<Box<SentOffer>>,
     },
-    /// The callee's engine made its description, after [`Output::ApplyRemote`].
+    /// The callee's engine made its description, after [`Output::ApplyRemote`] or [`Output::AnswerRestart`].
     LocalAnswer {
         /// SDP; candidates in it are not sent.
         sdp: String,
         /// The device's statement about it, to a verified caller.
         evidence: Option<Evidence>,
     },
+    /// Nothing is heard from the peer, until [`PathBack`](Self::PathBack). May come often.
+    PathLost,
+    /// Our addresses changed: the path may be a poor one now, or soon none. May come often.
+    PathChanged,
+    /// The peer is heard again.
+    PathBack,
+    /// The caller's engine made its description of a restart, after [`Output::Restart`]. On a verified link `sent` is the statement about it
+    /// ([`SentOffer::restart`]); without it nothing is offered.
+    LocalRestart {
+        /// SDP; candidates in it are not sent.
+        sdp: String,
+        /// Made for the generation and with the nonce of the output.
+        sent: Option<Box<SentOffer>>,
+    },
+    /// The callee's gate let an offer of this link in whose [`Granted::generation`] is 1 or more.
+    RestartOffered(Box<Granted>),
     /// The engine found a candidate (`candidate:…`).
     LocalCandidate(String),
     /// The peer, or the server on its behalf, sent something for this connection.
@@ -110,10 +134,29 @@ pub enum Output {
         /// SDP without candidates.
         sdp: String,
     },
-    /// Give this candidate of the peer's to the engine; always after [`ApplyRemote`](Self::ApplyRemote).
+    /// Give this candidate of the peer's to the engine; always after [`ApplyRemote`](Self::ApplyRemote) or the answer to
+    /// [`AnswerRestart`](Self::AnswerRestart), and of the same generation.
     AddCandidate(Candidate),
     /// The channel may be used: it is open, and its peer is who was called or let in.
     Opened,
+    /// To a caller: have the engine make the description of a restart, and give it back as [`Input::LocalRestart`]. One that was made before and is
+    /// not answered yet is void.
+    Restart {
+        /// Which one.
+        generation: u32,
+        /// What the statement about it is to reply to: the device wants this in place of the time.
+        retry: Option<Nonce>,
+    },
+    /// To a callee: have the engine answer this description of a restart, and give the answer back as [`Input::LocalAnswer`], with what the gate
+    /// says to `granted`.
+    AnswerRestart {
+        /// SDP without candidates.
+        sdp: String,
+        /// What let it in.
+        granted: Box<Granted>,
+    },
+    /// Both descriptions of a new generation are applied.
+    Restarted,
     /// An answer was not believed; the link goes on waiting. For the log.
     Disbelieved(FalseAnswer),
     /// The link is over: end the engine's connection.
@@ -127,7 +170,7 @@ pub enum CloseReason {
     /// Nobody has the called id.
     #[error("the peer is not there")]
     PeerUnavailable,
-    /// The peer said no.
+    /// The peer said no; [`Code::Gone`] to a restart, of a link that was open.
     #[error("refused: {0}")]
     Refused(Code),
     /// The device asks for a second try: another link, whose statement has this nonce in place of the time.
@@ -170,8 +213,11 @@ pub struct Link {
     local: Option<DataDescription>,
     /// The peer's description, once it is believed.
     description: Option<DataDescription>,
-    local_candidates: Queue<Candidate>,
-    remote_candidates: Queue<Candidate>,
+    ours: Ours,
+    theirs: Theirs,
+    /// `None`: one of the two cannot restart, or that is not known yet.
+    restarts: Option<Restarts>,
+    config: Config,
     /// The last answer that was not believed.
     disbelieved: Option<FalseAnswer>,
     outputs: VecDeque<Output>,
@@ -227,7 +273,9 @@ impl Link {
     ) -> Self {
         let mut link = Self::new(remote, connection, Role::Callee, config, now);
         link.verified = matches!(granted.caller, Caller::Verified(_));
-        link.believe(granted.description.clone());
+        link.both_can_restart(granted.generation);
+        let sdp = link.believe(granted.description.clone());
+        link.outputs.push_back(Output::ApplyRemote { sdp });
         link
     }
 
@@ -247,15 +295,23 @@ impl Link {
     }
 
     /// Takes what happened.
-    pub fn handle_input(&mut self, input: Input) {
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
         if self.phase == Phase::Closed {
             return;
         }
         match input {
             Input::LocalOffer { sdp, sent } => self.local_offer(&sdp, sent),
-            Input::LocalAnswer { sdp, evidence } => self.local_answer(&sdp, evidence),
+            Input::LocalAnswer { sdp, evidence } => match self.phase {
+                Phase::Describing => self.local_answer(&sdp, evidence),
+                _ => self.answer_restart(&sdp, evidence, now),
+            },
             Input::LocalCandidate(line) => self.local_candidate(&line),
-            Input::Received(signal) => self.received(signal),
+            Input::PathLost => self.path(Change::Lost, now),
+            Input::PathChanged => self.path(Change::Moved, now),
+            Input::PathBack => self.path(Change::Back, now),
+            Input::LocalRestart { sdp, sent } => self.local_restart(&sdp, sent, now),
+            Input::RestartOffered(granted) => self.restart_offered(granted),
+            Input::Received(signal) => self.received(signal, now),
             Input::RemoteCertificate(certificate) => self.remote_certificate(certificate),
             Input::ChannelOpened => {
                 if let Phase::Connecting { opened, .. } = &mut self.phase {
@@ -279,14 +335,18 @@ impl Link {
                 Some(self.answer_by.min(self.connect_by))
             }
             Phase::Describing | Phase::Calling | Phase::Connecting { .. } => Some(self.connect_by),
-            Phase::Open | Phase::Closed => None,
+            Phase::Open => self.restarts.as_ref().and_then(Restarts::poll_timeout),
+            Phase::Closed => None,
         }
     }
 
-    /// Ends the link where its time is over.
+    /// Ends the link where its time is over; tries a restart again.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
+        }
+        if self.phase == Phase::Open {
+            return self.next_restart(now);
         }
         self.close(match (&self.description, self.disbelieved) {
             (Some(_), _) => CloseReason::NoRoute,
@@ -312,8 +372,10 @@ impl Link {
             connect_by: now + config.connect_within,
             local: None,
             description: None,
-            local_candidates: Queue::default(),
-            remote_candidates: Queue::default(),
+            ours: Ours::default(),
+            theirs: Theirs::default(),
+            restarts: None,
+            config,
             disbelieved: None,
             outputs: VecDeque::new(),
         }
@@ -345,6 +407,7 @@ impl Link {
             label: Some(options.label.clone()),
             reliable: Some(options.reliable),
             serialization: Some(options.serialization.clone()),
+            generation: self.config.restart.then_some(0),
             peerage: sent.as_ref().map(|sent| sent.evidence().emit()),
         };
         self.verified = sent.is_some();
@@ -353,7 +416,7 @@ impl Link {
         self.phase = Phase::Calling;
         self.send(Kind::Offer, payload.to_raw());
         if !self.verified {
-            self.release_local_candidates();
+            self.release_ours();
         }
     }
 
@@ -371,6 +434,7 @@ impl Link {
             )),
             connection_type: ConnectionType::Data,
             connection_id: self.connection.clone(),
+            generation: self.restarts.is_some().then_some(0),
             peerage: evidence.map(|evidence| Reply::Answer(evidence).emit()),
         };
         self.local = Some(description);
@@ -382,7 +446,10 @@ impl Link {
         let Ok(candidate) = Candidate::parse(line) else {
             return;
         };
-        self.local_candidates.push(candidate);
+        let Some(candidate) = self.candidate_of_restart(candidate) else {
+            return;
+        };
+        self.ours.push(candidate);
         // A verified caller tells its addresses to nobody but who has proven to be the called device.
         let may_send = match self.phase {
             Phase::Describing => false,
@@ -390,15 +457,15 @@ impl Link {
             Phase::Connecting { .. } | Phase::Open | Phase::Closed => true,
         };
         if may_send {
-            self.release_local_candidates();
+            self.release_ours();
         }
     }
 
-    fn received(&mut self, signal: Signal) {
+    fn received(&mut self, signal: Signal, now: Instant) {
         match signal {
             Signal::Answer(answer) if self.phase == Phase::Calling => self.judge(&answer),
-            // An offer is answered once; what comes later changes nothing.
-            Signal::Answer(_) => {}
+            // An offer is answered once; what comes later changes nothing, but for restarts.
+            Signal::Answer(answer) => self.restart_answered(&answer, now),
             Signal::Candidate(payload) => self.remote_candidate(&payload),
             Signal::Expire if self.phase == Phase::Calling => {
                 self.close(CloseReason::PeerUnavailable)
@@ -422,7 +489,9 @@ impl Link {
         };
         match verdict {
             Ok(Verdict::Accepted(description)) => {
-                self.believe(description);
+                self.both_can_restart(answer.generation);
+                let sdp = self.believe(description);
+                self.outputs.push_back(Output::ApplyRemote { sdp });
                 self.connecting();
             }
             Ok(Verdict::Refused(code)) => self.close(CloseReason::Refused(code)),
@@ -434,14 +503,12 @@ impl Link {
         }
     }
 
-    fn believe(&mut self, description: DataDescription) {
-        let sdp = description.emit(description.fingerprint(), description.setup());
-        self.outputs.push_back(Output::ApplyRemote { sdp });
-        // Those that stand in a description are hints like those that come alone.
-        for candidate in description.candidates() {
-            self.remote_candidates.push(candidate.clone());
-        }
+    /// Returns the description as the engine gets it.
+    fn believe(&mut self, description: DataDescription) -> String {
+        let sdp = description.to_text();
+        self.theirs.describe(&description);
         self.description = Some(description);
+        sdp
     }
 
     fn connecting(&mut self) {
@@ -449,8 +516,8 @@ impl Link {
             certified: false,
             opened: false,
         };
-        self.release_local_candidates();
-        self.release_remote_candidates();
+        self.release_ours();
+        self.release_theirs();
     }
 
     fn remote_candidate(&mut self, payload: &CandidatePayload) {
@@ -463,34 +530,28 @@ impl Link {
                 .ufrag
                 .clone_from(&payload.candidate.username_fragment);
         }
-        self.remote_candidates.push(candidate);
+        self.theirs.push(candidate);
         if matches!(self.phase, Phase::Connecting { .. } | Phase::Open) {
-            self.release_remote_candidates();
+            self.release_theirs();
         }
     }
 
-    fn release_remote_candidates(&mut self) {
-        let Some(description) = &self.description else {
-            return;
-        };
-        for candidate in self.remote_candidates.waiting.drain(..) {
-            // One of another generation would only be checked in vain.
-            if candidate
-                .ufrag
-                .as_deref()
-                .is_none_or(|ufrag| ufrag == description.ice_ufrag())
-            {
-                self.outputs.push_back(Output::AddCandidate(candidate));
-            }
+    fn release_theirs(&mut self) {
+        while let Some(candidate) = self.theirs.next() {
+            self.outputs.push_back(Output::AddCandidate(candidate));
         }
     }
 
-    fn release_local_candidates(&mut self) {
-        let Some(local) = &self.local else {
-            return;
-        };
-        let (mid, ufrag) = (local.mid().to_owned(), local.ice_ufrag().to_owned());
-        for candidate in std::mem::take(&mut self.local_candidates.waiting) {
+    fn release_ours(&mut self) {
+        if let Some(local) = &self.local {
+            let of = name_of(local);
+            let candidates = self.ours.take();
+            self.tell(candidates, &of);
+        }
+    }
+
+    fn tell(&mut self, candidates: Vec<Candidate>, (mid, ufrag): &(String, String)) {
+        for candidate in candidates {
             let payload = CandidatePayload {
                 candidate: CandidateText {
                     candidate: candidate.to_string(),
@@ -537,10 +598,17 @@ impl Link {
 
     fn close(&mut self, reason: CloseReason) {
         self.phase = Phase::Closed;
-        self.local_candidates.waiting.clear();
-        self.remote_candidates.waiting.clear();
+        self.ours = Ours::default();
+        self.theirs = Theirs::default();
+        self.restarts = None;
         self.outputs.push_back(Output::Closed(reason));
     }
+}
+
+/// What the candidates of a description are told with.
+fn name_of(description: &DataDescription) -> (String, String) {
+    let (mid, ufrag) = (description.mid(), description.ice_ufrag());
+    (mid.to_owned(), ufrag.to_owned())
 }
 
 /// What an answer says to a caller who believes the server: a device may refuse it, any other answer is taken.
@@ -559,31 +627,6 @@ fn stock_verdict(answer: &AnswerPayload) -> Result<Verdict, CloseReason> {
                 _ => Code::Malformed,
             };
             Ok(Verdict::Refused(code))
-        }
-    }
-}
-
-/// Candidates that wait, and how many there ever were: at most [`MAX_CANDIDATES`].
-#[derive(Debug)]
-struct Queue<T> {
-    waiting: Vec<T>,
-    room: usize,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self {
-            waiting: Vec::new(),
-            room: MAX_CANDIDATES,
-        }
-    }
-}
-
-impl<T> Queue<T> {
-    fn push(&mut self, candidate: T) {
-        if self.room > 0 {
-            self.room -= 1;
-            self.waiting.push(candidate);
         }
     }
 }

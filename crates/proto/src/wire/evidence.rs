@@ -36,7 +36,7 @@ pub struct Evidence {
 pub enum Reply {
     /// Accepted.
     Answer(Evidence),
-    /// Refused; evidence comes with [`Code::Stale`] alone.
+    /// Refused; evidence comes with [`Code::Stale`] and, to a proven caller, [`Code::Gone`] alone.
     Refusal {
         /// Why.
         code: Code,
@@ -56,6 +56,8 @@ pub enum Code {
     Stale,
     /// The device has no room for another connection: later.
     Busy,
+    /// A restart is for a connection that the device does not have, or not any more: a new one may be made.
+    Gone,
 }
 
 /// A JSON text is no `peerage` member.
@@ -129,6 +131,7 @@ impl Code {
             Self::Denied => "denied",
             Self::Stale => "stale",
             Self::Busy => "busy",
+            Self::Gone => "gone",
         }
     }
 
@@ -137,6 +140,7 @@ impl Code {
             "malformed" => Self::Malformed,
             "stale" => Self::Stale,
             "busy" => Self::Busy,
+            "gone" => Self::Gone,
             _ => Self::Denied,
         }
     }

@@ -224,6 +224,11 @@ impl DataDescription {
         )
     }
 
+    /// Writes the description anew, as it was read, without candidates.
+    pub fn to_text(&self) -> String {
+        self.emit(self.fingerprint, self.setup)
+    }
+
     /// ICE user fragment: 4 to 256 ICE characters.
     pub fn ice_ufrag(&self) -> &str {
         &self.ice_ufrag

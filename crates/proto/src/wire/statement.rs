@@ -117,6 +117,28 @@ pub struct Offer {
     pub nonce: Nonce,
     /// The nonce of the refusal that asked for this second try.
     pub reply: Option<Nonce>,
+    /// That this is a restart of a connection that stands: the context is another then, and no link's MAC comes along.
+    pub restart: Option<Restart>,
+}
+
+/// What a caller states beside the rest when it restarts ICE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// Which one of the connection's: rises with each, from 1.
+    pub generation: u32,
+    /// The description that goes with it: nobody may change that on its way.
+    pub description: DescriptionHash,
+}
+
+/// SHA-256 of a description's text as it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptionHash(pub [u8; 32]);
+
+impl DescriptionHash {
+    /// Hashes a description's text.
+    pub fn of(sdp: &str) -> Self {
+        Self(Sha256::digest(sdp).into())
+    }
 }
 
 /// What a device states in its ANSWER.
@@ -142,6 +164,8 @@ pub struct Answer {
     pub nonce: Nonce,
     /// The offer that is answered.
     pub reply: StatementHash,
+    /// In the answer to a restart, whose context is another: the description that goes with it.
+    pub description: Option<DescriptionHash>,
 }
 
 /// What a device states in a signed refusal.
@@ -199,6 +223,9 @@ pub enum StatementError {
     /// A field's length is outside its column.
     #[error("field `{0}` of the statement has a wrong length")]
     Length(&'static str),
+    /// A restart of generation 0, which is the first description's.
+    #[error("a restart's generation is 1 or more")]
+    Generation,
     /// A text field is not UTF-8.
     #[error("field `{0}` of the statement is not UTF-8")]
     Utf8(&'static str),
@@ -206,6 +233,8 @@ pub enum StatementError {
 
 const OFFER: &[u8] = b"peerage/1 offer";
 const ANSWER: &[u8] = b"peerage/1 answer";
+const RESTART: &[u8] = b"peerage/1 restart";
+const RESTARTED: &[u8] = b"peerage/1 restarted";
 const REFUSAL: &[u8] = b"peerage/1 refusal";
 const REGISTER: &[u8] = b"peerage/1 register";
 
@@ -220,7 +249,7 @@ impl Statement {
         }
         let mut fields = Fields(bytes);
         let statement = match fields.next()? {
-            OFFER => Self::Offer(Offer {
+            context @ (OFFER | RESTART) => Self::Offer(Offer {
                 key: fields.array("key")?,
                 fingerprint: Fingerprint::new(fields.array("fingerprint")?),
                 from: fields.peer("from")?,
@@ -231,8 +260,13 @@ impl Statement {
                 time: fields.time()?,
                 nonce: Nonce(fields.array("nonce")?),
                 reply: fields.optional("reply")?.map(Nonce),
+                restart: if context == RESTART {
+                    Some(fields.restart()?)
+                } else {
+                    None
+                },
             }),
-            ANSWER => Self::Answer(Answer {
+            context @ (ANSWER | RESTARTED) => Self::Answer(Answer {
                 key: fields.array("key")?,
                 fingerprint: Fingerprint::new(fields.array("fingerprint")?),
                 from: fields.peer("from")?,
@@ -243,6 +277,11 @@ impl Statement {
                 time: fields.time()?,
                 nonce: Nonce(fields.array("nonce")?),
                 reply: StatementHash(fields.array("reply")?),
+                description: if context == RESTARTED {
+                    Some(fields.description()?)
+                } else {
+                    None
+                },
             }),
             REFUSAL => Self::Refusal(Refusal {
                 key: fields.array("key")?,
@@ -277,9 +316,13 @@ impl Statement {
         match self {
             Self::Offer(offer) => {
                 let reply: &[u8] = offer.reply.as_ref().map_or(&[], |nonce| &nonce.0);
-                out.field(OFFER)
-                    .field(&offer.key)
-                    .field(offer.fingerprint.as_bytes());
+                out.field(if offer.restart.is_some() {
+                    RESTART
+                } else {
+                    OFFER
+                })
+                .field(&offer.key)
+                .field(offer.fingerprint.as_bytes());
                 out.text(offer.from.as_str())
                     .text(offer.to.as_str())
                     .text(offer.connection.as_str())
@@ -288,9 +331,14 @@ impl Statement {
                     .time(offer.time)
                     .field(&offer.nonce.0)
                     .field(reply);
+                if let Some(restart) = &offer.restart {
+                    out.field(&restart.generation.to_be_bytes())
+                        .field(&restart.description.0);
+                }
             }
             Self::Answer(answer) => {
-                out.field(ANSWER)
+                let is_restart = answer.description.is_some();
+                out.field(if is_restart { RESTARTED } else { ANSWER })
                     .field(&answer.key)
                     .field(answer.fingerprint.as_bytes());
                 out.text(answer.from.as_str())
@@ -301,6 +349,9 @@ impl Statement {
                     .time(answer.time)
                     .field(&answer.nonce.0)
                     .field(&answer.reply.0);
+                if let Some(description) = &answer.description {
+                    out.field(&description.0);
+                }
             }
             Self::Refusal(refusal) => {
                 out.field(REFUSAL).field(&refusal.key);
@@ -376,6 +427,22 @@ impl<'a> Fields<'a> {
             .map_err(|_| StatementError::Length("connection"))
     }
 
+    /// Generation 0 is no restart.
+    fn restart(&mut self) -> Result<Restart, StatementError> {
+        let generation = u32::from_be_bytes(self.array("generation")?);
+        if generation == 0 {
+            return Err(StatementError::Generation);
+        }
+        Ok(Restart {
+            generation,
+            description: self.description()?,
+        })
+    }
+
+    fn description(&mut self) -> Result<DescriptionHash, StatementError> {
+        self.array("description").map(DescriptionHash)
+    }
+
     fn time(&mut self) -> Result<Time, StatementError> {
         self.array("time")
             .map(|bytes| Time(u64::from_be_bytes(bytes)))
@@ -424,6 +491,18 @@ mod tests {
             time: Time(1_800_000_000_000),
             nonce: Nonce([9; 16]),
             reply: None,
+            restart: None,
+        }
+    }
+
+    fn restart() -> Offer {
+        Offer {
+            kid: None,
+            restart: Some(Restart {
+                generation: 0x0102_0304,
+                description: DescriptionHash([6; 32]),
+            }),
+            ..offer()
         }
     }
 
@@ -458,6 +537,11 @@ mod tests {
             time: Time(1),
             nonce: Nonce([2; 16]),
             reply: StatementHash([3; 32]),
+            description: None,
+        };
+        let restarted = Answer {
+            description: Some(DescriptionHash([5; 32])),
+            ..answer.clone()
         };
         let refusal = Refusal {
             key: [4; 65],
@@ -478,7 +562,9 @@ mod tests {
         };
         for statement in [
             Statement::Offer(offer()),
+            Statement::Offer(restart()),
             Statement::Answer(answer),
+            Statement::Answer(restarted),
             Statement::Refusal(refusal),
             Statement::Register(register),
         ] {
@@ -513,6 +599,28 @@ mod tests {
         assert_eq!(
             Statement::parse(&joined(&added)),
             Err(StatementError::LeftOver)
+        );
+    }
+
+    #[test]
+    fn a_restart_is_no_first_offer_and_the_reverse() {
+        let mut first = fields(&Statement::Offer(offer()).emit());
+        let mut later = fields(&Statement::Offer(restart()).emit());
+        assert_eq!(later.len(), first.len() + 2);
+        std::mem::swap(&mut first[0], &mut later[0]);
+        assert_eq!(
+            Statement::parse(&joined(&first)),
+            Err(StatementError::Truncated)
+        );
+        assert_eq!(
+            Statement::parse(&joined(&later)),
+            Err(StatementError::LeftOver)
+        );
+        let mut zero = fields(&Statement::Offer(restart()).emit());
+        zero[11] = vec![0; 4];
+        assert_eq!(
+            Statement::parse(&joined(&zero)),
+            Err(StatementError::Generation)
         );
     }
 

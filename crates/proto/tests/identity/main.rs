@@ -118,6 +118,7 @@ fn offer() -> Offer {
         time: NOW,
         nonce: nonce(0x11),
         reply: None,
+        restart: None,
     }
 }
 
@@ -133,6 +134,7 @@ fn answer_to(offer: &Offer) -> Answer {
         time: Time(NOW.0 + 40),
         nonce: nonce(0x22),
         reply: StatementHash::of(&Statement::Offer(offer.clone()).emit()),
+        description: None,
     }
 }
 

@@ -31,6 +31,7 @@ fn offer_payload(evidence: Option<&Evidence>) -> OfferPayload {
         label: Some("peerage-http".into()),
         reliable: Some(true),
         serialization: Some("raw".into()),
+        generation: None,
         peerage: evidence.map(Evidence::emit),
     }
 }
@@ -208,6 +209,7 @@ pub(super) fn answers() -> Value {
             .then(|| Description::answer(sdp(fingerprint, "passive", "Og8G"))),
         connection_type: ConnectionType::Data,
         connection_id: connection(),
+        generation: None,
         peerage: Some(reply.emit()),
     };
     let say = |change: &dyn Fn(&mut Answer)| {

@@ -107,6 +107,7 @@ pub(super) fn fields_of(statement: &Statement) -> (&'static str, Value) {
                 time,
                 nonce,
                 reply,
+                restart: _,
             } = offer;
             let reply = reply.map(|nonce| hex(nonce.0));
             let fields = json!({ "keyHex": hex(key), "fingerprintHex": hex(fingerprint.as_bytes()), "from": from, "to": to, "connection": connection,
@@ -125,6 +126,7 @@ pub(super) fn fields_of(statement: &Statement) -> (&'static str, Value) {
                 time,
                 nonce,
                 reply,
+                description: _,
             } = answer;
             let fields = json!({ "keyHex": hex(key), "fingerprintHex": hex(fingerprint.as_bytes()), "from": from, "to": to, "connection": connection,
                 "label": label, "kidHex": kid(*name), "time": time, "nonceHex": hex(nonce.0), "replyHex": hex(reply.0) });

@@ -61,10 +61,10 @@ impl Reach {
 
     pub(super) async fn close(self) {
         let alias = async {
-            if let Some(alias) = self.alias {
-                alias.close().await;
+            if let Some(alias) = &self.alias {
+                alias.destroy().await;
             }
         };
-        tokio::join!(self.peer.close(), alias);
+        tokio::join!(self.peer.destroy(), alias);
     }
 }

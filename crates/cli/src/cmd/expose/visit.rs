@@ -49,7 +49,7 @@ impl Visit {
         let about = connection.about().clone();
         let served = match about.label() {
             HTTP_LABEL => about.is_verified(),
-            LABEL => old_clients && about.serialization() == Serialization::Raw,
+            LABEL => old_clients && *about.serialization() == Serialization::Raw,
             _ => false,
         };
         if !served {

@@ -2,5 +2,6 @@
 
 mod network;
 mod relays;
+mod restart;
 mod sockets;
 mod turn_server;

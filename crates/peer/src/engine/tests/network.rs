@@ -12,6 +12,7 @@ use crate::connection::CloseReason;
 use crate::engine::certificate::Certificate;
 use crate::engine::conn::{Conn, Ingredients, Sink};
 use crate::engine::flow::Flow;
+use crate::engine::record::Outcomes;
 use crate::engine::{ConnFacts, Event, Made};
 use crate::{Channel, Message, Route};
 
@@ -66,10 +67,10 @@ impl World {
             relay_only: false,
         };
         let flow = || Flow::new(|| ());
-        let (reports, events_a, facts_a) = Made::reports(Arc::default());
+        let (reports, events_a, facts_a) = Made::reports(Arc::default(), Outcomes::default());
         let (a, offer) =
             Conn::offer("x".into(), true, 0, ingredients(), flow(), reports, now).expect("offered");
-        let (reports, events_b, facts_b) = Made::reports(Arc::default());
+        let (reports, events_b, facts_b) = Made::reports(Arc::default(), Outcomes::default());
         let (b, answer) =
             Conn::answer(&offer, 0, ingredients(), flow(), reports, now).expect("answered");
         let end = |conn, events, facts| End {
@@ -86,7 +87,9 @@ impl World {
             network: VecDeque::new(),
             weather: Box::new(weather),
         };
-        world.act(0, |conn, now| conn.set_remote(&answer, now));
+        world.act(0, |conn, now| {
+            conn.set_remote(&answer, now).expect("applied")
+        });
         world
     }
 
@@ -126,7 +129,7 @@ impl World {
             match event {
                 Event::Candidate(candidate) => this.candidate = Some(candidate),
                 Event::Open(channel) => this.channel = Some(channel),
-                Event::Certificate(_) => {}
+                Event::Certificate(_) | Event::Path(_) => {}
             }
         }
         for (source, destination, datagram) in outbox.0 {

@@ -69,7 +69,7 @@ impl Side {
                 self.told.push(candidate.clone());
                 return may_tell(&candidate).then_some(candidate);
             }
-            Event::Certificate(_) => {}
+            Event::Certificate(_) | Event::Path(_) => {}
             Event::Open(channel) => self.channel = Some(channel),
         }
         None
@@ -312,11 +312,12 @@ async fn an_engine_that_ends_gives_its_allocation_back_at_once() {
     );
     let sides = connect(&a, &b).await;
     assert_eq!(server.allocations(), [2, 0, 0]);
-    let (a_ended, b_ended) = (a.engine.ended(), b.engine.ended());
-    drop((sides, a, b));
-    timeout(SOON, async { tokio::join!(a_ended, b_ended) })
-        .await
-        .expect("ends");
+    drop(sides);
+    timeout(SOON, async {
+        tokio::join!(a.engine.stop(), b.engine.stop())
+    })
+    .await
+    .expect("ends");
     until("given back", || server.allocations() == [0; 3]).await;
 }
 

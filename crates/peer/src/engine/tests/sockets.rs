@@ -8,16 +8,16 @@ use tokio::time::timeout;
 use super::super::*;
 use crate::{MAX_MESSAGE, Message};
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// One end of a test's connection.
-struct Side {
-    conn: EngineConn,
-    channel: Channel,
+pub(super) struct Side {
+    pub(super) conn: EngineConn,
+    pub(super) channel: Channel,
     certificate: [u8; 32],
 }
 
-fn engine() -> Engine {
+pub(super) fn engine() -> Engine {
     Engine::new(EngineConfig {
         port: 0,
         loopback: true,
@@ -27,7 +27,7 @@ fn engine() -> Engine {
 }
 
 /// Connects `a`'s offer with `b`'s answer, candidates trickling both ways.
-async fn connect(a: &Engine, b: &Engine, label: &str, slot: usize) -> (Side, Side) {
+pub(super) async fn connect(a: &Engine, b: &Engine, label: &str, slot: usize) -> (Side, Side) {
     let offer = a.offer(label, true, slot).await.expect("offer");
     let answer = b.answer(&offer.sdp).await.expect("answer");
     offer.conn.set_remote(&answer.sdp).await.expect("applied");
@@ -75,6 +75,7 @@ impl Pending {
                 );
                 self.channel = Some(channel);
             }
+            Event::Path(_) => {}
         }
         None
     }
@@ -88,7 +89,7 @@ impl Pending {
     }
 }
 
-async fn reason(facts: &ConnFacts) -> CloseReason {
+pub(super) async fn reason(facts: &ConnFacts) -> CloseReason {
     let mut closed = facts.closed.clone();
     timeout(Duration::from_secs(40), async {
         closed
@@ -102,7 +103,7 @@ async fn reason(facts: &ConnFacts) -> CloseReason {
     .expect("ends")
 }
 
-fn text(text: &str) -> Message {
+pub(super) fn text(text: &str) -> Message {
     Message::Text(text.to_owned())
 }
 

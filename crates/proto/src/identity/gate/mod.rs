@@ -22,7 +22,7 @@ use crate::wire::{
     id::{ConnectionId, PeerId},
     sdp::{DataDescription, SdpError},
     signal::{AnswerPayload, ConnectionType, OfferPayload},
-    statement::{Answer, KeyBytes, Offer, Refusal, Statement},
+    statement::{Answer, DescriptionHash, KeyBytes, Offer, Refusal, Statement},
 };
 
 pub use freshness::StaleReason;
@@ -81,8 +81,16 @@ pub struct Gate {
     refusals: Refusals,
     /// For proven callers, apart: a flood of the others must not keep them from their second try.
     proven_refusals: Refusals,
-    live: BTreeMap<ConnectionKey, Caller>,
+    live: BTreeMap<ConnectionKey, Live>,
     events: VecDeque<Event>,
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+struct Live {
+    caller: Caller,
+    /// Of the caller's certificate: it stays for as long as the connection.
+    fingerprint: Fingerprint,
 }
 
 /// Names a connection: its id is unique for one caller only.
@@ -104,6 +112,8 @@ pub struct Granted {
     pub caller: Caller,
     /// The caller's description; its fingerprint is the stated one.
     pub description: DataDescription,
+    /// The offer's generation: `None` of who cannot restart ICE, 0 of who can, more in a restart of a connection that is live.
+    pub generation: Option<u32>,
     /// The offer's statement and its hash; nothing for an unverified caller. [`Gate::answer`] replies to it.
     offer: Option<(Offer, StatementHash)>,
 }
@@ -161,12 +171,18 @@ pub enum Reason {
     /// The description's fingerprint is not the stated one: somebody on the way changed it.
     #[error("the description was altered on its way: its fingerprint is not the stated one")]
     Fingerprint,
+    /// The description of a restart is not the stated one: somebody on the way changed it.
+    #[error("the description was altered on its way")]
+    Altered,
     /// The link has been used by as many keys as it allows, or remembers [`MAX_GRANTS`].
     #[error("link {0} takes no further keys")]
     LinkFull(Kid),
-    /// [`Config::connections`] live already.
+    /// [`Config::connections`] live already, or one of this name is another caller's.
     #[error("no room for another connection")]
     Busy,
+    /// It restarts a connection that this caller does not have here.
+    #[error("it restarts a connection that is not there")]
+    Gone,
 }
 
 /// What the shell must do or tell.
@@ -267,6 +283,9 @@ impl Gate {
 
     /// Decides on an offer. A granted one counts as live from now on, in place of an earlier one of the same name, which the shell must end.
     ///
+    /// One whose [`Granted::generation`] is 1 or more is a restart (`docs/protocol/restart.md`): it is the live connection's of this name, and changes
+    /// nothing here; nor does one that is refused.
+    ///
     /// # Errors
     /// The offer is refused; `reply` is all that may be sent.
     pub fn verify_offer<R: CryptoRng + ?Sized>(
@@ -285,30 +304,37 @@ impl Gate {
         {
             Ok(proven) => proven,
             Err(reason) => {
-                let reply = self
-                    .refusals
-                    .allow(incoming.src, &incoming.payload.connection_id, now);
+                let reply = self.refusals.allow(incoming, now);
                 return Err(refused(incoming, reason, reply));
             }
         };
-        match self.admit(incoming, &proven, now) {
+        let decision = match proven.offer.restart {
+            None => self.admit(incoming, &proven, now),
+            Some(_) => self.resume(incoming, &proven, now),
+        };
+        match decision {
             Ok(description) => {
                 let Proven { offer, hash, key } = proven;
                 let caller = Caller::Verified(key);
-                self.live.insert(connection_key(incoming), caller.clone());
+                self.live.insert(
+                    connection_key(incoming),
+                    Live {
+                        caller: caller.clone(),
+                        fingerprint: description.fingerprint(),
+                    },
+                );
                 Ok(Granted {
                     caller,
                     description,
+                    generation: incoming.payload.generation,
                     offer: Some((offer, hash)),
                 })
             }
             Err(reason) => {
-                let reply =
-                    self.proven_refusals
-                        .allow(incoming.src, &incoming.payload.connection_id, now);
+                let reply = self.proven_refusals.allow(incoming, now);
                 match reason {
-                    Reason::Stale(_) if reply => {
-                        Err(self.challenge(incoming, &proven, reason, now, rng))
+                    Reason::Stale(_) | Reason::Gone if reply => {
+                        Err(self.signed_refusal(incoming, &proven, reason, now, rng))
                     }
                     _ => Err(refused(incoming, reason, reply)),
                 }
@@ -317,11 +343,39 @@ impl Gate {
     }
 
     /// What the ANSWER to a granted offer carries as `peerage`: the device's statement about `local`, the certificate of this connection. Nothing
-    /// for an unverified caller.
+    /// for an unverified caller. Restarts have [`answer_restart`](Self::answer_restart).
     pub fn answer<R: CryptoRng + ?Sized>(
         &self,
         granted: &Granted,
         local: Fingerprint,
+        now: Time,
+        rng: &mut R,
+    ) -> Option<Evidence> {
+        self.answer_with(granted, local, None, now, rng)
+    }
+
+    /// What the ANSWER to a granted restart carries as `peerage`: the device's statement about the engine's description. Nothing for an
+    /// unverified caller.
+    ///
+    /// # Errors
+    /// The description cannot be used.
+    pub fn answer_restart<R: CryptoRng + ?Sized>(
+        &self,
+        granted: &Granted,
+        sdp: &str,
+        now: Time,
+        rng: &mut R,
+    ) -> Result<Option<Evidence>, SdpError> {
+        let local = DataDescription::parse(sdp)?;
+        let description = DescriptionHash::of(&local.to_text());
+        Ok(self.answer_with(granted, local.fingerprint(), Some(description), now, rng))
+    }
+
+    fn answer_with<R: CryptoRng + ?Sized>(
+        &self,
+        granted: &Granted,
+        local: Fingerprint,
+        description: Option<DescriptionHash>,
         now: Time,
         rng: &mut R,
     ) -> Option<Evidence> {
@@ -337,6 +391,7 @@ impl Gate {
             time: now,
             nonce: Nonce::generate(rng),
             reply: *hash,
+            description,
         });
         Some(self.sign(&answer))
     }
@@ -409,6 +464,10 @@ impl Gate {
         if payload.label.as_deref() != Some(offer.label.as_str()) {
             return Err(Reason::Mismatch("label"));
         }
+        let generation = offer.restart.map_or(0, |restart| restart.generation);
+        if payload.generation.unwrap_or(0) != generation {
+            return Err(Reason::Mismatch("generation"));
+        }
         Ok(())
     }
 
@@ -456,8 +515,11 @@ impl Gate {
         if description.fingerprint() != proven.offer.fingerprint {
             return Err(Reason::Fingerprint);
         }
-        let known = self.live.contains_key(&connection_key(incoming));
-        if !known && self.live.len() >= self.config.connections {
+        let room = match self.live.get(&connection_key(incoming)) {
+            Some(live) => live.caller.is(&proven.key),
+            None => self.live.len() < self.config.connections,
+        };
+        if !room {
             return Err(Reason::Busy);
         }
         if let Some(kid) = proven.offer.kid {
@@ -473,8 +535,36 @@ impl Gate {
         Ok(description)
     }
 
-    /// Asks a proven caller to try again with a nonce of ours in place of the time.
-    fn challenge<R: CryptoRng + ?Sized>(
+    /// A restart comes from who has the connection, with the certificate that it has, and as it was said.
+    fn resume(
+        &mut self,
+        incoming: &IncomingOffer<'_>,
+        proven: &Proven,
+        now: Time,
+    ) -> Result<DataDescription, Reason> {
+        let fingerprint = self
+            .live
+            .get(&connection_key(incoming))
+            .filter(|live| live.caller.is(&proven.key))
+            .map(|live| live.fingerprint)
+            .ok_or(Reason::Gone)?;
+        self.freshness
+            .accept(&proven.offer, proven.hash, now)
+            .map_err(Reason::Stale)?;
+        let sdp = offer_sdp(incoming.payload)?;
+        let description = DataDescription::parse(sdp)?;
+        if description.fingerprint() != fingerprint || proven.offer.fingerprint != fingerprint {
+            return Err(Reason::Fingerprint);
+        }
+        let stated = proven.offer.restart.map(|restart| restart.description);
+        if stated != Some(DescriptionHash::of(sdp)) {
+            return Err(Reason::Altered);
+        }
+        Ok(description)
+    }
+
+    /// Asks a proven caller to try again with a nonce of ours in place of the time, or tells it that its connection is gone.
+    fn signed_refusal<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &IncomingOffer<'_>,
         proven: &Proven,
@@ -483,20 +573,23 @@ impl Gate {
         rng: &mut R,
     ) -> Refused {
         let nonce = Nonce::generate(rng);
-        self.freshness
-            .remember_challenge(nonce, proven.offer.key, now);
+        let code = reason.code();
+        if code == Code::Stale {
+            self.freshness
+                .remember_challenge(nonce, proven.offer.key, now);
+        }
         let refusal = Statement::Refusal(Refusal {
             key: *self.key.public_key().as_bytes(),
             from: self.device.as_peer_id().clone(),
             to: proven.offer.from.clone(),
             connection: proven.offer.connection.clone(),
-            code: Code::Stale.as_str().to_owned(),
+            code: code.as_str().to_owned(),
             time: now,
             nonce,
             reply: proven.hash,
         });
         let reply = Reply::Refusal {
-            code: Code::Stale,
+            code,
             evidence: Some(self.sign(&refusal)),
         };
         Refused {
@@ -516,20 +609,28 @@ impl Gate {
     }
 
     fn unverified(&mut self, incoming: &IncomingOffer<'_>, now: Time) -> Result<Granted, Refused> {
-        match self.admit_unverified(incoming) {
+        let decision = match incoming.payload.generation {
+            None | Some(0) => self.admit_unverified(incoming),
+            Some(_) => self.resume_unverified(incoming),
+        };
+        match decision {
             Ok(description) => {
-                self.live
-                    .insert(connection_key(incoming), Caller::Unverified);
+                self.live.insert(
+                    connection_key(incoming),
+                    Live {
+                        caller: Caller::Unverified,
+                        fingerprint: description.fingerprint(),
+                    },
+                );
                 Ok(Granted {
                     caller: Caller::Unverified,
                     description,
+                    generation: incoming.payload.generation,
                     offer: None,
                 })
             }
             Err(reason) => {
-                let reply = self
-                    .refusals
-                    .allow(incoming.src, &incoming.payload.connection_id, now);
+                let reply = self.refusals.allow(incoming, now);
                 Err(refused(incoming, reason, reply))
             }
         }
@@ -560,8 +661,25 @@ impl Gate {
         Ok(description)
     }
 
+    /// The server's word that it is the same caller is what such a connection has always had; the certificate is not for it to change.
+    fn resume_unverified(&self, incoming: &IncomingOffer<'_>) -> Result<DataDescription, Reason> {
+        let live = match self.live.get(&connection_key(incoming)) {
+            Some(live) if live.caller == Caller::Unverified => live,
+            _ if self.config.unverified == Unverified::Refused => return Err(Reason::Unverified),
+            _ => return Err(Reason::Gone),
+        };
+        if incoming.payload.connection_type != ConnectionType::Data {
+            return Err(Reason::Mismatch("type"));
+        }
+        let description = DataDescription::parse_stock(offer_sdp(incoming.payload)?)?;
+        if description.fingerprint() != live.fingerprint {
+            return Err(Reason::Fingerprint);
+        }
+        Ok(description)
+    }
+
     fn unverified_live(&self) -> usize {
-        let unverified = |caller: &&Caller| **caller == Caller::Unverified;
+        let unverified = |live: &&Live| live.caller == Caller::Unverified;
         self.live.values().filter(unverified).count()
     }
 
@@ -574,13 +692,19 @@ impl Gate {
         let ended: Vec<_> = self
             .live
             .iter()
-            .filter(|(_, caller)| ended(caller))
+            .filter(|(_, live)| ended(&live.caller))
             .map(|(key, _)| key.clone())
             .collect();
         for key in ended {
             self.live.remove(&key);
             self.events.push_back(Event::End(key));
         }
+    }
+}
+
+impl Caller {
+    fn is(&self, key: &PublicKey) -> bool {
+        matches!(self, Self::Verified(known) if known == key)
     }
 }
 
@@ -597,12 +721,14 @@ impl Reason {
             Self::Description(_) => Code::Malformed,
             Self::Stale(_) => Code::Stale,
             Self::Busy => Code::Busy,
+            Self::Gone => Code::Gone,
             Self::Unverified
             | Self::UnknownLink(_)
             | Self::WrongMac(_)
             | Self::UnknownKey
             | Self::Signature
             | Self::Fingerprint
+            | Self::Altered
             | Self::LinkFull(_) => Code::Denied,
         }
     }
@@ -636,6 +762,11 @@ fn reply_payload(incoming: &IncomingOffer<'_>, reply: &Reply) -> AnswerPayload {
         sdp: None,
         connection_type: incoming.payload.connection_type,
         connection_id: incoming.payload.connection_id.clone(),
+        // Says which of several restarts is refused; a first offer's refusal is as it has always been.
+        generation: incoming
+            .payload
+            .generation
+            .filter(|&generation| generation > 0),
         peerage: Some(reply.emit()),
     }
 }

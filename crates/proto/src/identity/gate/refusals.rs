@@ -1,13 +1,11 @@
-//! How often a device says no: once for a connection id, and not too often in all, so that it is nobody's amplifier and hardly a probe's.
+//! How often a device says no: once for a connection id and generation, and not too often in all, so that it is nobody's amplifier and hardly a probe's.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    identity::Time,
-    wire::id::{ConnectionId, PeerId},
-};
+use super::IncomingOffer;
+use crate::identity::Time;
 
 /// One refusal in this many milliseconds, over time.
 const INTERVAL: u64 = 100;
@@ -27,9 +25,9 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Whether a refusal may be sent for this connection; counts it as sent.
-    pub(super) fn allow(&mut self, src: &PeerId, connection: &ConnectionId, now: Time) -> bool {
-        let name = name_of(src, connection);
+    /// Whether a refusal may be sent for this generation of this connection; counts it as sent.
+    pub(super) fn allow(&mut self, offer: &IncomingOffer<'_>, now: Time) -> bool {
+        let name = name_of(offer);
         if self.answered.contains(&name) || !self.take(now) {
             return false;
         }
@@ -56,10 +54,12 @@ impl Refusals {
     }
 }
 
-fn name_of(src: &PeerId, connection: &ConnectionId) -> [u8; 32] {
+fn name_of(offer: &IncomingOffer<'_>) -> [u8; 32] {
+    let src = offer.src.as_str();
     let mut hash = Sha256::new();
-    hash.update((src.as_str().len() as u64).to_be_bytes());
-    hash.update(src.as_str());
-    hash.update(connection.as_str());
+    hash.update(offer.payload.generation.unwrap_or(0).to_be_bytes());
+    hash.update((src.len() as u64).to_be_bytes());
+    hash.update(src);
+    hash.update(offer.payload.connection_id.as_str());
     hash.finalize().into()
 }

@@ -240,7 +240,7 @@ impl World {
         if self.halves[id].closed {
             return Ok(());
         }
-        self.halves[id].link.handle_input(input);
+        self.halves[id].link.handle_input(input, self.now);
         self.pump(id)
     }
 
@@ -254,6 +254,7 @@ impl World {
                     self.meet(id);
                 }
                 Output::Opened => self.opened(id)?,
+                Output::Restart { .. } | Output::AnswerRestart { .. } | Output::Restarted => {}
                 Output::Disbelieved(_) => self.report.disbelieved += 1,
                 Output::Closed(reason) => self.closed(id, reason)?,
             }
@@ -428,6 +429,7 @@ fn denied(payload: &OfferPayload) -> AnswerPayload {
         sdp: None,
         connection_type: payload.connection_type,
         connection_id: payload.connection_id.clone(),
+        generation: None,
         peerage: Some(refusal.emit()),
     }
 }

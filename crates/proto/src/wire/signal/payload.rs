@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::wire::id::ConnectionId;
@@ -77,6 +77,13 @@ pub struct OfferPayload {
     /// `binary`, `json`, `raw`, `MsgPack`, or a name that the application gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serialization: Option<String>,
+    /// Which description of the connection this is: 0 for the first one of who can restart ICE, 1 and more for restarts, none from who cannot.
+    #[serde(
+        default,
+        deserialize_with = "generation",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub generation: Option<u32>,
     /// What the caller says under its key, still JSON: [`Evidence`](crate::wire::evidence::Evidence) reads it, at most 8 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peerage: Option<Box<RawValue>>,
@@ -116,6 +123,7 @@ impl fmt::Debug for OfferPayload {
         f.debug_struct("OfferPayload")
             .field("connection_type", &self.connection_type)
             .field("connection_id", &self.connection_id)
+            .field("generation", &self.generation)
             .field("peerage", &self.peerage.is_some())
             .finish_non_exhaustive()
     }
@@ -125,7 +133,7 @@ impl fmt::Debug for OfferPayload {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerPayload {
-    /// The callee's description; a refusal has none.
+    /// The callee's description; a refusal has none, and who asks for a restart neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdp: Option<Description>,
     /// As in the offer.
@@ -133,6 +141,13 @@ pub struct AnswerPayload {
     pub connection_type: ConnectionType,
     /// As in the offer.
     pub connection_id: ConnectionId,
+    /// The offer's again. An answer with nothing else in it asks the caller for a restart (`docs/protocol/restart.md`).
+    #[serde(
+        default,
+        deserialize_with = "generation",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub generation: Option<u32>,
     /// What the callee says under its key, or why it refuses, still JSON: [`Reply`](crate::wire::evidence::Reply) reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peerage: Option<Box<RawValue>>,
@@ -166,6 +181,7 @@ impl fmt::Debug for AnswerPayload {
         f.debug_struct("AnswerPayload")
             .field("connection_type", &self.connection_type)
             .field("connection_id", &self.connection_id)
+            .field("generation", &self.generation)
             .field("peerage", &self.peerage.is_some())
             .finish_non_exhaustive()
     }
@@ -254,6 +270,11 @@ pub enum PayloadError {
     },
 }
 
+/// A member that is there is a number: `null` is none, as everything else.
+fn generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    u32::deserialize(deserializer).map(Some)
+}
+
 fn read<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Result<T, PayloadError> {
     serde_json::from_str(payload.get()).map_err(PayloadError::Json)
 }
@@ -318,6 +339,36 @@ mod tests {
     fn unknown_members_of_older_clients_are_ignored() {
         let text = r#"{"browser":"chrome","sdp":{"type":"answer","sdp":"v=0"},"type":"data","connectionId":"dc_x"}"#;
         assert!(AnswerPayload::parse(&raw(text)).is_ok());
+    }
+
+    #[test]
+    fn a_generation_is_a_plain_number_or_not_there() {
+        let offer = |member: &str| {
+            let text = format!(
+                r#"{{"sdp":{{"sdp":"v=0","type":"offer"}},"type":"data","connectionId":"dc_x","label":"l"{member}}}"#
+            );
+            let offer = OfferPayload::parse(&raw(&text));
+            offer.map(|offer| {
+                assert_eq!(offer.to_raw().get(), text);
+                offer.generation
+            })
+        };
+        assert_eq!(offer("").unwrap(), None);
+        assert_eq!(offer(r#","generation":0"#).unwrap(), Some(0));
+        assert_eq!(
+            offer(r#","generation":4294967295"#).unwrap(),
+            Some(u32::MAX)
+        );
+        for text in ["null", "-1", "1.5", "\"1\"", "4294967296", "1e3", "[1]"] {
+            assert!(
+                offer(&format!(r#","generation":{text}"#)).is_err(),
+                "{text}"
+            );
+        }
+        let request = r#"{"type":"data","connectionId":"dc_x","generation":3}"#;
+        let answer = AnswerPayload::parse(&raw(request)).unwrap();
+        assert!(answer.sdp.is_none() && answer.generation == Some(3));
+        assert_eq!(answer.to_raw().get(), request);
     }
 
     #[test]

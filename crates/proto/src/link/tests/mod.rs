@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod restart;
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -20,6 +22,7 @@ const THEIRS: &str = "candidate:2 1 udp 2122194687 192.0.2.2 40001 typ host";
 /// A caller's link to a device, in virtual time, with what it did.
 struct Table {
     start: Instant,
+    now: Instant,
     link: Link,
     device: Device,
     visitor: Visitor,
@@ -58,6 +61,7 @@ impl Table {
         );
         Self {
             start,
+            now: start,
             link,
             device,
             visitor,
@@ -79,14 +83,14 @@ impl Table {
     }
 
     fn feed(&mut self, input: Input) {
-        self.link.handle_input(input);
+        self.link.handle_input(input, self.now);
         self.done
             .extend(std::iter::from_fn(|| self.link.poll_output()));
     }
 
     fn advance(&mut self, seconds: u64) {
-        self.link
-            .handle_timeout(self.start + Duration::from_secs(seconds));
+        self.now = self.start + Duration::from_secs(seconds);
+        self.link.handle_timeout(self.now);
         self.done
             .extend(std::iter::from_fn(|| self.link.poll_output()));
     }
@@ -659,8 +663,8 @@ fn a_device_answers_and_connects_to_whom_it_let_in() {
         &outputs(&mut callee)[..],
         [Output::ApplyRemote { .. }]
     ));
-    callee.handle_input(Input::LocalCandidate(OURS.into()));
-    callee.handle_input(Input::Received(candidate(THEIRS, None)));
+    callee.handle_input(Input::LocalCandidate(OURS.into()), table.now);
+    callee.handle_input(Input::Received(candidate(THEIRS, None)), table.now);
     assert!(outputs(&mut callee).is_empty(), "nothing before the answer");
 
     let evidence =
@@ -668,10 +672,13 @@ fn a_device_answers_and_connects_to_whom_it_let_in() {
             .device
             .gate
             .answer(&granted, DEVICE_CERTIFICATE, NOW, &mut table.device.rng);
-    callee.handle_input(Input::LocalAnswer {
-        sdp: sdp(DEVICE_CERTIFICATE, "passive"),
-        evidence,
-    });
+    callee.handle_input(
+        Input::LocalAnswer {
+            sdp: sdp(DEVICE_CERTIFICATE, "passive"),
+            evidence,
+        },
+        table.now,
+    );
     let done = outputs(&mut callee);
     let [
         Output::Send(answer),
@@ -691,8 +698,11 @@ fn a_device_answers_and_connects_to_whom_it_let_in() {
     };
     table.feed(Input::Received(signal));
     table.handshake(DEVICE_CERTIFICATE);
-    callee.handle_input(Input::RemoteCertificate(table.visitor.fingerprint));
-    callee.handle_input(Input::ChannelOpened);
+    callee.handle_input(
+        Input::RemoteCertificate(table.visitor.fingerprint),
+        table.now,
+    );
+    callee.handle_input(Input::ChannelOpened, table.now);
     assert!(table.is_open() && matches!(&outputs(&mut callee)[..], [Output::Opened]));
 }
 
@@ -744,6 +754,7 @@ fn stock_answer() -> AnswerPayload {
         sdp: Some(Description::answer(sdp(DEVICE_CERTIFICATE, "active"))),
         connection_type: ConnectionType::Data,
         connection_id: ConnectionId::parse("dc_1").unwrap(),
+        generation: None,
         peerage: None,
     }
 }

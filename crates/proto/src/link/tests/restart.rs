@@ -1,0 +1,965 @@
+//! Restarts between two ends, one step at a time. What the rules of `docs/protocol/restart.md` promise, test by test.
+
+use super::*;
+use crate::identity::gate::{Config as GateConfig, IncomingOffer, State, Unverified};
+use crate::link::restart::{RETRY, SLOWEST};
+
+const CALLER: usize = 0;
+const CALLEE: usize = 1;
+
+/// Two ends of an open link, the gate of the called one, and what was sent and is not delivered yet.
+struct Pair {
+    now: Instant,
+    elapsed: Duration,
+    ends: [Link; 2],
+    /// What each end's machine wanted done, but for frames.
+    done: [Vec<Output>; 2],
+    /// From each end, in order.
+    wire: [Vec<Frame>; 2],
+    device: Device,
+    visitor: Visitor,
+    /// What the engines have written.
+    descriptions: u32,
+}
+
+impl Pair {
+    fn verified() -> Self {
+        let mut device = Device::new();
+        let secret = device.link(7, Terms::default());
+        let mut pair = Self::calling(device, "peerage-http", Config::default());
+        let proof = secret.proof(pair.device.gate.device());
+        let (sent, _) = pair.visitor.call(&pair.device, Some(&proof), NOW);
+        pair.open(Some(Box::new(sent)));
+        pair
+    }
+
+    fn stock() -> Self {
+        let mut pair = Self::calling(stock_device(), "chat", Config::default());
+        pair.open(None);
+        pair
+    }
+
+    /// The callee is no link yet; it becomes one with the offer.
+    fn calling(device: Device, label: &str, config: Config) -> Self {
+        let now = any_instant();
+        let visitor = Visitor::new(1);
+        let options = CallOptions {
+            label: label.into(),
+            ..options(visitor.next_connection())
+        };
+        let link = || {
+            let device = device.gate.device().clone().into();
+            Link::call(device, options.clone(), config, now)
+        };
+        Self {
+            now,
+            elapsed: Duration::ZERO,
+            ends: [link(), link()],
+            done: Default::default(),
+            wire: Default::default(),
+            device,
+            visitor,
+            descriptions: 0,
+        }
+    }
+
+    fn open(&mut self, sent: Option<Box<SentOffer>>) {
+        let sdp = sdp(self.visitor.fingerprint, "actpass");
+        self.feed(CALLER, Input::LocalOffer { sdp, sent });
+        let offer = self.wire[CALLER].remove(0);
+        self.accept(&offer, Config::default());
+        self.shake_hands();
+        assert!(self.ends.iter().all(Link::can_restart));
+    }
+
+    fn accept(&mut self, offer: &Frame, config: Config) {
+        let payload = payload(offer);
+        let granted = self
+            .device
+            .receive(&self.visitor.id, &payload, self.wall())
+            .unwrap();
+        let id = self.visitor.id.clone();
+        let name = payload.connection_id.clone();
+        self.ends[CALLEE] = Link::accept(id, name, &granted, config, self.now);
+        let evidence = self.device.gate.answer(
+            &granted,
+            DEVICE_CERTIFICATE,
+            self.wall(),
+            &mut self.device.rng,
+        );
+        let sdp = sdp(DEVICE_CERTIFICATE, "active");
+        self.feed(CALLEE, Input::LocalAnswer { sdp, evidence });
+    }
+
+    fn shake_hands(&mut self) {
+        self.deliver_all();
+        self.feed(CALLER, Input::RemoteCertificate(DEVICE_CERTIFICATE));
+        self.feed(CALLEE, Input::RemoteCertificate(self.visitor.fingerprint));
+        for end in [CALLER, CALLEE] {
+            self.feed(end, Input::ChannelOpened);
+            let opened = |output: &Output| matches!(output, Output::Opened);
+            assert!(self.done[end].iter().any(opened));
+            self.done[end].clear();
+        }
+    }
+
+    fn feed(&mut self, end: usize, input: Input) {
+        self.ends[end].handle_input(input, self.now);
+        self.drain(end);
+    }
+
+    fn drain(&mut self, end: usize) {
+        while let Some(output) = self.ends[end].poll_output() {
+            match output {
+                Output::Send(frame) => self.wire[end].push(frame),
+                output => self.done[end].push(output),
+            }
+        }
+    }
+
+    fn advance(&mut self, span: Duration) {
+        self.now += span;
+        self.elapsed += span;
+        for end in [CALLER, CALLEE] {
+            self.ends[end].handle_timeout(self.now);
+            self.drain(end);
+        }
+    }
+
+    fn wall(&self) -> Time {
+        NOW.after(self.elapsed)
+    }
+
+    /// A description of a new ICE generation; its user fragment is returned too.
+    fn described(&mut self, certificate: Fingerprint, setup: &str) -> (String, String) {
+        self.descriptions += 1;
+        let ufrag = format!("gen{}x", self.descriptions);
+        (sdp(certificate, setup).replace("hrFr", &ufrag), ufrag)
+    }
+
+    /// The caller's engine does what it was told last.
+    fn describe(&mut self) -> String {
+        let (sdp, ufrag) = self.described(self.visitor.fingerprint, "actpass");
+        self.describe_as(sdp, self.wall());
+        ufrag
+    }
+
+    fn describe_as(&mut self, sdp: String, clock: Time) {
+        let asked = self.asked();
+        let (generation, retry) = *asked.last().expect("a restart is asked for");
+        let sent = self.ends[CALLER].sent_offer().map(|first| {
+            let (key, rng) = (&self.visitor.key, &mut self.device.rng);
+            Box::new(
+                first
+                    .restart(key, generation, retry, &sdp, clock, rng)
+                    .unwrap(),
+            )
+        });
+        self.feed(CALLER, Input::LocalRestart { sdp, sent });
+    }
+
+    /// The callee's engine answers what it was given last.
+    fn answer(&mut self) -> String {
+        let (sdp, ufrag) = self.described(DEVICE_CERTIFICATE, "active");
+        self.answer_as(sdp);
+        ufrag
+    }
+
+    fn answer_as(&mut self, sdp: String) {
+        let granted = self.done[CALLEE]
+            .iter()
+            .rev()
+            .find_map(|output| match output {
+                Output::AnswerRestart { granted, .. } => Some(granted.clone()),
+                _ => None,
+            })
+            .expect("a restart is to be answered");
+        let wall = self.wall();
+        let evidence = self
+            .device
+            .gate
+            .answer_restart(&granted, &sdp, wall, &mut self.device.rng)
+            .unwrap();
+        self.feed(CALLEE, Input::LocalAnswer { sdp, evidence });
+    }
+
+    /// The caller makes a restart, as far as its offer.
+    fn offer(&mut self) -> Frame {
+        self.feed(CALLER, Input::PathLost);
+        self.describe();
+        self.take(CALLER, Kind::Offer)
+    }
+
+    /// What the gate says to an offer; a refusal goes to the wire.
+    fn gate(&mut self, offer: &Frame) -> Option<Box<Granted>> {
+        let payload = payload(offer);
+        let src = self.visitor.id.clone();
+        match self.device.receive(&src, &payload, self.wall()) {
+            Ok(granted) => Some(Box::new(granted)),
+            Err(refused) => {
+                if let Some(reply) = refused.reply {
+                    self.wire[CALLEE].push(Frame::to(src, Kind::Answer, Some(reply.to_raw())));
+                }
+                None
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: usize, frame: &Frame) {
+        let to = 1 - from;
+        if frame.kind == Kind::Offer {
+            if let Some(granted) = self.gate(frame) {
+                self.feed(to, Input::RestartOffered(granted));
+            }
+        } else if let Some((_, signal)) = Signal::parse(frame) {
+            self.feed(to, Input::Received(signal));
+        }
+    }
+
+    fn deliver_all(&mut self) {
+        while let Some(from) = (0..2).find(|&end| !self.wire[end].is_empty()) {
+            let frame = self.wire[from].remove(0);
+            self.deliver(from, &frame);
+        }
+    }
+
+    /// The one frame of this kind that is on its way, and no other of it.
+    fn take(&mut self, from: usize, kind: Kind) -> Frame {
+        let mut frames: Vec<_> = self.wire[from]
+            .extract_if(.., |frame| frame.kind == kind)
+            .collect();
+        assert_eq!(frames.len(), 1, "{kind} from {from}");
+        frames.remove(0)
+    }
+
+    /// A whole restart, after the caller was told to make one.
+    fn finish(&mut self) {
+        self.describe();
+        self.deliver_all();
+        self.answer();
+        self.deliver_all();
+    }
+
+    fn asked(&self) -> Vec<(u32, Option<Nonce>)> {
+        let asked = |output: &Output| match output {
+            Output::Restart { generation, retry } => Some((*generation, *retry)),
+            _ => None,
+        };
+        self.done[CALLER].iter().filter_map(asked).collect()
+    }
+
+    fn generations(&self) -> Vec<u32> {
+        self.asked().into_iter().map(|(asked, _)| asked).collect()
+    }
+
+    fn restarts(&self) -> [usize; 2] {
+        let restarted = |output: &&Output| matches!(output, Output::Restarted);
+        [CALLER, CALLEE].map(|end| self.done[end].iter().filter(restarted).count())
+    }
+
+    fn ends_of(&self, end: usize) -> Option<CloseReason> {
+        self.done[end].iter().find_map(|output| match output {
+            Output::Closed(reason) => Some(*reason),
+            _ => None,
+        })
+    }
+
+    fn added(&self, end: usize) -> usize {
+        let added = |output: &&Output| matches!(output, Output::AddCandidate(_));
+        self.done[end].iter().filter(added).count()
+    }
+
+    fn disbelieved(&self) -> Vec<FalseAnswer> {
+        let disbelieved = |output: &Output| match output {
+            Output::Disbelieved(answer) => Some(*answer),
+            _ => None,
+        };
+        self.done[CALLER].iter().filter_map(disbelieved).collect()
+    }
+
+    fn request(&self, generation: u32) -> Input {
+        Input::Received(Signal::Answer(request(generation)))
+    }
+}
+
+fn stock_device() -> Device {
+    let config = GateConfig {
+        unverified: Unverified::Any,
+        ..GateConfig::default()
+    };
+    Device::with(State::default(), config, NOW)
+}
+
+fn payload(offer: &Frame) -> OfferPayload {
+    OfferPayload::parse(offer.payload.as_ref().unwrap()).unwrap()
+}
+
+fn answer_of(frame: &Frame) -> AnswerPayload {
+    AnswerPayload::parse(frame.payload.as_ref().unwrap()).unwrap()
+}
+
+fn offer_frame(payload: &OfferPayload) -> Frame {
+    Frame {
+        kind: Kind::Offer,
+        src: None,
+        dst: None,
+        payload: Some(payload.to_raw()),
+    }
+}
+
+fn request(generation: u32) -> AnswerPayload {
+    AnswerPayload {
+        sdp: None,
+        connection_type: ConnectionType::Data,
+        connection_id: ConnectionId::parse("dc_1").unwrap(),
+        generation: Some(generation),
+        peerage: None,
+    }
+}
+
+/// On verified and on stock links.
+fn both(test: impl Fn(Pair)) {
+    test(Pair::verified());
+    test(Pair::stock());
+}
+
+#[test]
+fn a_caller_that_loses_its_path_restarts_and_both_ends_know() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathLost);
+        assert_eq!(pair.generations(), [1]);
+        let ours = pair.describe();
+        let offer = pair.take(CALLER, Kind::Offer);
+        assert_eq!(payload(&offer).generation, Some(1));
+        assert!(payload(&offer).sdp.sdp.contains(&ours));
+        pair.deliver(CALLER, &offer);
+        let [Output::AnswerRestart { sdp, .. }] = &pair.done[CALLEE][..] else {
+            panic!("{:?}", pair.done[CALLEE])
+        };
+        assert!(sdp.contains(&ours));
+        assert_eq!(pair.restarts(), [0, 0]);
+        let theirs = pair.answer();
+        let answer = pair.take(CALLEE, Kind::Answer);
+        assert_eq!(answer_of(&answer).generation, Some(1));
+        assert_eq!(pair.restarts(), [0, 1]);
+        pair.deliver(CALLEE, &answer);
+        assert_eq!(pair.restarts(), [1, 1]);
+        let applied = pair.done[CALLER].iter().find_map(|output| match output {
+            Output::ApplyRemote { sdp } => Some(sdp.contains(&theirs)),
+            _ => None,
+        });
+        assert_eq!(applied, Some(true));
+        assert!(pair.ends.iter().all(Link::can_restart));
+    });
+}
+
+#[test]
+fn a_callee_that_loses_its_path_asks_and_the_caller_alone_offers() {
+    both(|mut pair| {
+        pair.feed(CALLEE, Input::PathLost);
+        let asks = pair.take(CALLEE, Kind::Answer);
+        let (asked, said) = (answer_of(&asks), request(1));
+        assert_eq!(asked.to_raw().get(), said.to_raw().get());
+        pair.deliver(CALLEE, &asks);
+        assert_eq!(pair.generations(), [1]);
+        pair.finish();
+        assert_eq!(pair.restarts(), [1, 1]);
+    });
+}
+
+#[test]
+fn nobody_is_offered_a_restart_who_did_not_say_that_it_can() {
+    let cannot = Config {
+        restart: false,
+        ..Config::default()
+    };
+    for (caller, callee) in [(cannot, Config::default()), (Config::default(), cannot)] {
+        let mut pair = Pair::calling(stock_device(), "chat", caller);
+        let text = sdp(pair.visitor.fingerprint, "actpass");
+        pair.feed(
+            CALLER,
+            Input::LocalOffer {
+                sdp: text,
+                sent: None,
+            },
+        );
+        let offer = pair.wire[CALLER].remove(0);
+        assert_eq!(payload(&offer).generation, caller.restart.then_some(0));
+        pair.accept(&offer, callee);
+        assert_eq!(answer_of(&pair.wire[CALLEE][0]).generation, None);
+        pair.shake_hands();
+        for end in [CALLER, CALLEE] {
+            assert!(!pair.ends[end].can_restart());
+            pair.feed(end, Input::PathLost);
+            pair.feed(end, Input::PathChanged);
+        }
+        pair.feed(CALLER, pair.request(1));
+        pair.advance(Duration::from_secs(60));
+        assert!(pair.wire.iter().all(Vec::is_empty) && pair.done.iter().all(Vec::is_empty));
+    }
+}
+
+#[test]
+fn a_restart_that_is_not_answered_within_3_seconds_is_tried_again_as_the_next_generation() {
+    both(|mut pair| {
+        let first = pair.offer();
+        pair.deliver(CALLER, &first);
+        pair.answer();
+        let late = pair.take(CALLEE, Kind::Answer);
+        pair.advance(RETRY - Duration::from_millis(1));
+        assert_eq!(pair.generations(), [1]);
+        pair.advance(Duration::from_millis(1));
+        assert_eq!(pair.generations(), [1, 2]);
+        pair.describe();
+        pair.deliver(CALLEE, &late);
+        assert_eq!(pair.restarts(), [0, 1], "the answer to an older one");
+        pair.deliver_all();
+        pair.answer();
+        pair.deliver_all();
+        assert_eq!(pair.restarts(), [1, 2]);
+    });
+}
+
+#[test]
+fn a_request_at_or_below_the_pending_or_reached_generation_is_ignored() {
+    both(|mut pair| {
+        // Both lose the path at once: one restart.
+        pair.feed(CALLEE, Input::PathLost);
+        let asks = pair.take(CALLEE, Kind::Answer);
+        let offer = pair.offer();
+        pair.deliver(CALLEE, &asks);
+        pair.deliver(CALLER, &offer);
+        pair.answer();
+        pair.deliver_all();
+        for end in [CALLER, CALLEE] {
+            pair.feed(end, Input::PathBack);
+        }
+        pair.deliver(CALLEE, &asks);
+        pair.feed(CALLER, pair.request(0));
+        pair.advance(SLOWEST * 2);
+        assert_eq!((pair.generations(), pair.restarts()), (vec![1], [1, 1]));
+        pair.feed(CALLER, pair.request(2));
+        assert_eq!(pair.generations(), [1, 2]);
+    });
+}
+
+#[test]
+fn requests_lead_to_one_restart_at_most_in_3_seconds() {
+    both(|mut pair| {
+        for generation in 1..=1000 {
+            pair.feed(CALLER, pair.request(generation));
+        }
+        pair.finish();
+        for generation in 2..=1000 {
+            pair.feed(CALLER, pair.request(generation));
+        }
+        pair.advance(RETRY - Duration::from_millis(1));
+        assert_eq!(pair.generations(), [1]);
+    });
+}
+
+#[test]
+fn a_generation_far_ahead_of_the_last_is_ignored() {
+    both(|mut pair| {
+        pair.feed(CALLER, pair.request(MAX_AHEAD + 1));
+        pair.feed(CALLER, pair.request(u32::MAX));
+        pair.advance(SLOWEST);
+        assert!(pair.generations().is_empty());
+    });
+    let mut pair = Pair::stock();
+    let offer = pair.offer();
+    for generation in [u32::MAX, MAX_AHEAD + 1] {
+        let mut far = payload(&offer);
+        far.generation = Some(generation);
+        pair.deliver(CALLER, &offer_frame(&far));
+    }
+    assert!(pair.done[CALLEE].is_empty());
+    pair.deliver(CALLER, &offer);
+    pair.answer();
+    pair.deliver_all();
+    assert_eq!(pair.restarts(), [1, 1]);
+}
+
+#[test]
+fn a_verified_caller_tells_no_candidate_of_a_restart_before_its_answer_is_verified() {
+    let mut pair = Pair::verified();
+    pair.feed(CALLER, Input::PathLost);
+    pair.feed(CALLER, Input::LocalCandidate(OURS.into()));
+    let (sdp, _) = pair.described(pair.visitor.fingerprint, "actpass");
+    pair.describe_as(format!("{sdp}a={OURS}\r\n"), NOW);
+    pair.feed(CALLER, Input::LocalCandidate(OURS.into()));
+    let offer = pair.take(CALLER, Kind::Offer);
+    assert!(!payload(&offer).sdp.sdp.contains("192.0.2.1"));
+    assert!(pair.wire[CALLER].is_empty());
+    pair.deliver(CALLER, &offer);
+    pair.answer();
+    let answer = pair.take(CALLEE, Kind::Answer);
+    let unsigned = AnswerPayload {
+        peerage: None,
+        ..answer_of(&answer)
+    };
+    pair.feed(CALLER, Input::Received(Signal::Answer(unsigned)));
+    assert!(pair.wire[CALLER].is_empty());
+    pair.deliver(CALLEE, &answer);
+    assert_eq!(pair.wire[CALLER].len(), 2);
+    pair.feed(CALLER, Input::LocalCandidate(OURS.into()));
+    assert_eq!(pair.wire[CALLER].len(), 3);
+}
+
+#[test]
+fn candidates_of_a_generation_are_told_apart_by_their_ufrag() {
+    both(|mut pair| {
+        let offer = pair.offer();
+        // The old path goes on: what comes for it is for it.
+        pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("hrFr"))));
+        assert_eq!(pair.added(CALLEE), 1);
+        // Of the new one, before the offer that they belong to.
+        pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("gen1x"))));
+        pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("gen9x"))));
+        pair.deliver(CALLER, &offer);
+        assert_eq!(pair.added(CALLEE), 1, "not before the engine has answered");
+        pair.feed(CALLEE, Input::LocalCandidate(OURS.into()));
+        assert!(pair.wire[CALLEE].is_empty());
+        let ufrag = pair.answer();
+        assert_eq!(pair.added(CALLEE), 2);
+        let told = pair.take(CALLEE, Kind::Candidate);
+        let told = CandidatePayload::parse(told.payload.as_ref().unwrap()).unwrap();
+        assert_eq!(told.candidate.username_fragment, Some(ufrag));
+        pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("hrFr"))));
+        assert_eq!(pair.added(CALLEE), 2, "the old generation is over");
+    });
+}
+
+#[test]
+fn a_flood_of_false_candidates_keeps_no_later_generation_out() {
+    both(|mut pair| {
+        let flood = |pair: &mut Pair| {
+            for index in 0..1000 {
+                let ufrag = format!("fls{index}");
+                pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some(&ufrag))));
+                pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("hrFr"))));
+            }
+        };
+        flood(&mut pair);
+        let offer = pair.offer();
+        pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("gen1x"))));
+        pair.deliver(CALLER, &offer);
+        pair.answer();
+        assert_eq!(pair.added(CALLEE), MAX_CANDIDATES + 1);
+        for _ in 0..1000 {
+            pair.feed(CALLEE, Input::Received(candidate(THEIRS, Some("gen1x"))));
+        }
+        assert_eq!(pair.added(CALLEE), MAX_CANDIDATES * 2);
+    });
+}
+
+#[test]
+fn the_certificate_stays_the_first_handshakes_or_the_restart_is_refused() {
+    let evil = Fingerprint::new([0xee; 32]);
+    // In the caller's engine: nothing is offered.
+    let mut pair = Pair::stock();
+    pair.feed(CALLER, Input::PathLost);
+    let (other, _) = pair.described(evil, "actpass");
+    pair.feed(
+        CALLER,
+        Input::LocalRestart {
+            sdp: other,
+            sent: None,
+        },
+    );
+    assert!(pair.wire[CALLER].is_empty());
+    both(|mut pair| {
+        // In the offer.
+        let offer = pair.offer();
+        let mut swapped = payload(&offer);
+        swapped.sdp.sdp = sdp(evil, "actpass").replace("hrFr", "gen1x");
+        pair.deliver(CALLER, &offer_frame(&swapped));
+        assert!(pair.done[CALLEE].is_empty());
+        pair.wire[CALLEE].clear();
+        // In the answer.
+        pair.advance(RETRY);
+        pair.describe();
+        pair.deliver_all();
+        pair.answer();
+        let answer = pair.take(CALLEE, Kind::Answer);
+        let mut swapped = answer_of(&answer);
+        swapped.sdp = Some(Description::answer(sdp(evil, "active")));
+        pair.feed(CALLER, Input::Received(Signal::Answer(swapped)));
+        assert_eq!(
+            (pair.disbelieved(), pair.restarts()),
+            (vec![FalseAnswer::Fingerprint], [0, 1])
+        );
+        pair.deliver(CALLEE, &answer);
+        assert_eq!(pair.restarts(), [1, 1]);
+        assert_eq!((pair.ends_of(CALLER), pair.ends_of(CALLEE)), (None, None));
+    });
+}
+
+#[test]
+fn a_device_whose_key_signs_another_certificate_is_not_restarted_with_it() {
+    let mut pair = Pair::verified();
+    let offer = pair.offer();
+    pair.deliver(CALLER, &offer);
+    let (other, _) = pair.described(Fingerprint::new([0xee; 32]), "active");
+    pair.answer_as(other.clone());
+    assert!(pair.wire[CALLEE].is_empty(), "nor does its own end say so");
+    let granted = pair.gate(&offer);
+    assert!(granted.is_none(), "once");
+    pair.advance(RETRY);
+    pair.describe();
+    let offer = pair.take(CALLER, Kind::Offer);
+    let granted = pair.gate(&offer).unwrap();
+    let wall = pair.wall();
+    let evidence = pair
+        .device
+        .gate
+        .answer_restart(&granted, &other, wall, &mut pair.device.rng)
+        .unwrap()
+        .unwrap();
+    let answer = AnswerPayload {
+        sdp: Some(Description::answer(
+            DataDescription::parse(&other).unwrap().to_text(),
+        )),
+        peerage: Some(Reply::Answer(evidence).emit()),
+        ..request(2)
+    };
+    pair.feed(CALLER, Input::Received(Signal::Answer(answer)));
+    assert_eq!(
+        (pair.disbelieved(), pair.restarts()),
+        (vec![FalseAnswer::Fingerprint], [0, 0])
+    );
+}
+
+#[test]
+fn a_server_that_changes_a_verified_restart_in_any_way_is_noticed_and_ends_nothing() {
+    type Change = fn(&mut OfferPayload);
+    let change: [(&str, Change); 7] = [
+        ("generation", |offer| offer.generation = Some(2)),
+        ("none", |offer| offer.generation = None),
+        ("zero", |offer| offer.generation = Some(0)),
+        ("ufrag", |offer| {
+            offer.sdp.sdp = offer.sdp.sdp.replace("gen1x", "evil")
+        }),
+        ("password", |offer| {
+            offer.sdp.sdp = offer.sdp.sdp.replace("8dTjC", "evil5")
+        }),
+        ("candidate", |offer| {
+            offer.sdp.sdp.push_str(&format!("a={THEIRS}\r\n"))
+        }),
+        ("statement", |offer| offer.peerage = None),
+    ];
+    for (what, change) in change {
+        let mut pair = Pair::verified();
+        let offer = pair.offer();
+        let mut changed = payload(&offer);
+        change(&mut changed);
+        pair.deliver(CALLER, &offer_frame(&changed));
+        assert!(pair.done[CALLEE].is_empty(), "{what}");
+        let refusals = std::mem::take(&mut pair.wire[CALLEE]);
+        for refusal in &refusals {
+            pair.deliver(CALLEE, refusal);
+        }
+        pair.advance(RETRY);
+        pair.finish();
+        assert_eq!(pair.restarts(), [1, 1], "{what}");
+    }
+
+    let mut pair = Pair::verified();
+    let offer = pair.offer();
+    pair.deliver(CALLER, &offer);
+    let ufrag = pair.answer();
+    let answer = pair.take(CALLEE, Kind::Answer);
+    let mut changed = answer_of(&answer);
+    let sdp = &mut changed.sdp.as_mut().unwrap().sdp;
+    *sdp = sdp.replace(&ufrag, "evil");
+    pair.feed(CALLER, Input::Received(Signal::Answer(changed)));
+    assert_eq!(pair.disbelieved(), [FalseAnswer::Altered]);
+    pair.deliver(CALLEE, &answer);
+    assert_eq!(pair.restarts(), [1, 1]);
+}
+
+#[test]
+fn what_was_restarted_before_is_nothing_new() {
+    both(|mut pair| {
+        let offer = pair.offer();
+        pair.deliver(CALLER, &offer);
+        pair.answer();
+        let answer = pair.take(CALLEE, Kind::Answer);
+        pair.deliver(CALLEE, &answer);
+        let done = [pair.done[CALLER].len(), pair.done[CALLEE].len()];
+        for _ in 0..3 {
+            pair.deliver(CALLER, &offer);
+            pair.deliver(CALLEE, &answer);
+        }
+        assert_eq!(done, [pair.done[CALLER].len(), pair.done[CALLEE].len()]);
+        pair.deliver_all();
+        assert_eq!((pair.ends_of(CALLER), pair.ends_of(CALLEE)), (None, None));
+    });
+}
+
+#[test]
+fn the_newest_offer_waits_while_the_engine_answers_an_older_one() {
+    both(|mut pair| {
+        let first = pair.offer();
+        pair.deliver(CALLER, &first);
+        let mut later = Vec::new();
+        for _ in 0..2 {
+            pair.advance(RETRY);
+            pair.describe();
+            later.push(pair.take(CALLER, Kind::Offer));
+        }
+        // The network turned them round.
+        pair.deliver(CALLER, &later[1]);
+        pair.deliver(CALLER, &later[0]);
+        assert_eq!(pair.done[CALLEE].len(), 1);
+        pair.answer();
+        pair.answer();
+        pair.deliver_all();
+        assert_eq!(pair.restarts(), [1, 2]);
+        let refusal = Input::LocalAnswer {
+            sdp: sdp(DEVICE_CERTIFICATE, "active"),
+            evidence: None,
+        };
+        pair.feed(CALLEE, refusal);
+        assert_eq!(pair.restarts(), [1, 2], "nothing is left to answer");
+    });
+}
+
+#[test]
+fn restarts_go_on_until_the_peer_is_heard_and_grow_rare() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathLost);
+        for _ in 0..30 {
+            pair.feed(CALLER, Input::PathLost);
+            pair.describe();
+            pair.advance(Duration::from_secs(1));
+        }
+        assert_eq!(pair.generations().len(), 11, "the first, and one every 3 s");
+        for _ in 0..60 {
+            pair.describe();
+            pair.advance(Duration::from_secs(60));
+        }
+        assert!(pair.generations().len() < 80);
+        pair.wire[CALLER].clear();
+        pair.describe();
+        pair.deliver_all();
+        pair.answer();
+        pair.deliver_all();
+        assert_eq!(pair.restarts(), [1, 1]);
+        let count = pair.generations().len();
+        pair.advance(SLOWEST);
+        assert_eq!(pair.generations().len(), count + 1, "still not heard");
+        pair.finish();
+        pair.feed(CALLER, Input::PathBack);
+        pair.advance(SLOWEST * 2);
+        assert_eq!(pair.generations().len(), count + 1);
+    });
+}
+
+#[test]
+fn a_path_that_is_lost_is_restarted_in_time_however_often_addresses_changed_before() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathChanged);
+        for _ in 0..30 {
+            pair.describe();
+            pair.advance(SLOWEST);
+        }
+        let count = pair.generations().len();
+        pair.describe();
+        pair.feed(CALLER, Input::PathLost);
+        for seconds in 0..15 {
+            assert!(pair.generations().len() >= count + seconds / 3);
+            pair.advance(Duration::from_secs(1));
+            pair.describe();
+        }
+    });
+}
+
+#[test]
+fn a_callee_asks_again_until_the_caller_offers() {
+    both(|mut pair| {
+        pair.feed(CALLEE, Input::PathChanged);
+        pair.take(CALLEE, Kind::Answer);
+        pair.feed(CALLEE, Input::PathChanged);
+        pair.advance(RETRY);
+        let asks = pair.take(CALLEE, Kind::Answer);
+        pair.deliver(CALLEE, &asks);
+        pair.finish();
+        pair.advance(SLOWEST * 2);
+        assert_eq!((pair.generations(), pair.restarts()), (vec![1], [1, 1]));
+        assert!(pair.wire[CALLEE].is_empty());
+    });
+}
+
+#[test]
+fn a_caller_with_a_wrong_clock_restarts_at_its_second_try() {
+    let mut pair = Pair::verified();
+    pair.feed(CALLER, Input::PathLost);
+    let (sdp, _) = pair.described(pair.visitor.fingerprint, "actpass");
+    pair.describe_as(sdp, Time(0));
+    pair.deliver_all();
+    let asked = pair.asked();
+    assert!(matches!(asked[..], [(1, None), (2, Some(_))]), "{asked:?}");
+    let (sdp, _) = pair.described(pair.visitor.fingerprint, "actpass");
+    pair.describe_as(sdp, Time(0));
+    pair.deliver_all();
+    pair.answer();
+    pair.deliver_all();
+    assert_eq!(pair.restarts(), [1, 1]);
+}
+
+#[test]
+fn a_device_that_does_not_have_the_connection_says_so_under_its_key_and_the_link_ends() {
+    let mut pair = Pair::verified();
+    let (src, name) = (
+        pair.visitor.id.clone(),
+        ConnectionId::parse("dc_1").unwrap(),
+    );
+    pair.device.gate.closed(&src, &name);
+    let offer = pair.offer();
+    assert!(pair.gate(&offer).is_none());
+    let refusal = pair.take(CALLEE, Kind::Answer);
+    let reply = answer_of(&refusal);
+    let Ok(Reply::Refusal {
+        code: Code::Gone,
+        evidence: Some(_),
+    }) = Reply::parse(reply.peerage.as_ref().unwrap().get())
+    else {
+        panic!("{reply:?}")
+    };
+    // Without the signature it is the server's word.
+    let unsigned = AnswerPayload {
+        peerage: Some(
+            Reply::Refusal {
+                code: Code::Gone,
+                evidence: None,
+            }
+            .emit(),
+        ),
+        ..reply
+    };
+    pair.feed(CALLER, Input::Received(Signal::Answer(unsigned)));
+    assert_eq!(pair.ends_of(CALLER), None);
+    pair.deliver(CALLEE, &refusal);
+    let gone = CloseReason::Refused(Code::Gone);
+    assert_eq!(pair.ends_of(CALLER), Some(gone));
+
+    let mut pair = Pair::stock();
+    pair.device.gate.closed(&src, &name);
+    let offer = pair.offer();
+    assert!(pair.gate(&offer).is_none());
+    pair.deliver_all();
+    assert_eq!(pair.ends_of(CALLER), Some(gone));
+}
+
+#[test]
+fn refusals_by_the_servers_word_end_no_link() {
+    both(|mut pair| {
+        pair.offer();
+        for code in [Code::Denied, Code::Malformed, Code::Busy, Code::Stale] {
+            let refusal = Reply::Refusal {
+                code,
+                evidence: None,
+            };
+            let refusal = AnswerPayload {
+                peerage: Some(refusal.emit()),
+                ..request(1)
+            };
+            pair.feed(CALLER, Input::Received(Signal::Answer(refusal)));
+        }
+        pair.feed(CALLER, Input::Received(Signal::Expire));
+        assert_eq!(pair.ends_of(CALLER), None);
+        pair.advance(RETRY);
+        assert_eq!(pair.generations(), [1, 2]);
+        pair.finish();
+        assert_eq!(pair.restarts(), [1, 1]);
+    });
+}
+
+#[test]
+fn nothing_restarts_before_the_channel_is_open_or_after_the_end() {
+    let mut table = Table::calling();
+    for input in [Input::PathLost, Input::PathChanged] {
+        table.feed(input);
+    }
+    let answer = table.honest_answer();
+    table.answer(AnswerPayload {
+        generation: Some(0),
+        ..answer
+    });
+    table.feed(Input::Received(Signal::Answer(request(1))));
+    assert!(
+        !table
+            .done
+            .iter()
+            .any(|output| matches!(output, Output::Restart { .. }))
+    );
+    let mut pair = Pair::verified();
+    let offer = pair.offer();
+    let granted = pair.gate(&offer).unwrap();
+    for end in [CALLER, CALLEE] {
+        pair.feed(end, Input::EngineClosed);
+        assert!(!pair.ends[end].can_restart());
+    }
+    let done = pair.done[CALLEE].len();
+    pair.feed(CALLEE, Input::RestartOffered(granted));
+    pair.feed(CALLEE, Input::PathLost);
+    pair.advance(SLOWEST);
+    assert_eq!(pair.done[CALLEE].len(), done);
+    assert!(pair.wire[CALLEE].is_empty());
+}
+
+#[test]
+fn a_restart_counts_no_connection_and_a_refused_one_changes_none() {
+    let mut pair = Pair::verified();
+    for _ in 0..5 {
+        pair.feed(CALLER, Input::PathChanged);
+        pair.finish();
+        pair.advance(SLOWEST);
+    }
+    assert_eq!((pair.device.gate.live(), pair.restarts()), (1, [5, 5]));
+
+    // Another key, let in by the same link, under the same id and connection: the server's doing.
+    let mut thief = Visitor::new(2);
+    let secret = crate::identity::fixture::secret(7);
+    let proof = thief.proof(&pair.device, &secret);
+    let (_, visit) = thief.call(&pair.device, Some(&proof), pair.wall());
+    let wall = pair.wall();
+    pair.device.receive(&thief.id, &visit, wall).unwrap();
+    thief.id = pair.visitor.id.clone();
+    let text = sdp(pair.visitor.fingerprint, "actpass");
+    let (first, _) = Visitor::call(
+        &mut {
+            let mut same = Visitor::new(2);
+            same.id = pair.visitor.id.clone();
+            same.fingerprint = pair.visitor.fingerprint;
+            same
+        },
+        &pair.device,
+        None,
+        wall,
+    );
+    let forged = first
+        .restart(&thief.key, 9, None, &text, wall, &mut pair.device.rng)
+        .unwrap();
+    let payload = OfferPayload {
+        sdp: Description::offer(DataDescription::parse(&text).unwrap().to_text()),
+        generation: Some(9),
+        peerage: Some(forged.evidence().emit()),
+        ..visit
+    };
+    let incoming = IncomingOffer {
+        src: &pair.visitor.id,
+        payload: &payload,
+    };
+    let refused = pair
+        .device
+        .gate
+        .verify_offer(&incoming, wall, &mut pair.device.rng)
+        .unwrap_err();
+    assert_eq!(refused.reason, crate::identity::gate::Reason::Gone);
+    assert_eq!(pair.device.gate.live(), 2);
+    pair.feed(CALLER, Input::PathChanged);
+    pair.finish();
+    assert_eq!(pair.restarts(), [6, 6]);
+}
