@@ -372,6 +372,7 @@ impl Inner {
                 waiting: Some(waiting),
             },
             state: watch::Sender::new(ConnectionState::Open),
+            silent: false,
             begun,
             opened: false,
         };

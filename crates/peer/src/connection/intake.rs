@@ -153,10 +153,10 @@ impl Intake {
                     pieces.octets -= piece.len();
                     Some(Some(Ok(piece)))
                 }
-                None => match &mut pieces.end {
-                    Some(end) => Some(std::mem::replace(end, Ok(())).err().map(Err)),
-                    None => None,
-                },
+                None => pieces
+                    .end
+                    .as_mut()
+                    .map(|end| std::mem::replace(end, Ok(())).err().map(Err)),
             }
         };
         let piece = intake.wait(&shared.outlet, &part.arrived, take).await;

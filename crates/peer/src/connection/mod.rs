@@ -8,8 +8,7 @@ mod serializer;
 mod stream;
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use futures_util::stream::Stream;
 use peerage_proto::value::Value;
@@ -240,7 +239,7 @@ impl Shared {
         } = facts
             .stage
             .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         self.about.set_stage(connection, meter);
         self.outlet.renew(Arc::new(channel));
     }
@@ -268,8 +267,4 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connection").field(&self.0.about).finish()
     }
-}
-
-fn io_kind(error: &io::Error) -> io::ErrorKind {
-    error.kind()
 }

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Mutex, watch};
 
 use super::error::TrySendError;
-use super::io_kind;
 use super::serializer::Codec;
 use crate::{Channel, Message, SendError};
 
@@ -321,6 +320,6 @@ async fn fill(
     reader
         .read_exact(&mut piece[begun..])
         .await
-        .map_err(|error| SendError::Source(io_kind(&error)))?;
+        .map_err(|error| SendError::Source(error.kind()))?;
     Ok(())
 }

@@ -14,13 +14,14 @@ use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc, RtcError};
+use str0m::{Candidate, Event as RtcEvent, IceCreds, Input, Output, Rtc, RtcError};
 
+use super::consent::{Consent, Generation, Received, Sign, Way};
 use super::demux::PortIndex;
 use super::flow::{Flow, SCTP_QUEUE, Written};
 use super::paths::{HEAD_START, Relays};
 use super::record::Record;
-use super::{EngineError, Event, Path, Reports, sdp};
+use super::{EngineError, Event, LOST_AFTER, Path, Reports, sdp};
 use crate::connection::CloseReason;
 use crate::{MAX_MESSAGE, Message, TriedKind};
 
@@ -28,15 +29,13 @@ use restart::{Early, Pending};
 
 /// From the description to the open channel. Above any caller's own deadline.
 const CONNECT: Duration = Duration::from_secs(60);
-/// Without a datagram for this long the peer is gone.
-const LOST: Duration = Duration::from_secs(30);
 /// A closed channel's last messages may take this long to be acknowledged.
 const LINGER: Duration = Duration::from_secs(5);
 /// And the shutdown after it.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 /// Candidates of the peer's: some interfaces, each with a reflexive and a relayed one.
 const REMOTE_CANDIDATES: usize = 64;
-/// ICE measures the round trip about as often.
+/// How soon a way that the stack chose is known, where nothing is sent.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) struct Conn {
@@ -45,10 +44,9 @@ pub(super) struct Conn {
     /// The name of the session's media section.
     mid: String,
     pending: Option<Pending>,
-    /// The peer's user fragment: names its generation.
-    remote_ufrag: String,
+    consent: Consent,
     early: Early,
-    /// Whether [`ufrag`](Self::ufrag) is another than when it was last asked for by [`renamed`](Self::renamed).
+    /// Whether [`Consent::our_ufrags`] are others than when [`renamed`](Self::renamed) was last asked.
     renamed: bool,
     phase: Phase,
     channel: Option<ChannelId>,
@@ -57,8 +55,12 @@ pub(super) struct Conn {
     remote_candidates: usize,
     relays: Relays,
     relay_only: bool,
+    /// Without a word of the peer for this long the connection is over.
+    lost_after: Duration,
     /// Between which addresses messages go.
-    nominated: Option<(SocketAddr, SocketAddr)>,
+    nominated: Option<Way>,
+    /// Octets that the peer had not acknowledged when it was last looked.
+    unacknowledged: usize,
     record: Record,
     reports: Reports,
 }
@@ -100,6 +102,8 @@ pub(super) struct Ingredients {
     pub(super) certificate: DtlsCert,
     /// Whether nothing may go but through servers.
     pub(super) relay_only: bool,
+    /// As in [`EngineConfig`](super::EngineConfig).
+    pub(super) lost_after: Duration,
 }
 
 impl Conn {
@@ -113,7 +117,7 @@ impl Conn {
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
-        let relay_only = ingredients.relay_only;
+        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
         let mut rtc = session(ingredients, now);
         let mut changes = rtc.sdp_api();
         let channel = changes.add_channel_with_config(ChannelConfig {
@@ -129,7 +133,7 @@ impl Conn {
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        conn.relay_only = relay_only;
+        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
         conn.channel = Some(channel);
         conn.pending = Some(Pending::First(pending));
         Ok((conn, text))
@@ -146,7 +150,7 @@ impl Conn {
     ) -> Result<(Self, String), EngineError> {
         let parsed = SdpOffer::from_sdp_string(offer)
             .map_err(|error| EngineError::Description(error.to_string()))?;
-        let relay_only = ingredients.relay_only;
+        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
         let mut rtc = session(ingredients, now);
         let answer = rtc
             .sdp_api()
@@ -154,7 +158,7 @@ impl Conn {
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
         let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        conn.relay_only = relay_only;
+        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
         conn.described(offer);
         Ok((conn, answer.to_sdp_string()))
     }
@@ -172,7 +176,7 @@ impl Conn {
             port,
             mid,
             pending: None,
-            remote_ufrag: String::new(),
+            consent: Consent::default(),
             early: Early::default(),
             renamed: false,
             phase: Phase::Connecting {
@@ -184,7 +188,9 @@ impl Conn {
             remote_candidates: 0,
             relays: Relays::default(),
             relay_only: false,
+            lost_after: LOST_AFTER,
             nominated: None,
+            unacknowledged: 0,
             record: Record::default(),
             reports,
         }
@@ -193,9 +199,14 @@ impl Conn {
     /// What the peer's first description says beside what the stack reads.
     fn described(&mut self, description: &str) {
         self.peer_limit = sdp::max_message_size(description).min(MAX_MESSAGE);
-        self.remote_ufrag = sdp::attribute(description, "ice-ufrag")
-            .unwrap_or_default()
-            .to_owned();
+        let theirs = sdp::ice_credentials(description);
+        self.begin_generation(theirs);
+    }
+
+    fn begin_generation(&mut self, theirs: IceCreds) {
+        let ours = self.rtc.direct_api().local_ice_credentials();
+        self.consent.begin(Generation { ours, theirs });
+        self.renamed = true;
     }
 
     pub(super) fn port(&self) -> PortIndex {
@@ -325,8 +336,8 @@ impl Conn {
         if self.remote_candidates >= REMOTE_CANDIDATES || self.is_early(candidate) {
             return None;
         }
-        if let Some(name) = sdp::hidden_name(candidate) {
-            self.record.add_hidden(name);
+        if let Some(place) = sdp::hidden_place(candidate) {
+            self.record.add_hidden(place);
             return None;
         }
         let candidate = Candidate::from_sdp_string(candidate)
@@ -369,14 +380,73 @@ impl Conn {
         now: Instant,
     ) {
         let relayed = self.relays.is_relayed(destination, source);
-        self.reports
-            .meter
-            .count_received(datagram.len(), relayed, now);
+        self.reports.meter.count_received(datagram.len(), relayed);
+        match self.consent.received((destination, source), datagram, now) {
+            Received::Other => {}
+            Received::Taken => return,
+            Received::Answer { way, after, own } => {
+                self.record.check_answered(way.0, way.1);
+                self.reports.meter.hear(now);
+                if self.nominated == Some(way) {
+                    self.reports.meter.set_round_trip(after);
+                    let sign = self.consent.hear(now);
+                    self.tell_sign(sign);
+                }
+                if own {
+                    return;
+                }
+            }
+        }
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
         if self.flow.is_stalled() && is_dtls(datagram) {
             return self.flow.hold(source, destination, datagram);
         }
         self.input(source, destination, datagram, now);
+    }
+
+    /// Something came through DTLS.
+    fn hear(&mut self, now: Instant) {
+        self.reports.meter.hear(now);
+        let sign = self.consent.hear(now);
+        self.tell_sign(sign);
+    }
+
+    fn tell_sign(&self, sign: Option<Sign>) {
+        let path = match sign {
+            Some(Sign::Silent) => Path::Silent,
+            Some(Sign::Back) => Path::Back,
+            None => return,
+        };
+        tracing::debug!(?path, "the way to the peer");
+        self.reports.event(Event::Path(path));
+    }
+
+    /// Asks the peer for a sign of life when it is time, and notices its silence.
+    fn watch(&mut self, sink: &mut impl Sink, now: Instant) {
+        let is_open = self.phase == Phase::Open;
+        let (out, sign) = self.consent.poll(self.nominated.filter(|_| is_open), now);
+        self.tell_sign(sign.filter(|_| is_open));
+        for (way, datagram) in out {
+            self.record.check_sent();
+            self.transmit(sink, way, &datagram);
+        }
+    }
+
+    fn transmit(&self, sink: &mut impl Sink, way: Way, datagram: &[u8]) {
+        let relayed = self.relays.is_relayed(way.0, way.1);
+        self.reports.meter.count_sent(datagram.len(), relayed);
+        sink.send(way.0, way.1, datagram, is_dtls(datagram));
+    }
+
+    /// Messages go by this way from now on.
+    fn nominate(&mut self, way: Way, now: Instant) {
+        if self.nominated == Some(way) {
+            return;
+        }
+        self.nominated = Some(way);
+        let sign = self.consent.moved(now);
+        self.tell_sign(sign);
+        self.tell_route();
     }
 
     fn input(
@@ -406,7 +476,7 @@ impl Conn {
         }
         match self.phase {
             Phase::Connecting { until } if now >= until => self.end(CloseReason::NoRoute, now),
-            Phase::Open if now >= self.reports.meter.heard() + LOST => {
+            Phase::Open if now >= self.reports.meter.heard() + self.lost_after => {
                 self.end(CloseReason::Lost, now)
             }
             Phase::Flushing { until } if now >= until => self.end(CloseReason::Local, now),
@@ -441,28 +511,20 @@ impl Conn {
 
     /// Drains the session. Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` when the connection is over.
     pub(super) fn drive(&mut self, sink: &mut impl Sink, now: Instant) -> Option<Instant> {
+        self.watch(sink, now);
         let wanted = loop {
             if self.phase == Phase::Gone {
                 return None;
             }
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
-                    let nominated = is_dtls(&transmit.contents);
-                    let path = (transmit.source, transmit.destination);
-                    if nominated && self.nominated != Some(path) {
-                        self.nominated = Some(path);
-                        self.tell_route();
+                    let way = (transmit.source, transmit.destination);
+                    if is_dtls(&transmit.contents) {
+                        self.nominate(way, now);
+                    } else if self.consent.sent(way, &transmit.contents, now) {
+                        self.record.check_sent();
                     }
-                    let relayed = self.relays.is_relayed(path.0, path.1);
-                    self.reports
-                        .meter
-                        .count_sent(transmit.contents.len(), relayed);
-                    sink.send(
-                        transmit.source,
-                        transmit.destination,
-                        &transmit.contents,
-                        nominated,
-                    );
+                    self.transmit(sink, way, &transmit.contents);
                 }
                 Ok(Output::Event(event)) => self.handle_event(event, now),
                 Ok(Output::Timeout(at)) => {
@@ -482,10 +544,12 @@ impl Conn {
             Phase::Connecting { until } | Phase::Flushing { until } | Phase::Leaving { until } => {
                 until
             }
-            Phase::Open => self.reports.meter.heard() + LOST,
+            Phase::Open => self.reports.meter.heard() + self.lost_after,
             Phase::Gone => return None,
         };
-        let others = [self.flow.slow_at(), self.relays.due_at()];
+        let watch = self.consent.poll_timeout();
+        let watch = watch.filter(|_| self.phase == Phase::Open);
+        let others = [self.flow.slow_at(), self.relays.due_at(), watch];
         Some(
             [Some(wanted), Some(own)]
                 .into_iter()
@@ -504,7 +568,14 @@ impl Conn {
         let Some(mut stream) = self.channel.and_then(|id| self.rtc.channel(id)) else {
             return false;
         };
-        match self.flow.write(&mut stream) {
+        // What is less than it was has been acknowledged.
+        let is_heard = stream.buffered_amount() < self.unacknowledged;
+        let written = self.flow.write(&mut stream);
+        self.unacknowledged = stream.buffered_amount();
+        if is_heard {
+            self.hear(now);
+        }
+        match written {
             Ok(Written::Some) => true,
             Ok(Written::Everything) if matches!(self.phase, Phase::Flushing { .. }) => {
                 self.end(CloseReason::Local, now);
@@ -524,25 +595,26 @@ impl Conn {
                 Some(certificate) => self.reports.event(Event::Certificate(certificate)),
                 None => self.end(CloseReason::WrongCertificate, now),
             },
-            RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label),
+            RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label, now),
             RtcEvent::ChannelData(data) => self.channel_data(data, now),
             RtcEvent::ChannelClose(id) if self.channel == Some(id) => {
                 self.end(CloseReason::Remote, now)
             }
             RtcEvent::Closed => self.end(CloseReason::Remote, now),
-            RtcEvent::PeerStats(stats) => {
-                if let Some(round_trip) = stats
-                    .selected_candidate_pair
-                    .and_then(|pair| pair.current_round_trip_time)
-                {
-                    self.reports.meter.set_round_trip(round_trip);
+            RtcEvent::IceConnectionStateChange(state) if state.is_connected() => {
+                self.consent.found();
+            }
+            // The only word of the stack about a way that nothing was sent by yet.
+            RtcEvent::PeerStats(stats) if self.nominated.is_some() => {
+                if let Some(pair) = stats.selected_candidate_pair {
+                    self.nominate((pair.local.addr, pair.remote.addr), now);
                 }
             }
             _ => {}
         }
     }
 
-    fn channel_opened(&mut self, id: ChannelId, label: String) {
+    fn channel_opened(&mut self, id: ChannelId, label: String, now: Instant) {
         match (self.channel, self.phase) {
             (None, Phase::Connecting { .. }) => self.channel = Some(id),
             (Some(ours), Phase::Connecting { .. }) if ours == id => {}
@@ -553,11 +625,14 @@ impl Conn {
             }
         }
         self.phase = Phase::Open;
+        self.reports.meter.hear(now);
+        self.consent.watch(now);
         let channel = self.flow.channel(label, self.peer_limit);
         self.reports.event(Event::Open(channel));
     }
 
     fn channel_data(&mut self, ChannelData { id, binary, data }: ChannelData, now: Instant) {
+        self.hear(now);
         if self.channel != Some(id) {
             return;
         }

@@ -30,14 +30,14 @@ pub(super) struct Demux {
 }
 
 impl Demux {
-    pub(super) fn insert(&mut self, conn: ConnId, ufrag: String) {
-        self.by_ufrag.insert(ufrag, conn);
-    }
-
-    /// The connection has another user fragment.
-    pub(super) fn rename(&mut self, conn: ConnId, old: &str, new: String) {
-        self.by_ufrag.remove(old);
-        self.by_ufrag.insert(new, conn);
+    /// The connection has other user fragments.
+    pub(super) fn rename(&mut self, conn: ConnId, old: &[String], new: &[String]) {
+        for ufrag in old {
+            self.by_ufrag.remove(ufrag);
+        }
+        for ufrag in new {
+            self.by_ufrag.insert(ufrag.clone(), conn);
+        }
     }
 
     pub(super) fn find(&self, way: Way, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
@@ -67,8 +67,8 @@ impl Demux {
         self.by_address.insert(key, conn);
     }
 
-    pub(super) fn remove(&mut self, conn: ConnId, ufrag: &str) {
-        self.by_ufrag.remove(ufrag);
+    pub(super) fn remove(&mut self, conn: ConnId, ufrags: &[String]) {
+        self.rename(conn, ufrags, &[]);
         for key in self.addresses.remove(&conn).unwrap_or_default() {
             if self.by_address.get(&key) == Some(&conn) {
                 self.by_address.remove(&key);
@@ -121,8 +121,8 @@ mod tests {
         let (a, b) = (ConnId(1), ConnId(2));
         const HERE: Way = Way::Direct(0);
         let mut demux = Demux::default();
-        demux.insert(a, "aaaa".into());
-        demux.insert(b, "bbbb".into());
+        demux.rename(a, &[], &["aaaa".into()]);
+        demux.rename(b, &[], &["bbbb".into()]);
         assert_eq!(demux.find(HERE, stranger, &check("bbbb:x")), Some(b));
         assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), None);
         demux.learn(a, HERE, peer, false);
@@ -151,9 +151,9 @@ mod tests {
             "so are relays"
         );
         assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), Some(b));
-        demux.remove(a, "aaaa");
+        demux.remove(a, &["aaaa".into()]);
         assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), Some(b));
-        demux.remove(b, "bbbb");
+        demux.remove(b, &["bbbb".into()]);
         assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), None);
         assert!(
             demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty()

@@ -31,6 +31,8 @@ const BELL: Token = Token(usize::MAX);
 const MAX_SLOTS: usize = 256;
 /// The port of incoming connections.
 const MAIN_PORT: PortIndex = 0;
+/// How often the machine's addresses are looked at while there are connections.
+const LOOK: Duration = Duration::from_secs(2);
 /// Goodbyes get this long when the engine stops.
 const SHUTDOWN: Duration = Duration::from_millis(200);
 
@@ -54,6 +56,7 @@ pub(super) fn start(
         servers: Arc::default(),
         ports: Vec::new(),
         addresses: interfaces::addresses(config.loopback),
+        look_at: None,
         certificate: Certificate::new(Instant::now())?,
         crypto: Arc::new(str0m::crypto::from_feature_flags()),
         table: Table::default(),
@@ -78,6 +81,8 @@ struct Driver {
     servers: Arc<Servers>,
     ports: Vec<Port>,
     addresses: Vec<IpAddr>,
+    /// When they are looked at next; `None` while nobody needs them.
+    look_at: Option<Instant>,
     certificate: Certificate,
     crypto: Arc<CryptoProvider>,
     table: Table,
@@ -97,7 +102,8 @@ struct Table {
 
 struct Entry {
     conn: Conn,
-    ufrag: String,
+    /// By which the demux knows it.
+    ufrags: Vec<String>,
     due: Option<Instant>,
 }
 
@@ -113,6 +119,16 @@ impl Driver {
             self.take_calls();
             self.take_news();
             self.turn(&mut receiver);
+            self.look(Instant::now());
+        }
+    }
+
+    /// Looks at the machine's addresses when it is time.
+    fn look(&mut self, now: Instant) {
+        if self.table.conns.is_empty() {
+            self.look_at = None;
+        } else if self.look_at.is_none_or(|at| now >= at) {
+            self.refresh(now);
         }
     }
 
@@ -124,7 +140,7 @@ impl Driver {
         let timeout = if may_sleep {
             let gatherers = self.ports.iter().map(|port| port.gatherer.poll_timeout());
             let conn = self.table.timers.first().map(|(due, _)| *due);
-            let due = gatherers.chain([conn]).flatten().min();
+            let due = gatherers.chain([conn, self.look_at]).flatten().min();
             due.map(|due| due.saturating_duration_since(Instant::now()))
         } else {
             Some(Duration::ZERO)
@@ -244,12 +260,17 @@ impl Driver {
                 Err(error) => return drop(reply.send(Err(error))),
             },
         };
+        if self.look_at.is_none() {
+            // They may have changed while nobody looked.
+            self.refresh(now);
+        }
         let id = ConnId(self.next_id);
         self.next_id += 1;
         let ingredients = Ingredients {
             crypto: self.crypto.clone(),
             certificate: self.certificate.current(now),
             relay_only: self.config.relay_only,
+            lost_after: self.config.lost_after,
         };
         let bell = self.bell.clone();
         let flow = Flow::new(move || bell.changed(id));
@@ -277,13 +298,13 @@ impl Driver {
             Ok(made) => made,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let ufrag = conn.ufrag();
-        self.table.demux.insert(id, ufrag.clone());
+        let ufrags = vec![conn.ufrag()];
+        self.table.demux.rename(id, &[], &ufrags);
         self.table.conns.insert(
             id,
             Entry {
                 conn,
-                ufrag,
+                ufrags,
                 due: None,
             },
         );
@@ -474,6 +495,7 @@ impl Driver {
     }
 
     fn refresh(&mut self, now: Instant) {
+        self.look_at = Some(now + LOOK);
         let fresh = interfaces::addresses(self.config.loopback);
         let old = std::mem::replace(&mut self.addresses, fresh);
         if old == self.addresses {
@@ -495,6 +517,10 @@ impl Driver {
                 conn.addresses_changed();
                 conn.handle_timeout(now);
             });
+        }
+        for port in 0..self.ports.len() {
+            self.ports[port].gatherer.moved(now);
+            self.tend(port, now);
         }
     }
 
@@ -654,9 +680,9 @@ impl Table {
                 .report_end(CloseReason::Failed("internal error".into()));
             None
         });
-        if let Some(ufrag) = entry.conn.renamed() {
-            self.demux.rename(id, &entry.ufrag, ufrag.clone());
-            entry.ufrag = ufrag;
+        if let Some(ufrags) = entry.conn.renamed() {
+            self.demux.rename(id, &entry.ufrags, &ufrags);
+            entry.ufrags = ufrags;
         }
         if due != entry.due {
             if let Some(old) = entry.due {
@@ -669,7 +695,7 @@ impl Table {
             Some(due) => drop(self.timers.insert((due, id))),
             None => {
                 if let Some(entry) = self.conns.remove(&id) {
-                    self.demux.remove(id, &entry.ufrag);
+                    self.demux.remove(id, &entry.ufrags);
                     ports[port].gatherer.leave(id, now);
                 }
             }

@@ -193,6 +193,19 @@ impl Gatherer {
         self.pump(now);
     }
 
+    /// The machine's addresses are others: what servers say of them is asked anew, and allocations may not be ours any more.
+    pub(super) fn moved(&mut self, now: Instant) {
+        self.failures = 0;
+        for mapper in &mut self.mappers {
+            mapper.ask_anew(now);
+            mapper.pump(&mut self.outputs, &self.outcomes);
+        }
+        for leg in &mut self.legs {
+            leg.client.verify(now);
+        }
+        self.pump(now);
+    }
+
     /// Other servers, or other credentials. What connections use by the old ones goes on while the server lets it.
     pub(super) fn set_servers(
         &mut self,
@@ -644,15 +657,20 @@ impl Relay {
 
 impl Mapper {
     fn new(server: SocketAddr, url: String, now: Instant) -> Self {
-        let mut client = Client::new(Config::new(Carrier::Datagrams), random::os());
-        client.learn_mapping(now);
-        Self {
+        let mut mapper = Self {
             server,
             url,
-            client,
+            client: Client::new(Config::new(Carrier::Datagrams), random::os()),
             base: None,
             found: None,
-        }
+        };
+        mapper.client.learn_mapping(now);
+        mapper
+    }
+
+    fn ask_anew(&mut self, now: Instant) {
+        self.client = Client::new(Config::new(Carrier::Datagrams), random::os());
+        self.client.learn_mapping(now);
     }
 
     fn pump(&mut self, outputs: &mut VecDeque<Action>, outcomes: &Outcomes) {
@@ -671,9 +689,11 @@ impl Mapper {
                 }
                 _ => None,
             };
-            outputs.extend(self.found.take().map(Action::Lost));
-            outputs.extend(found.map(Action::Found));
-            self.found = found;
+            if found != self.found {
+                outputs.extend(self.found.take().map(Action::Lost));
+                outputs.extend(found.map(Action::Found));
+                self.found = found;
+            }
         }
     }
 }

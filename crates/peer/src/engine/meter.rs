@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::connection::{Route, Stats};
 use crate::totals::Totals;
 
-/// Nothing heard for this long is worth telling; ICE asks every 3 s or sooner.
+/// Nothing heard for this long is worth telling: the peer is asked every 3 s or sooner.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 const UNKNOWN: u64 = u64::MAX;
@@ -43,9 +43,13 @@ impl Meter {
         }
     }
 
-    pub(super) fn count_received(&self, octets: usize, relayed: bool, now: Instant) {
+    pub(super) fn count_received(&self, octets: usize, relayed: bool) {
         self.totals.count_received(octets, relayed);
         self.received.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// Something came that only the peer can have sent.
+    pub(super) fn hear(&self, now: Instant) {
         self.heard.store(
             millis(now.saturating_duration_since(self.start)),
             Ordering::Relaxed,
@@ -77,7 +81,7 @@ impl Meter {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When something last came in.
+    /// When the peer was last heard.
     pub(super) fn heard(&self) -> Instant {
         self.start + Duration::from_millis(self.heard.load(Ordering::Relaxed))
     }

@@ -9,6 +9,7 @@
 mod bell;
 mod certificate;
 mod conn;
+mod consent;
 mod demux;
 mod driver;
 mod flow;
@@ -46,6 +47,8 @@ use bell::Bell;
 const COMMANDS: usize = 256;
 /// Events of a connection that wait for its owner: a candidate per interface, four of STUN and TURN servers, and four more in its life.
 const EVENTS: usize = 64;
+/// As consent expires (RFC 7675 section 5.1).
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(30);
 /// `.local` names of one peer that are looked up at a time.
 const LOOKUPS: usize = 8;
 
@@ -60,6 +63,8 @@ pub(crate) struct EngineConfig {
     pub(crate) relay_only: bool,
     /// How long what servers gave is kept after a port's last connection, for the next one. Default 60 s.
     pub(crate) relay_linger: Duration,
+    /// Without a word of the peer for this long a connection is over. Default 30 s.
+    pub(crate) lost_after: Duration,
     /// Whom TURN servers over TLS are trusted by.
     pub(crate) roots: Roots,
     /// Where all connections' octets are counted too.
@@ -73,6 +78,7 @@ impl Default for EngineConfig {
             loopback: false,
             relay_only: false,
             relay_linger: Duration::from_secs(60),
+            lost_after: LOST_AFTER,
             roots: Roots::default(),
             totals: Arc::default(),
         }
@@ -118,14 +124,13 @@ pub(crate) enum Event {
 }
 
 /// What became of the way to the peer.
-#[allow(dead_code)] // The engine tells of changed addresses alone, so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// Nothing that only the peer can have sent has come for 3 s. Told again every 5 s while it lasts; the connection ends after 30 s.
+    /// On the way in use, nothing that only the peer can have sent has come for 3 s. After 30 s the connection ends.
     Silent,
     /// Addresses of this machine came or went.
     Changed,
-    /// The peer is heard again after a silence.
+    /// The peer is heard again after a silence, by this way or a new one.
     Back,
 }
 
@@ -309,7 +314,8 @@ impl Engine {
 }
 
 impl EngineConn {
-    /// Applies the answer. A first one that cannot be used ends the connection; a [restart](Self::restart)'s is refused, and the restart goes on waiting.
+    /// Applies the answer. A first one that cannot be used ends the connection; a [restart](Self::restart)'s is refused with [`EngineError::Restart`], and the
+    /// restart goes on waiting.
     pub(crate) async fn set_remote(&self, answer: &str) -> Result<(), EngineError> {
         let (conn, answer) = (self.id, answer.to_owned());
         self.ask(|reply| Command::SetRemote {
@@ -391,7 +397,6 @@ impl EngineConn {
 
 impl ConnFacts {
     /// What was tried to reach the peer; known once the connection is over.
-    #[allow(dead_code)] // For who reports a failure.
     pub(crate) fn tried(&self) -> Option<&Tried> {
         self.tried.get()
     }

@@ -48,19 +48,17 @@ impl Record {
     }
 
     /// A name that hides an address of the peer's was not found.
-    pub(super) fn add_hidden(&mut self, name: &str) {
-        if self.hidden.len() < MAX_HIDDEN && !self.hidden.iter().any(|known| known == name) {
-            self.hidden.push(name.to_owned());
+    pub(super) fn add_hidden(&mut self, place: String) {
+        if self.hidden.len() < MAX_HIDDEN && !self.hidden.contains(&place) {
+            self.hidden.push(place);
         }
     }
 
-    #[allow(dead_code)] // Not counted yet.
     pub(super) fn check_sent(&mut self) {
         self.sent += 1;
     }
 
     /// A check from one address to another was answered.
-    #[allow(dead_code)] // Not counted yet.
     pub(super) fn check_answered(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.answered += 1;
         for (list, address) in [(&mut self.local, local), (&mut self.remote, remote)] {

@@ -1,5 +1,7 @@
 //! The little that is done to descriptions beside the stack's own reading of them.
 
+use str0m::IceCreds;
+
 /// The one media section of our descriptions. Stock peers and their candidates name it so.
 pub(super) const MID: &str = "0";
 
@@ -44,6 +46,15 @@ pub(super) fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
             .strip_prefix(name)?
             .strip_prefix(':')
     })
+}
+
+/// Name and password for checks: `a=ice-ufrag`, `a=ice-pwd` (RFC 8839 5.4).
+pub(super) fn ice_credentials(sdp: &str) -> IceCreds {
+    let read = |name| attribute(sdp, name).unwrap_or_default().to_owned();
+    IceCreds {
+        ufrag: read("ice-ufrag"),
+        pass: read("ice-pwd"),
+    }
 }
 
 /// Octets of a message that the peer takes: `a=max-message-size` (RFC 8841 6), 64 KiB when it does not say, any size for 0.
@@ -99,6 +110,13 @@ pub(super) fn candidate_kind(candidate: &str) -> &str {
 /// The name under `.local` that a candidate hides its address behind.
 pub(super) fn hidden_name(candidate: &str) -> Option<&str> {
     candidate_address(candidate).filter(|address| address.ends_with(".local"))
+}
+
+/// The same with the port.
+pub(super) fn hidden_place(candidate: &str) -> Option<String> {
+    let name = hidden_name(candidate)?;
+    let port = candidate.split_ascii_whitespace().nth(ADDRESS + 1)?;
+    Some(format!("{name}:{port}"))
 }
 
 fn candidate_address(candidate: &str) -> Option<&str> {

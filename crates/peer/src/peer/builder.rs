@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_proto::identity::SigningKey;
 use peerage_proto::identity::gate::{self, Gate, Unverified};
@@ -21,11 +22,14 @@ use super::registry::Registry;
 use super::{Handle, Inner, OpenError, Peer};
 use crate::access::Access;
 use crate::connection::{Limits, Serializer, Serializers};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, LOST_AFTER};
 use crate::net::Roots;
 use crate::signalling::{Registration, Signalling, SignallingError};
 use crate::totals::Totals;
 use crate::{clock, random};
+
+/// Nobody who is there is silent for so long: checks go out every 3 s or sooner.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
 /// Describes a [`Peer`]. Only [`server`](Self::server) must be given.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ pub struct Builder {
     timing: link::Config,
     ice_servers: Vec<IceServer>,
     relay_only: bool,
+    lost_after: Option<Duration>,
     approve: Option<Approve>,
     serializers: Serializers,
     limits: Limits,
@@ -154,6 +159,14 @@ impl Builder {
         self
     }
 
+    /// How long nothing may be heard from a peer before a connection ends, or is made anew ([`ConnectOptions::renew`](crate::ConnectOptions::renew)). Default and
+    /// at most 30 s, as consent expires (RFC 7675 section 5.1); at least 5 s, which two checks may take.
+    #[must_use]
+    pub fn lost_after(mut self, silence: Duration) -> Self {
+        self.lost_after = Some(silence.clamp(LEAST_SILENCE, LOST_AFTER));
+        self
+    }
+
     /// Trusts this authority for the certificates of the server and of TURN servers, beside the system's.
     #[must_use]
     pub fn trust(mut self, authority: CertificateDer<'static>) -> Self {
@@ -238,6 +251,7 @@ impl Builder {
             port: self.port,
             loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
             relay_only: self.relay_only,
+            lost_after: self.lost_after.unwrap_or(LOST_AFTER),
             roots: self.roots.clone(),
             totals: totals.clone(),
             ..EngineConfig::default()

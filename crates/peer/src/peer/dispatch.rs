@@ -148,6 +148,7 @@ impl Dispatcher {
                 incoming: self.incoming.clone(),
             },
             state: watch::Sender::new(ConnectionState::Open),
+            silent: false,
             begun: Instant::now(),
             opened: false,
         };

@@ -33,6 +33,8 @@ pub(super) struct LinkTask {
     pub(super) terms: Terms,
     pub(super) side: Side,
     pub(super) state: watch::Sender<ConnectionState>,
+    /// Whether nothing is heard from the peer.
+    pub(super) silent: bool,
     pub(super) begun: Instant,
     pub(super) opened: bool,
 }
@@ -278,15 +280,18 @@ impl LinkTask {
     /// The way to the peer changed.
     fn path(&mut self, path: Path, now: Instant) {
         tracing::debug!(peer = %self.link.remote(), ?path, "the way to the peer");
-        let (input, state) = match path {
-            Path::Silent => (Input::PathLost, Some(ConnectionState::Silent)),
-            Path::Changed => (Input::PathChanged, None),
-            Path::Back => (Input::PathBack, Some(ConnectionState::Open)),
-        };
-        if let Some(state) = state {
-            self.tell(state);
+        self.link.handle_input(
+            match path {
+                Path::Silent => Input::PathLost,
+                Path::Changed => Input::PathChanged,
+                Path::Back => Input::PathBack,
+            },
+            now,
+        );
+        if path != Path::Changed {
+            self.silent = path == Path::Silent;
+            self.tell_path();
         }
-        self.link.handle_input(input, now);
     }
 
     /// What the engine cannot do now it can when the machine asks again.
@@ -349,7 +354,14 @@ impl LinkTask {
         if let Some(conn) = &self.conn {
             conn.facts().meter.count_restart();
         }
-        self.tell(ConnectionState::Open);
+        self.tell_path();
+    }
+
+    fn tell_path(&self) {
+        self.tell(match self.silent {
+            true => ConnectionState::Silent,
+            false => ConnectionState::Open,
+        });
     }
 
     fn tell(&self, state: ConnectionState) {

@@ -4,11 +4,14 @@
 mod attacks;
 mod device;
 mod handles;
+mod hostile;
 mod ice;
+mod paths;
 mod relay;
 mod server;
 mod stock;
 mod values;
+mod wire;
 
 use std::future::Future;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use peerage_proto::wire::sdp::{DataDescription, Fingerprint, Setup};
+use str0m::IceCreds;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 
 use super::{Conn, Phase};
@@ -92,8 +93,9 @@ impl Conn {
         let (description, answer) = match checked {
             Ok(checked) => checked,
             Err(error) => {
+                tracing::debug!(%error, "the answer to a restart is not usable");
                 self.pending = Some(Pending::Restart(restart));
-                return Err(error);
+                return Err(EngineError::Restart("the answer is not usable"));
             }
         };
         self.rtc
@@ -104,9 +106,9 @@ impl Conn {
         Ok(())
     }
 
-    /// The user fragment, when it has changed since the last call.
-    pub(in crate::engine) fn renamed(&mut self) -> Option<String> {
-        std::mem::take(&mut self.renamed).then(|| self.ufrag())
+    /// The user fragments by which checks find this connection, when they have changed since the last call.
+    pub(in crate::engine) fn renamed(&mut self) -> Option<Vec<String>> {
+        std::mem::take(&mut self.renamed).then(|| self.consent.our_ufrags())
     }
 
     /// Addresses of the peer's that take part since the last call, without having come through [`add_candidate`](Self::add_candidate).
@@ -125,8 +127,9 @@ impl Conn {
 
     /// Whether a candidate of the peer's belongs to a generation that is not there yet: it is kept for it.
     pub(super) fn is_early(&mut self, candidate: &str) -> bool {
-        let is_early = !self.remote_ufrag.is_empty()
-            && sdp::candidate_ufrag(candidate).is_some_and(|ufrag| ufrag != self.remote_ufrag);
+        let current = self.consent.their_ufrag();
+        let is_early = current.is_some()
+            && sdp::candidate_ufrag(candidate).is_some_and(|ufrag| Some(ufrag) != current);
         if is_early && self.early.candidates.len() < MAX_EARLY {
             self.early.candidates.push(candidate.to_owned());
         }
@@ -155,7 +158,7 @@ impl Conn {
                 "another certificate than the handshake's".into(),
             ));
         }
-        if description.ice_ufrag() == self.remote_ufrag {
+        if Some(description.ice_ufrag()) == self.consent.their_ufrag() {
             return Err(EngineError::Description("the generation is known".into()));
         }
         let fingerprint = Fingerprint::new(*description.fingerprint().as_bytes());
@@ -181,8 +184,10 @@ impl Conn {
 
     /// Both sides' descriptions of a new generation are there.
     fn began(&mut self, description: &DataDescription, now: Instant) {
-        description.ice_ufrag().clone_into(&mut self.remote_ufrag);
-        self.renamed = true;
+        self.begin_generation(IceCreds {
+            ufrag: description.ice_ufrag().to_owned(),
+            pass: description.ice_pwd().to_owned(),
+        });
         self.remote_candidates = 0;
         self.relays
             .forget_theirs(self.nominated.map(|(_, remote)| remote));

@@ -5,3 +5,5 @@ mod relays;
 mod restart;
 mod sockets;
 mod turn_server;
+mod ways;
+mod world;
