@@ -54,8 +54,8 @@ const BENCH = join(HERE, 'peer', 'target', 'release', 'bench-peer');
 const PYTHON = join(HERE, 'rival', 'python');
 const ROUNDS = Number(options.rounds ?? (options.quick ? 1 : 3));
 const PATIENCE = 60_000;
-/** The product's limits on what one client says to the server are above what anybody does who does not measure. */
-const RAISED = ['--message-rate', '100000', '--message-burst', '100000'];
+/** As the rivals, no STUN and TURN server; and more words from one client than anybody has who does not measure. */
+const SERVER = ['--no-turn', '--message-rate', '100000', '--message-burst', '100000'];
 /** Delay each way, loss, and how long is warmed up and measured, in seconds. */
 const NETWORKS = {
     loopback: { warm: 1, seconds: 2, setUps: 40 },
@@ -83,7 +83,7 @@ async function network(name) {
     const { delay, loss, warm, seconds, setUps } = NETWORKS[name];
     const rows = {};
     await owning(async (owner) => {
-        const server = await serve(owner, ...RAISED);
+        const server = await serve(owner, ...SERVER);
         const path = delay && await line(start(owner, 'path', BENCH, ['path', String(delay), String(loss), String(server.port)], { stdio: ['pipe', 'pipe', 'inherit'], binary: true }));
         const places = path ? [path.first.caller, path.first.callee] : [null, null];
         const load = { warm: options.quick ? warm / 2 : warm, seconds: options.quick ? seconds / 2 : seconds, setUps: options.quick ? 5 : setUps };
@@ -120,8 +120,13 @@ async function measure(rows, stack, { server, places, round, name, load }) {
             put('ping-pong, CPU us each', cpu * 1e6 / count);
         }
         if (parts.includes('set-up')) await setUp(caller, callee, server, load.setUps, (what, figure) => put(`set-up, ${what}`, figure));
-        if (parts.includes('idle') && name === 'loopback' && round === 0) await idle(caller, callee, put);
     });
+    if (parts.includes('idle') && name === 'loopback' && round === 0) {
+        await owning(async (owner) => {
+            const { caller, callee } = await ends(owner, stack, server, places);
+            await idle(caller, callee, put);
+        });
+    }
     if (stack === OWN && parts.includes('set-up')) {
         await owning(async (owner) => {
             const { caller, callee } = await ends(owner, DEVICE, server, places);
@@ -253,7 +258,7 @@ function print(name, rows) {
     for (const [row, of] of Object.entries(rows)) {
         if (row === 'others' || row === 'overflow' || (row.endsWith('of the server') && !of[OWN])) continue;
         const cells = stacks.map((stack) => (of[stack] && !(row.endsWith('of the server') && stack !== OWN) ? range(of[stack], digits(of[stack])) : ''));
-        const ratios = rivals.map((rival) => (of[OWN] && of[rival] && !row.endsWith('of the server') ? (median(of[OWN]) / median(of[rival])).toFixed(2) : ''));
+        const ratios = rivals.map((rival) => (of[OWN] && of[rival] && !row.endsWith('of the server') ? ratio(median(of[OWN]), median(of[rival])) : ''));
         console.log(`| ${[row, ...cells, ...ratios].join(' | ')} |`);
     }
     const overflow = rows.overflow?.[OWN][0] ? ` The path's queues were full for ${rows.overflow[OWN][0]} packets.` : '';
@@ -264,4 +269,8 @@ function print(name, rows) {
 function digits(values) {
     const size = Math.abs(median(values));
     return size >= 100 ? 0 : size >= 10 ? 1 : 2;
+}
+
+function ratio(own, other) {
+    return other === 0 ? '' : (own / other).toFixed(2);
 }

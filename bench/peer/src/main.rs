@@ -12,14 +12,17 @@ mod rival;
 
 use std::error::Error;
 
+use peerage_peer::Serialization;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["callee", "peerage", server] => run(ours::callee(server, false)),
+        ["callee", "peerage" | "peerage-binary", server] => run(ours::callee(server, false)),
         ["callee", "peerage-device", server] => run(ours::callee(server, true)),
-        ["caller", "peerage" | "peerage-device", server, address] => run(ours::caller(server, address)),
+        ["caller", "peerage" | "peerage-device", server, address] => run(ours::caller(server, address, Serialization::Raw)),
+        ["caller", "peerage-binary", server, address] => run(ours::caller(server, address, Serialization::Binary)),
         #[cfg(feature = "libdatachannel")]
         ["callee", "libdatachannel", folder] => rival::callee(folder),
         #[cfg(feature = "libdatachannel")]

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use peerage_peer::{Builder, ConnectOptions, Connection, Message, Peer};
+use peerage_peer::{Builder, ConnectOptions, Connection, Peer, Serialization};
 use peerage_proto::identity::gate::{State, Terms};
-use peerage_proto::identity::{LinkProof, Secret, SigningKey};
+use peerage_proto::identity::{Secret, SigningKey};
 use peerage_proto::wire::id::PeerId;
 use peerage_proto::wire::link_url::Link;
 use rand_core::UnwrapErr;
@@ -27,13 +27,13 @@ pub async fn callee(server: &str, is_device: bool) -> Outcome<()> {
     let peer = if is_device {
         let key = SigningKey::generate(&mut rng);
         let (device, secret) = (key.device_id(), Secret::generate(&mut rng));
-        let peer = builder(server).device(key, State::default()).build().await?;
+        let peer = builder(server).device(key, State::default()).open().await?;
         peer.access().add_link(secret.clone(), Terms::default())?;
         let link = Link { secure: false, device, domain: "localhost".into(), port: None, secret: Some(secret), path: "/".into() };
         answer(json!({ "address": link.to_string() }))?;
         peer
     } else {
-        let peer = builder(server).allow_unverified(true).build().await?;
+        let peer = builder(server).allow_unverified(true).open().await?;
         answer(json!({ "address": peer.id().as_str() }))?;
         peer
     };
@@ -45,37 +45,39 @@ pub async fn callee(server: &str, is_device: bool) -> Outcome<()> {
     tokio::task::spawn_blocking(|| serve(&SEEN)).await?
 }
 
-async fn receive(mut connection: Connection) {
-    while let Some(message) = connection.recv().await {
-        if message.as_bytes().first() != Some(&ECHO) {
-            SEEN.count(message.len());
-        } else if connection.send(message).await.is_err() {
+async fn receive(connection: Connection) {
+    while let Some(Ok(value)) = connection.recv().await {
+        let octets = value.as_bytes().map_or(&[][..], |octets| octets);
+        if octets.first() != Some(&ECHO) {
+            SEEN.count(octets.len());
+        } else if connection.send(value).await.is_err() {
             return;
         }
     }
 }
 
-pub async fn caller(server: &str, address: &str) -> Outcome<()> {
+pub async fn caller(server: &str, address: &str, serialization: Serialization) -> Outcome<()> {
     let (to, proof) = match Link::parse(address) {
         Ok(link) => (link.device.clone().into(), link.secret.as_ref().map(|secret| secret.proof(&link.device))),
         Err(_) => (PeerId::parse(address)?, None),
     };
-    call(Ours { peer: builder(server).build().await?, to, proof }).await
+    let peer = builder(server).open().await?;
+    // A device takes callers with a link at this label.
+    let label = proof.as_ref().map(|_| "peerage-http".to_owned());
+    call(Ours { peer, to, options: ConnectOptions { label, proof, serialization, ..ConnectOptions::default() } }).await
 }
 
 struct Ours {
     peer: Peer,
     to: PeerId,
-    proof: Option<LinkProof>,
+    options: ConnectOptions,
 }
 
 impl Caller for Ours {
     type Conn = Connection;
 
     async fn open(&mut self) -> Outcome<Connection> {
-        // A device takes callers with a link at this label.
-        let label = self.proof.as_ref().map(|_| "peerage-http".to_owned());
-        Ok(self.peer.connect(&self.to, ConnectOptions { label, proof: self.proof.clone(), ..ConnectOptions::default() }).await?)
+        Ok(self.peer.connect(&self.to, self.options.clone()).await?)
     }
 
     async fn close(&mut self, connection: Connection) -> Outcome<()> {
@@ -88,7 +90,7 @@ impl Caller for Ours {
     async fn send(&mut self, connection: &mut Connection, size: usize, window: Window) -> Outcome<()> {
         let message = Bytes::from(vec![b'x'; size]);
         while !window.is_over() {
-            connection.send(Message::Binary(message.clone())).await?;
+            connection.send(message.clone()).await?;
         }
         Ok(())
     }
@@ -98,8 +100,8 @@ impl Caller for Ours {
         let mut times = Vec::new();
         while !window.is_over() {
             let begun = Instant::now();
-            connection.send(Message::Binary(message.clone())).await?;
-            connection.recv().await.ok_or("the connection ended")?;
+            connection.send(message.clone()).await?;
+            connection.recv().await.ok_or("the connection ended")??;
             if window.has_begun() {
                 times.push(begun.elapsed());
             }
