@@ -12,17 +12,19 @@ use serde_json::value::RawValue;
 
 use crate::script::Script;
 
-const NOW: Time = Time(1_800_000_000_000);
-const CALLER_CERTIFICATE: Fingerprint = Fingerprint::new([0xca; 32]);
-const DEVICE_CERTIFICATE: Fingerprint = Fingerprint::new([0xd0; 32]);
+pub(crate) const NOW: Time = Time(1_800_000_000_000);
+pub(crate) const CALLER_CERTIFICATE: Fingerprint = Fingerprint::new([0xca; 32]);
+pub(crate) const DEVICE_CERTIFICATE: Fingerprint = Fingerprint::new([0xd0; 32]);
 
 /// One honest call: what the attacker saw.
 pub(crate) struct Honest {
-    device: SigningKey,
-    secret: Secret,
+    pub(crate) device: SigningKey,
+    pub(crate) secret: Secret,
+    /// The caller's.
+    pub(crate) key: SigningKey,
     pub(crate) caller: PeerId,
     pub(crate) sent: SentOffer,
-    offer: OfferPayload,
+    pub(crate) offer: OfferPayload,
     pub(crate) answer: AnswerPayload,
 }
 
@@ -77,6 +79,7 @@ pub(crate) static HONEST: LazyLock<Honest> = LazyLock::new(|| {
     Honest {
         device,
         secret,
+        key,
         caller,
         sent,
         offer,
@@ -84,7 +87,7 @@ pub(crate) static HONEST: LazyLock<Honest> = LazyLock::new(|| {
     }
 });
 
-fn gate(device: &SigningKey, secret: &Secret) -> Gate {
+pub(crate) fn gate(device: &SigningKey, secret: &Secret) -> Gate {
     let mut gate = Gate::new(
         device.clone(),
         State::default(),
@@ -96,7 +99,7 @@ fn gate(device: &SigningKey, secret: &Secret) -> Gate {
     gate
 }
 
-fn sdp(fingerprint: Fingerprint, setup: &str) -> String {
+pub(crate) fn sdp(fingerprint: Fingerprint, setup: &str) -> String {
     format!(
         "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n\
          c=IN IP4 0.0.0.0\r\na=ice-ufrag:hrFr\r\na=ice-pwd:8dTjCsK9bsEODckLB3kRIAS6\r\na=ice-options:trickle\r\n\

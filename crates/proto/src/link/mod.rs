@@ -140,7 +140,7 @@ pub enum Output {
     /// The channel may be used: it is open, and its peer is who was called or let in.
     Opened,
     /// To a caller: have the engine make the description of a restart, and give it back as [`Input::LocalRestart`]. One that was made before and is
-    /// not answered yet is void.
+    /// not answered yet is void. An engine that cannot is asked again after [`RETRY`].
     Restart {
         /// Which one.
         generation: u32,
@@ -148,7 +148,7 @@ pub enum Output {
         retry: Option<Nonce>,
     },
     /// To a callee: have the engine answer this description of a restart, and give the answer back as [`Input::LocalAnswer`], with what the gate
-    /// says to `granted`.
+    /// says to `granted`. Where the engine cannot, a later offer follows.
     AnswerRestart {
         /// SDP without candidates.
         sdp: String,
@@ -310,7 +310,7 @@ impl Link {
             Input::PathChanged => self.path(Change::Moved, now),
             Input::PathBack => self.path(Change::Back, now),
             Input::LocalRestart { sdp, sent } => self.local_restart(&sdp, sent, now),
-            Input::RestartOffered(granted) => self.restart_offered(granted),
+            Input::RestartOffered(granted) => self.restart_offered(granted, now),
             Input::Received(signal) => self.received(signal, now),
             Input::RemoteCertificate(certificate) => self.remote_certificate(certificate),
             Input::ChannelOpened => {

@@ -75,6 +75,7 @@ enum Step {
     },
     /// Callee: the engine makes its answer. What came meanwhile waits: the last one.
     Answering {
+        since: Instant,
         description: Box<DataDescription>,
         next: Option<Box<Granted>>,
     },
@@ -85,8 +86,8 @@ impl Restarts {
     fn is_due(&self) -> bool {
         match self.step {
             Step::Idle => self.lost || self.wanted,
-            Step::Offered { .. } => true,
-            Step::Describing | Step::Answering { .. } => false,
+            Step::Describing | Step::Offered { .. } => true,
+            Step::Answering { .. } => false,
         }
     }
 
@@ -205,18 +206,14 @@ impl Link {
         let generation = stated.map_or(Some(restarts.begun), |offer| {
             offer.restart.map(|restart| restart.generation)
         });
-        // What does not fit is of no use; the engine may be asked again.
+        // What does not fit is of no use: the engine is asked again, as if it had not been able to.
         let Ok(local) = DataDescription::parse(sdp) else {
-            restarts.step = Step::Idle;
-            restarts.wanted = true;
             return;
         };
         let fits = self.verified == sent.is_some()
             && generation == Some(restarts.begun)
             && self.local.as_ref().map(DataDescription::fingerprint) == Some(local.fingerprint());
         if !fits {
-            restarts.step = Step::Idle;
-            restarts.wanted = true;
             return;
         }
         let payload = OfferPayload {
@@ -311,7 +308,7 @@ impl Link {
     }
 
     /// A restart of this link came through the gate. The newest counts, once.
-    pub(super) fn restart_offered(&mut self, granted: Box<Granted>) {
+    pub(super) fn restart_offered(&mut self, granted: Box<Granted>, now: Instant) {
         let (Phase::Connecting { .. } | Phase::Open, Role::Callee, Some(restarts)) =
             (self.phase, &self.role, &mut self.restarts)
         else {
@@ -324,17 +321,18 @@ impl Link {
             return;
         }
         match &mut restarts.step {
-            Step::Answering { next, .. } => {
+            // An engine that has not answered by now could not.
+            Step::Answering { since, next, .. } if now < *since + RETRY => {
                 let known = next.as_ref().and_then(|granted| granted.generation);
                 if known < granted.generation {
                     *next = Some(granted);
                 }
             }
-            _ => self.take_restart(granted),
+            _ => self.take_restart(granted, now),
         }
     }
 
-    fn take_restart(&mut self, granted: Box<Granted>) {
+    fn take_restart(&mut self, granted: Box<Granted>, now: Instant) {
         let (Some(restarts), Some(generation)) = (&mut self.restarts, granted.generation) else {
             return;
         };
@@ -342,6 +340,7 @@ impl Link {
         restarts.wanted = false;
         restarts.ours = Ours::default();
         restarts.step = Step::Answering {
+            since: now,
             description: Box::new(granted.description.clone()),
             next: None,
         };
@@ -355,7 +354,10 @@ impl Link {
         let Some(restarts) = &mut self.restarts else {
             return;
         };
-        let Step::Answering { description, next } = std::mem::take(&mut restarts.step) else {
+        let Step::Answering {
+            description, next, ..
+        } = std::mem::take(&mut restarts.step)
+        else {
             return;
         };
         let generation = restarts.begun;
@@ -379,7 +381,7 @@ impl Link {
             _ => {}
         }
         if let Some(granted) = next {
-            self.take_restart(granted);
+            self.take_restart(granted, now);
         }
     }
 

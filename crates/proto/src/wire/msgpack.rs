@@ -264,4 +264,124 @@ mod tests {
             assert_eq!(read, values);
         }
     }
+
+    #[test]
+    fn what_came_is_read_once() {
+        let large = Value::from(vec![7_u8; 3_000_000]);
+        let many: Value = (0..300_000).map(|at| Value::from([("a", at)])).collect();
+        for value in [large, many] {
+            let mut packed = encode(&value).unwrap();
+            let length = packed.len();
+            let mut stream = Stream::new(Limits::default());
+            while !packed.is_empty() {
+                stream.handle_message(packed.split_to(MESSAGE_MAX).into_bytes());
+                let read = stream.poll_value().unwrap();
+                assert_eq!(read.is_some(), packed.is_empty());
+                // What is left is either shorter than a head or a name, or awaits the octets that a head has announced.
+                let left = stream.input.len() + stream.tail.len();
+                assert!(left < 10 || stream.need > 2_900_000 && stream.need < length);
+                assert!(left < stream.need);
+            }
+        }
+    }
+
+    #[test]
+    fn small_messages_are_put_together_while_they_wait() {
+        let mut stream = Stream::new(Limits::default());
+        stream.handle_message(Bytes::from_static(b"\xc6\x00\x10\x00\x00"));
+        for _ in 0..1 << 20 {
+            assert_eq!(stream.poll_value(), Ok(None));
+            stream.handle_message(Bytes::from_static(b"x"));
+        }
+        assert!(stream.input.pieces().count() <= 33);
+        let read = stream.poll_value().unwrap();
+        assert_eq!(read, Some(vec![b'x'; 1 << 20].into()));
+    }
+
+    #[test]
+    fn a_stream_holds_no_more_than_a_value_may_have() {
+        let limits = Limits {
+            depth: 4,
+            octets: 1000,
+            items: 100,
+        };
+        let refusal = |message: &'static [u8]| {
+            let mut stream = Stream::new(limits);
+            stream.handle_message(Bytes::from_static(message));
+            let refusal = stream.poll_value();
+            // It stays, and what comes is not kept.
+            stream.handle_message(Bytes::from(vec![0; 10_000]));
+            stream.handle_message(Bytes::from_static(b"\x01"));
+            assert_eq!(stream.poll_value(), refusal);
+            assert!(stream.input.is_empty() && stream.tail.is_empty());
+            refusal.unwrap_err()
+        };
+        assert_eq!(refusal(b"\xc6\xff\xff\xff\xff"), DecodeError::TooLong(1000));
+        assert_eq!(refusal(b"\xc5\x03\xe6"), DecodeError::TooLong(1000));
+        assert_eq!(refusal(b"\xdc\x00\x64"), DecodeError::TooMany(100));
+        assert_eq!(refusal(b"\xde\x00\x32"), DecodeError::TooMany(100));
+        assert_eq!(refusal(b"\x91\x91\x91\x91\x91"), DecodeError::TooDeep(4));
+        assert_eq!(refusal(b"\xdd\xff\xff\xff\xff"), DecodeError::TooLong(1000));
+        // The limits are for each value, not for all of them.
+        let mut stream = Stream::new(limits);
+        for _ in 0..1000 {
+            stream.handle_message(Bytes::from_static(b"\x93\x01\x02\x03"));
+            assert!(stream.poll_value().unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn an_announced_length_costs_nothing_until_it_comes() {
+        let mut stream = Stream::new(Limits::default());
+        // Each of 63 arrays says that it has a thousand.
+        let mut message = [0xdc, 0x03, 0xe8].repeat(63);
+        message.push(0x01);
+        stream.handle_message(message.into());
+        assert_eq!(stream.poll_value(), Ok(None));
+        assert!(stream.decoder.room() <= 64 * 64);
+    }
+
+    #[test]
+    fn a_stream_goes_on_after_null() {
+        let mut stream = Stream::new(Limits::default());
+        stream.handle_message(Bytes::from_static(b"\xc0\x01"));
+        assert_eq!(stream.poll_value(), Ok(Some(Value::Null)));
+        assert_eq!(stream.poll_value(), Ok(Some(Value::Integer(1))));
+        assert_eq!(stream.poll_value(), Ok(None));
+    }
+
+    #[test]
+    fn a_timestamp_is_read_in_its_three_forms_and_no_other() {
+        let read = |octets: &[u8]| decode(octets.to_vec(), &Limits::default());
+        let date = |seconds, nanos| Ok(Value::Date(Date::new(seconds, nanos).unwrap()));
+        assert_eq!(read(b"\xd6\xff\xff\xff\xff\xff"), date(u32::MAX.into(), 0));
+        assert_eq!(
+            read(b"\xd7\xff\xee\x6b\x27\xff\xff\xff\xff\xff"),
+            date((1 << 34) - 1, 999_999_999)
+        );
+        assert_eq!(
+            read(b"\xc7\x0c\xff\x00\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff"),
+            date(-1, 1)
+        );
+        for wrong in [
+            &b"\xc7\x03\xff\x00\x00\x00"[..],
+            b"\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert_eq!(read(wrong), Err(DecodeError::Date));
+        }
+    }
+
+    #[test]
+    fn another_extension_is_its_type_and_its_octets() {
+        let read = decode(b"\xd5\x07ab".to_vec(), &Limits::default()).unwrap();
+        assert_eq!(read.get("type"), Some(&Value::Integer(7)));
+        assert_eq!(read.get("data"), Some(&Value::from(b"ab")));
+    }
+
+    #[test]
+    fn an_application_cannot_say_that_it_closes_by_accident() {
+        let word = decode(CLOSE.to_vec(), &Limits::default()).unwrap();
+        assert!(is_close(&word));
+        assert_eq!(encode(&word), Err(EncodeError::Reserved));
+    }
 }

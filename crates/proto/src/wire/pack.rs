@@ -213,6 +213,16 @@ impl Decoder {
         }
     }
 
+    /// Values that there is room for in what is begun.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        let room = self.open.iter().map(|open| match open {
+            Open::Array { items, .. } => items.capacity(),
+            Open::Map { members, .. } => members.capacity(),
+        });
+        room.sum()
+    }
+
     /// One value, and nothing after it.
     pub(super) fn whole<F: Format>(mut input: Rope, limits: &Limits) -> Result<Value, DecodeError> {
         if input.len() > limits.octets {
@@ -644,3 +654,6 @@ pub(super) fn integer_of(float: f64) -> Option<Value> {
         integer => integer,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -596,6 +596,36 @@ fn the_certificate_stays_the_first_handshakes_or_the_restart_is_refused() {
 }
 
 #[test]
+fn not_even_a_gate_makes_a_link_take_another_certificate() {
+    both(|mut pair| {
+        let offer = pair.offer();
+        let mut granted = pair.gate(&offer).unwrap();
+        let other = sdp(Fingerprint::new([0xee; 32]), "actpass");
+        granted.description = DataDescription::parse(&other).unwrap();
+        pair.feed(CALLEE, Input::RestartOffered(granted));
+        assert!(pair.done[CALLEE].is_empty());
+    });
+}
+
+#[test]
+fn candidates_of_ours_are_told_with_their_own_generation_or_not_at_all() {
+    let mut pair = Pair::verified();
+    pair.offer();
+    // For an offer that nobody answers.
+    pair.feed(CALLER, Input::LocalCandidate(OURS.into()));
+    pair.advance(RETRY);
+    pair.finish();
+    assert_eq!(pair.restarts(), [1, 1]);
+    assert_eq!(pair.added(CALLEE), 0);
+    let of = |ufrag: &str| Input::LocalCandidate(format!("{OURS} ufrag {ufrag}"));
+    pair.feed(CALLER, of("gen1x"));
+    assert!(pair.wire[CALLER].is_empty());
+    pair.feed(CALLER, of("gen2x"));
+    pair.deliver_all();
+    assert_eq!(pair.added(CALLEE), 1);
+}
+
+#[test]
 fn a_device_whose_key_signs_another_certificate_is_not_restarted_with_it() {
     let mut pair = Pair::verified();
     let offer = pair.offer();
@@ -701,13 +731,13 @@ fn what_was_restarted_before_is_nothing_new() {
 fn the_newest_offer_waits_while_the_engine_answers_an_older_one() {
     both(|mut pair| {
         let first = pair.offer();
-        pair.deliver(CALLER, &first);
         let mut later = Vec::new();
         for _ in 0..2 {
             pair.advance(RETRY);
             pair.describe();
             later.push(pair.take(CALLER, Kind::Offer));
         }
+        pair.deliver(CALLER, &first);
         // The network turned them round.
         pair.deliver(CALLER, &later[1]);
         pair.deliver(CALLER, &later[0]);
@@ -722,6 +752,33 @@ fn the_newest_offer_waits_while_the_engine_answers_an_older_one() {
         };
         pair.feed(CALLEE, refusal);
         assert_eq!(pair.restarts(), [1, 2], "nothing is left to answer");
+    });
+}
+
+#[test]
+fn an_engine_that_could_not_restart_is_asked_again() {
+    both(|mut pair| {
+        pair.feed(CALLER, Input::PathChanged);
+        pair.advance(RETRY);
+        assert_eq!(pair.generations(), [1, 2]);
+        let nonsense = Input::LocalRestart {
+            sdp: String::new(),
+            sent: None,
+        };
+        pair.feed(CALLER, nonsense);
+        pair.advance(RETRY);
+        assert_eq!(pair.generations(), [1, 2, 3]);
+        pair.describe();
+        pair.deliver_all();
+        assert_eq!(pair.done[CALLEE].len(), 1);
+        // Nor could the callee's.
+        pair.advance(RETRY);
+        pair.describe();
+        pair.deliver_all();
+        assert_eq!(pair.done[CALLEE].len(), 2);
+        pair.answer();
+        pair.deliver_all();
+        assert_eq!(pair.restarts(), [1, 1]);
     });
 }
 
@@ -887,6 +944,9 @@ fn nothing_restarts_before_the_channel_is_open_or_after_the_end() {
         generation: Some(0),
         ..answer
     });
+    for input in [Input::PathLost, Input::PathChanged] {
+        table.feed(input);
+    }
     table.feed(Input::Received(Signal::Answer(request(1))));
     assert!(
         !table

@@ -20,8 +20,8 @@ pub(super) struct Book {
     granted: BTreeMap<StatementHash, u32>,
     life: u32,
     pub(super) started: Time,
-    /// Refusals of this life, apart for the proven.
-    refusals: BTreeMap<(ConnectionKey, bool), u32>,
+    /// Refusals of this life, by connection and generation, apart for the proven.
+    refusals: BTreeMap<(ConnectionKey, u32, bool), u32>,
     unproven: u64,
     since: Instant,
     /// When something last happened that an honest caller may stumble over.
@@ -131,6 +131,7 @@ impl Book {
         let is_true = evidence == made.evidence
             && *src == made.offer.from
             && payload.connection_id == made.offer.connection
+            && payload.generation.unwrap_or(0) == made.offer.restart.map_or(0, |it| it.generation)
             && payload.label.as_deref() == Some(made.offer.label.as_str())
             && self.is_entitled(made.caller, made.offer.kid, wall);
         is_true.then_some(hash)
@@ -159,6 +160,7 @@ impl Book {
     pub(super) fn refused(
         &mut self,
         name: ConnectionKey,
+        generation: u32,
         proven: bool,
         reply: &AnswerPayload,
         now: Instant,
@@ -178,7 +180,10 @@ impl Book {
         if signed && !proven {
             return broken("an unproven offer got a signature");
         }
-        let count = self.refusals.entry((name.clone(), proven)).or_default();
+        let count = self
+            .refusals
+            .entry((name.clone(), generation, proven))
+            .or_default();
         *count += 1;
         if *count > 1 {
             return broken("refused twice");

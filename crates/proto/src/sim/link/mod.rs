@@ -1,4 +1,5 @@
 //! A device, its callers, and between them a signalling server that lies: replays, swaps, forgeries, losses; wrong clocks, restarts, revocations.
+//! Paths that open are cut and lost again, and restarted over that server, or over one that is lossy and no worse.
 //!
 //! What must hold whatever happens is a [`Promise`]. That a broken promise would be noticed is proven by [`Bug`]s planted around the machines,
 //! never in them. The engines are made up; whoever controls the network may shake hands with either of them, under its own certificate.
@@ -6,6 +7,7 @@
 mod book;
 mod bug;
 mod half;
+mod path;
 mod server;
 mod shell;
 mod world;
@@ -20,7 +22,7 @@ enum Promise {
     Identity,
     /// Who is let in, and who stays, has a live grant.
     Grant,
-    /// A caller tells no address before the device has proven itself.
+    /// A caller tells no address before the device has proven itself, for each description anew.
     Silence,
     /// An unproven offer gets at most one refusal, at a limited rate; never a description, a candidate or a signature.
     Quiet,
@@ -32,6 +34,12 @@ enum Promise {
     Once,
     /// The server cannot cut what is open.
     Standing,
+    /// No end is led back to an older description of the other's.
+    Forward,
+    /// Whoever was connected, and could be again, is: over a server that delivers, and however wrong its clock is.
+    Return,
+    /// Restarts are offered and asked for at a bounded rate.
+    Bounded,
     /// Over an honest server every caller who may gets in, at its second try at the latest, however wrong its clock is.
     Welcome,
 }
@@ -60,6 +68,14 @@ struct Report {
     refused: u64,
     /// Connections that ended with their grant.
     revoked: u64,
+    /// Descriptions of restarts that a caller's engine got, over each kind of server.
+    restarted: u64,
+    restarted_lossy: u64,
+    /// Paths that were lost and came back by a restart, and such as did not in time.
+    back: u64,
+    silent: u64,
+    /// Connections whose caller heard that they are gone.
+    gone: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -72,6 +88,11 @@ impl std::ops::AddAssign for Report {
         self.exposed += other.exposed;
         self.refused += other.refused;
         self.revoked += other.revoked;
+        self.restarted += other.restarted;
+        self.restarted_lossy += other.restarted_lossy;
+        self.back += other.back;
+        self.silent += other.silent;
+        self.gone += other.gone;
     }
 }
 
@@ -91,10 +112,15 @@ fn every_promise_holds_whatever_the_server_does() {
         total.opened_honest,
         total.second,
         total.failed,
-        total.disbelieved * 4,
+        total.disbelieved * 8,
         total.exposed * 4,
         total.refused,
         total.revoked * 4,
+        total.restarted,
+        total.restarted_lossy * 8,
+        total.back,
+        total.silent * 8,
+        total.gone * 50,
     ];
     assert!(
         count == 1 || least.iter().all(|&least| least > count),
@@ -112,6 +138,7 @@ fn a_seed_always_gives_the_same_run() {
 
 #[test]
 fn every_planted_bug_is_noticed_as_what_it_is() {
+    let mut missed = Vec::new();
     for (bug, promise) in [
         (Bug::BelieveAnyAnswer, Promise::Identity),
         (Bug::ApplyUnread, Promise::Identity),
@@ -128,9 +155,20 @@ fn every_planted_bug_is_noticed_as_what_it_is() {
         (Bug::ForgetSeen, Promise::Once),
         (Bug::BelieveLeave, Promise::Standing),
         (Bug::NoSecondTry, Promise::Welcome),
+        (Bug::BelieveAnyRestart, Promise::Identity),
+        (Bug::TrickleRestart, Promise::Silence),
+        (Bug::BelieveGone, Promise::Standing),
+        (Bug::RestartAsFirst, Promise::Standing),
+        (Bug::RestartAgain, Promise::Forward),
+        (Bug::ForgetPath, Promise::Return),
+        (Bug::ForgetNonce, Promise::Return),
+        (Bug::RestartAtOnce, Promise::Bounded),
     ] {
         let mut noticed = (0..100).filter_map(|seed| run(seed, Some(bug), super::epoch()).err());
         let rightly = noticed.find(|failure| failure.promise == promise);
-        assert!(rightly.is_some(), "{bug:?} must break {promise:?}");
+        if rightly.is_none() {
+            missed.push((bug, promise));
+        }
     }
+    assert!(missed.is_empty(), "nothing was noticed of {missed:?}");
 }

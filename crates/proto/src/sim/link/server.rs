@@ -18,6 +18,12 @@ pub(super) const MALLORY: Fingerprint = Fingerprint::new([0x66; 32]);
 
 pub(super) struct Server {
     pub(super) honest: bool,
+    /// It loses, repeats and turns round, and does no worse.
+    pub(super) lossy: bool,
+    /// From then on it delivers.
+    reform: Instant,
+    /// It loses all before that.
+    dark: bool,
     pub(super) rng: Rng,
     key: SigningKey,
     /// The device first.
@@ -28,15 +34,33 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(honest: bool, rng: Rng, key: SigningKey, peers: Vec<PeerId>) -> Self {
+    pub(super) fn new(
+        honest: bool,
+        lossy: bool,
+        reform: Instant,
+        mut rng: Rng,
+        key: SigningKey,
+        peers: Vec<PeerId>,
+    ) -> Self {
         Self {
             honest,
+            lossy,
+            reform,
+            dark: rng.one_in(3),
             rng,
             key,
             peers,
             seen: Vec::new(),
             last: BTreeMap::new(),
             forged: 0,
+        }
+    }
+
+    /// Since when it delivers; long ago where it always did.
+    pub(super) fn calm(&self) -> Instant {
+        match self.honest {
+            true => self.reform - Duration::from_secs(200),
+            false => self.reform,
         }
     }
 
@@ -51,7 +75,7 @@ impl Server {
             src: Some(src.clone()),
             ..frame
         };
-        if self.honest {
+        if self.honest || now >= self.reform {
             let line = (
                 src.clone(),
                 frame.dst.clone().unwrap_or_else(|| src.clone()),
@@ -61,6 +85,18 @@ impl Server {
             return vec![(*last, frame)];
         }
         let mut arrivals = Vec::new();
+        if self.lossy {
+            // Calls begin before it is dark.
+            let dark = self.dark && self.reform - now < Duration::from_secs(40);
+            if !dark && !self.rng.one_in(4) {
+                arrivals.push(frame.clone());
+            }
+            if !dark && self.rng.one_in(4) {
+                arrivals.push(frame);
+            }
+            let mut arrive = |frame| (now + Duration::from_millis(self.rng.size(3_000)), frame);
+            return arrivals.into_iter().map(&mut arrive).collect();
+        }
         if !self.rng.one_in(20) {
             arrivals.push(frame.clone());
         }
@@ -79,7 +115,10 @@ impl Server {
     }
 
     /// What it sends unasked.
-    pub(super) fn mischief(&mut self) -> Vec<Frame> {
+    pub(super) fn mischief(&mut self, now: Instant) -> Vec<Frame> {
+        if now >= self.reform {
+            return Vec::new();
+        }
         let device = self.peers[0].clone();
         // Offers are the frames most worth sending again.
         let kind = self.rng.one_in(2).then_some(Kind::Offer);
@@ -92,7 +131,25 @@ impl Server {
             ..old.clone()
         };
         let name = payload_of(&old)["connectionId"].clone();
-        match self.rng.pick(0..11) {
+        // To the caller of an old offer.
+        let back = |payload: Value| Frame {
+            kind: Kind::Answer,
+            src: old.dst.clone(),
+            dst: old.src.clone(),
+            payload: Some(raw(payload)),
+        };
+        let generation = self.rng.size(u64::from(u32::MAX));
+        match self.rng.pick(0..14) {
+            10 => {
+                let asks = |generation: u64| json!({"type": "data", "connectionId": name, "generation": generation});
+                (0..self.rng.size(40))
+                    .map(|more| back(asks(generation + more)))
+                    .collect()
+            }
+            11 | 12 => {
+                let no = |generation: u64| json!({"type": "data", "connectionId": name, "generation": generation, "peerage": {"refusal": "gone"}});
+                (0..8).map(|generation| back(no(generation))).collect()
+            }
             0..4 => vec![old],
             4 => vec![Frame {
                 src: Some(self.peer()),
@@ -102,8 +159,8 @@ impl Server {
             5 => vec![forged(Kind::Expire, None)],
             6 => vec![forged(Kind::Leave, None)],
             7 => {
-                let codes = ["malformed", "denied", "stale", "busy", "else"];
-                let code = codes[self.rng.pick(0..5) as usize];
+                let codes = ["malformed", "denied", "stale", "busy", "gone", "else"];
+                let code = codes[self.rng.pick(0..6) as usize];
                 let no =
                     json!({"type": "data", "connectionId": name, "peerage": {"refusal": code}});
                 vec![forged(Kind::Answer, Some(no))]
@@ -143,7 +200,15 @@ impl Server {
         let mut payload = payload_of(frame);
         let other = payload_of(&self.old(Some(frame.kind))?);
         let mut src = frame.src.clone();
-        match self.rng.pick(0..9) {
+        // Restarts are rare, and what is new in them more worth a try.
+        let is_restart = payload["generation"].as_u64() > Some(0);
+        match self.rng.pick(if is_restart { 6..13 } else { 0..9 }) {
+            9 => payload["generation"] = json!(self.rng.size(u64::from(u32::MAX))),
+            10 => drop(payload.as_object_mut()?.remove("generation")),
+            11 | 12 => {
+                let sdp = payload["sdp"]["sdp"].as_str()?;
+                payload["sdp"]["sdp"] = json!(sdp.replace("ice-ufrag:half", "ice-ufrag:evil"));
+            }
             0 => payload["peerage"] = other["peerage"].clone(),
             1 => payload["sdp"] = other["sdp"].clone(),
             2 => payload["connectionId"] = other["connectionId"].clone(),

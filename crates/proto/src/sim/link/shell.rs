@@ -1,7 +1,7 @@
 //! What the shells do: they carry between machines, engines and server, for the callers and the device alike.
 
 use super::book::{Made, Visit, wall};
-use super::half::{CANDIDATE, Half, Side};
+use super::half::{Half, Side};
 use super::server::MALLORY;
 use super::world::{Event, World};
 use super::{Broken, Bug, Promise};
@@ -117,7 +117,11 @@ impl World {
         if self.bug == Some(Bug::TrickleAtOnce) && half.offer.is_some() && !half.closed {
             return self.send(id, Frame::to(self.device(), Kind::Candidate, None));
         }
-        self.feed(id, Input::LocalCandidate(CANDIDATE.to_owned()))
+        if self.bug == Some(Bug::TrickleRestart) && half.opened.is_some() && !half.closed {
+            return self.trickle_restart(id);
+        }
+        let candidate = self.candidate(id);
+        self.feed(id, Input::LocalCandidate(candidate))
     }
 
     pub(super) fn certificate(&mut self, id: usize, shown: Fingerprint) -> Result<(), Broken> {
@@ -130,7 +134,8 @@ impl World {
 
     pub(super) fn arrives(&mut self, mut frame: Frame) -> Result<(), Broken> {
         if let Some(bug) = self.bug {
-            bug.on_arrival(&mut frame, &self.key, self.gate.state());
+            let (state, callers) = (self.gate.state(), &self.book.callers);
+            bug.on_arrival(&mut frame, &self.key, state, callers);
         }
         let (Some(src), Some(dst)) = (&frame.src, &frame.dst) else {
             return Ok(());
@@ -166,6 +171,13 @@ impl World {
             }
             let input = match signal {
                 Signal::Leave if self.bug == Some(Bug::BelieveLeave) => Input::EngineClosed,
+                Signal::Answer(ref answer)
+                    if self.bug == Some(Bug::BelieveGone)
+                        && half.opened.is_some()
+                        && is_gone(answer) =>
+                {
+                    Input::EngineClosed
+                }
                 _ => Input::Received(signal.clone()),
             };
             self.feed(id, input)?;
@@ -198,18 +210,34 @@ impl World {
                 }
                 let frame = Frame::to(src.clone(), Kind::Answer, Some(reply.to_raw()));
                 self.relay(&self.device(), frame);
-                return self.book.refused(name, proven.is_some(), &reply, self.now);
+                let generation = payload.generation.unwrap_or(0);
+                let proven = proven.is_some();
+                return self
+                    .book
+                    .refused(name, generation, proven, &reply, self.now);
             }
         };
-        self.book.granted(proven)?;
+        if granted.generation.is_some_and(|generation| generation > 0) {
+            let id = self.registry[&name];
+            let again = self.halves[id].taken.replace(granted.clone());
+            self.feed(id, Input::RestartOffered(granted.clone()))?;
+            if self.bug == Some(Bug::RestartAgain)
+                && let Some(mut again) = again
+            {
+                again.generation = granted.generation.map(|generation| generation + 1);
+                self.feed(id, Input::RestartOffered(again))?;
+            }
+            return self.book.granted(proven).map(|_| ());
+        }
         if let Some(&earlier) = self.registry.get(&name) {
             // The later one has its name, and its place in the gate.
-            if self.halves[earlier].opened {
+            if self.halves[earlier].opened.is_some() {
                 let detail = format!("connection {earlier} was replaced");
                 return Err((Promise::Standing, detail));
             }
             self.over(earlier);
         }
+        self.book.granted(proven)?;
         let link = Link::accept(
             name.0.clone(),
             name.1.clone(),
@@ -249,12 +277,19 @@ impl World {
             match output {
                 Output::Send(frame) => self.send(id, frame)?,
                 Output::ApplyRemote { sdp } => self.apply(id, &sdp)?,
-                Output::AddCandidate(_) => {
-                    self.halves[id].candidates += 1;
+                Output::AddCandidate(candidate) => {
+                    if !self.halves[id].add(&candidate) {
+                        let detail = format!("connection {id} gets a candidate too early");
+                        return Err((Promise::Once, detail));
+                    }
                     self.meet(id);
                 }
                 Output::Opened => self.opened(id)?,
-                Output::Restart { .. } | Output::AnswerRestart { .. } | Output::Restarted => {}
+                Output::Restart { generation, retry } => self.begin(id, generation, retry),
+                Output::AnswerRestart { sdp, granted } => {
+                    self.answer_restart(id, &sdp, granted)?;
+                }
+                Output::Restarted => {}
                 Output::Disbelieved(_) => self.report.disbelieved += 1,
                 Output::Closed(reason) => self.closed(id, reason)?,
             }
@@ -262,7 +297,7 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, id: usize, mut frame: Frame) -> Result<(), Broken> {
+    pub(super) fn send(&mut self, id: usize, mut frame: Frame) -> Result<(), Broken> {
         let half = &self.halves[id];
         let src = match &half.side {
             Side::Device { .. } => self.device(),
@@ -279,15 +314,20 @@ impl World {
                 .payload
                 .as_ref()
                 .is_some_and(|payload| payload.get().contains("candidate:"));
-        if tells && half.is_caller() && half.remote.is_none() {
+        let early = half.remote.is_none() || frame.kind == Kind::Offer;
+        if tells && half.is_caller() && early {
             let detail = format!("connection {id} tells an address in its {}", frame.kind);
             return Err((Promise::Silence, detail));
         }
+        self.judge_restart(id, &frame)?;
         self.relay(&src, frame);
         Ok(())
     }
 
     fn apply(&mut self, id: usize, sdp: &str) -> Result<(), Broken> {
+        if self.halves[id].opened.is_some() {
+            return self.apply_restart(id, sdp);
+        }
         let description = DataDescription::parse(sdp).map_err(|error| {
             let detail = format!("connection {id} applies what cannot be read: {error}");
             (Promise::Identity, detail)
@@ -296,6 +336,7 @@ impl World {
             let detail = format!("connection {id} applies another's description");
             return Err((Promise::Identity, detail));
         }
+        self.halves[id].ways[0].remote = Some(description.ice_ufrag().to_owned());
         if self.halves[id].remote.replace(description).is_some() {
             return Err((Promise::Once, format!("connection {id} applies twice")));
         }
@@ -306,7 +347,8 @@ impl World {
     fn opened(&mut self, id: usize) -> Result<(), Broken> {
         let half = &mut self.halves[id];
         let verified = half.link.is_verified();
-        if std::mem::replace(&mut half.opened, true) {
+        half.heard = self.now;
+        if half.opened.replace(self.now).is_some() {
             return Err((Promise::Once, format!("connection {id} opens twice")));
         }
         let shown = half.shown;
@@ -315,8 +357,9 @@ impl World {
             self.report.second += u64::from(retry.is_some());
             self.report.opened += u64::from(!self.server.honest);
             self.report.opened_honest += u64::from(self.server.honest);
-            self.later(60_000, Event::EngineEnds(id));
+            self.plan_troubles(id);
         }
+        self.at(self.now, Event::Listen(id));
         if verified && shown.is_some_and(|shown| self.is_true(id, shown)) {
             Ok(())
         } else {
@@ -329,9 +372,11 @@ impl World {
 
     fn closed(&mut self, id: usize, reason: CloseReason) -> Result<(), Broken> {
         let half = &self.halves[id];
-        if half.opened && !half.ending {
+        let gone = reason == CloseReason::Refused(Code::Gone) && self.is_gone(id);
+        if half.opened.is_some() && !half.ending && !gone {
             return Err((Promise::Standing, format!("connection {id}: {reason}")));
         }
+        self.report.gone += u64::from(gone);
         self.report.exposed += u64::from(reason == CloseReason::WrongCertificate);
         match &half.side {
             Side::Device { .. } => {
@@ -341,7 +386,7 @@ impl World {
                     self.gate.closed(&name.0, &name.1);
                 }
             }
-            Side::Caller { visit, proof, .. } if !half.opened => {
+            Side::Caller { visit, proof, .. } if half.opened.is_none() => {
                 let (visit, proof) = (*visit, proof.clone());
                 if let CloseReason::TryAgain(nonce) = reason
                     && self.bug != Some(Bug::NoSecondTry)
@@ -369,12 +414,20 @@ impl World {
         Ok(())
     }
 
-    /// The connection is gone, which its peer's engine notices.
+    /// The connection is gone, which its peer's engine notices where a path leads to it.
     pub(super) fn over(&mut self, id: usize) {
-        self.halves[id].closed = true;
-        if let Some(partner) = self.halves[id].partner {
+        if let Some(partner) = self.halves[id].partner
+            && (self.halves[id].opened.is_none() || self.is_heard(partner, id))
+        {
             self.later(5_000, Event::EngineEnds(partner));
         }
+        self.halves[id].closed = true;
+    }
+
+    /// Whether the device has this caller's connection no more.
+    fn is_gone(&self, id: usize) -> bool {
+        let half = &self.halves[id];
+        half.is_caller() && half.partner.is_some_and(|other| self.halves[other].closed)
     }
 
     /// Whether the certificate is that of the other end of this very offer.
@@ -394,7 +447,7 @@ impl World {
         let Some(other) = self.halves.iter().position(|other| half.meets(other)) else {
             return;
         };
-        if !self.server.honest && self.rng.one_in(6) {
+        if !self.server.honest && !self.server.lossy && self.rng.one_in(6) {
             return self.shake_hands(id, MALLORY);
         }
         for (one, two) in [(id, other), (other, id)] {
@@ -418,6 +471,12 @@ impl World {
     fn device(&self) -> PeerId {
         self.gate.device().clone().into()
     }
+}
+
+fn is_gone(answer: &AnswerPayload) -> bool {
+    let member = answer.peerage.as_ref().map(|member| member.get());
+    let gone = Code::Gone;
+    matches!(member.map(Reply::parse), Some(Ok(Reply::Refusal { code, .. })) if code == gone)
 }
 
 fn denied(payload: &OfferPayload) -> AnswerPayload {

@@ -10,7 +10,7 @@ use super::half::Half;
 use super::server::{MALLORY, Server};
 use super::{Broken, Bug, Failure, Promise, Report};
 use crate::identity::gate::{Config, ConnectionKey, Gate, State, Terms};
-use crate::identity::{Fingerprint, Secret, SigningKey, Time, fixture};
+use crate::identity::{Fingerprint, Nonce, Secret, SigningKey, Time, fixture};
 use crate::link::{Input, MAX_CANDIDATES};
 use crate::sim::Rng;
 use crate::wire::id::PeerId;
@@ -18,7 +18,7 @@ use crate::wire::signal::Frame;
 
 /// Clocks are off by that much: not at all, within what is tolerated, far more, days.
 const SKEWS: [i64; 8] = [0, 0, 0, 0, 100_000, 1_200_000, -1_200_000, 200_000_000];
-/// All has ended by then: visits begin within two minutes and last half of one, twice, and a minute open.
+/// All has ended by then: visits begin within two minutes and last half of one, twice, a minute and a half open, and half of one in silence.
 const LIMIT: Duration = Duration::from_secs(420);
 
 pub(super) enum Event {
@@ -37,6 +37,13 @@ pub(super) enum Event {
     Revoke(usize),
     Clock(i64),
     Restart,
+    Listen(usize),
+    Move(usize),
+    Cut(usize, Duration),
+    /// The engine has made the description of a restart.
+    Offering(usize, u32, Option<Nonce>),
+    /// The engine has answered one.
+    Answering(usize),
 }
 
 pub(super) struct World {
@@ -76,7 +83,8 @@ impl World {
     fn new(seed: u64, bug: Option<Bug>, start: Instant) -> Self {
         let mut rng = Rng::new(seed);
         let mut chance = StdRng::seed_from_u64(seed);
-        let honest = rng.one_in(3);
+        let honest = rng.one_in(4);
+        let lossy = !honest && rng.one_in(4);
         let skew = SKEWS[rng.pick(0..8) as usize];
         let now = wall(Duration::ZERO, skew);
         let limits = Config {
@@ -134,7 +142,9 @@ impl World {
         let mut peers = vec![PeerId::from(device)];
         peers.extend(callers.iter().map(|caller| caller.id.clone()));
         let book = Book::new(callers, links, now, start);
-        let server = Server::new(honest, Rng::new(rng.any()), fixture::key(66), peers);
+        let reform = start + Duration::from_millis(rng.pick(100_000..200_000));
+        let chances = Rng::new(rng.any());
+        let server = Server::new(honest, lossy, reform, chances, fixture::key(66), peers);
         let mut world = Self {
             start,
             now: start,
@@ -164,7 +174,7 @@ impl World {
                 self.later(120_000, Event::Visit(caller));
             }
         }
-        if self.server.honest {
+        if self.server.honest || self.server.lossy {
             return;
         }
         for _ in 0..self.rng.size(60) {
@@ -244,7 +254,7 @@ impl World {
                 return self.feed(id, Input::EngineClosed);
             }
             Event::Mischief => {
-                for frame in self.server.mischief() {
+                for frame in self.server.mischief(self.now) {
                     self.later(50, Event::Arrives(frame));
                 }
             }
@@ -270,6 +280,11 @@ impl World {
                 self.book.clock_jumped(self.now);
             }
             Event::Restart => self.restart(),
+            Event::Listen(id) => return self.listen(id),
+            Event::Move(id) => return self.moves(id),
+            Event::Cut(id, span) => self.cut(id, span),
+            Event::Offering(id, generation, retry) => return self.offering(id, generation, retry),
+            Event::Answering(id) => return self.answering(id),
         }
         Ok(())
     }
@@ -293,18 +308,20 @@ impl World {
             .filter(|(_, half)| !half.closed)
         {
             let seconds = if half.remote.is_some() { 30 } else { 15 };
-            if !half.opened && self.now >= half.began + Duration::from_secs(seconds) {
+            if half.opened.is_none() && self.now >= half.began + Duration::from_secs(seconds) {
                 return Err((Promise::End, format!("connection {id} is late")));
             }
             let caller = half.offer.and_then(|offer| self.book.made.get(&offer));
-            if half.opened
+            if half.opened.is_some()
                 && !half.is_caller()
                 && !caller.is_some_and(|made| self.book.has_grant(made.caller, self.wall()))
             {
                 return Err((Promise::Grant, format!("connection {id} has none")));
             }
-            if half.candidates > MAX_CANDIDATES {
-                return Err((Promise::Once, format!("{} candidates", half.candidates)));
+            for way in &half.ways {
+                if way.candidates > MAX_CANDIDATES {
+                    return Err((Promise::Once, format!("{} candidates", way.candidates)));
+                }
             }
         }
         let (counted, live) = (self.gate.live(), self.registry.len());

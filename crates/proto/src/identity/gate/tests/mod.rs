@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod restart;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
