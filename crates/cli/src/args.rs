@@ -37,5 +37,6 @@ pub(crate) enum Command {
     Expose(cmd::expose::Expose),
     Serve(cmd::serve::Serve),
     Fetch(cmd::fetch::Fetch),
+    Doctor(cmd::doctor::Doctor),
     Ports(cmd::ports::Ports),
 }

@@ -27,9 +27,14 @@ pub(crate) struct ServerTrust {
 }
 
 impl ServerTrust {
-    pub(crate) fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
+    pub(crate) fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let certificates = self.certificates()?.into_iter();
+        Ok(certificates.fold(builder, Builder::trust))
+    }
+
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Failure> {
         let Some(path) = &self.server_ca else {
-            return Ok(builder);
+            return Ok(Vec::new());
         };
         let refuse = |error: &dyn std::fmt::Display| {
             Failure::new(
@@ -37,10 +42,10 @@ impl ServerTrust {
                 format_args!("cannot read certificates from {}: {error}", path.display()),
             )
         };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
-            builder = builder.trust(certificate.map_err(|error| refuse(&error))?);
-        }
-        Ok(builder)
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))?;
+        certificates
+            .map(|certificate| certificate.map_err(|error| refuse(&error)))
+            .collect()
     }
 }
 
@@ -64,6 +69,15 @@ pub(crate) struct Paths {
 
 impl Paths {
     pub(crate) fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let servers = self.ice_servers()?;
+        Ok(builder.ice_servers(servers).relay_only(self.relay_only))
+    }
+
+    pub(crate) const fn relay_only(&self) -> bool {
+        self.relay_only
+    }
+
+    pub(crate) fn ice_servers(&self) -> Result<Vec<IceServer>, Failure> {
         let servers: Result<Vec<IceServer>, _> =
             self.ice_servers.iter().map(|text| text.parse()).collect();
         let servers = servers
@@ -82,7 +96,7 @@ impl Paths {
                  {\"urls\":\"turn:HOST\",\"username\":\"…\",\"credential\":\"…\"}",
             ));
         }
-        Ok(builder.ice_servers(servers).relay_only(self.relay_only))
+        Ok(servers)
     }
 }
 
@@ -134,34 +148,55 @@ pub(crate) fn no_peer(error: OpenError, server: &str) -> Failure {
 
 /// Why the server cannot be used, and what to do.
 pub(crate) fn no_server(error: &SignallingError, server: &str) -> Failure {
+    let (exit, advice) = server_advice(error, server);
+    match advice {
+        Some(advice) => Failure::new(exit, format_args!("{error}; {advice}")),
+        None => Failure::new(exit, error),
+    }
+}
+
+/// What to do about a server that cannot be used.
+pub(crate) fn server_advice(error: &SignallingError, server: &str) -> (Exit, Option<String>) {
     let (exit, advice) = match error {
-        SignallingError::Url(_) => (Exit::Usage, "".to_owned()),
+        SignallingError::Url(_) => return (Exit::Usage, None),
         SignallingError::Unreachable(_) | SignallingError::Lost(_) => {
-            (Exit::ServerUnreachable, format!("; is it running, and is {server} its address?"))
+            (Exit::ServerUnreachable, format!("is it running, and is {server} its address?"))
         }
         SignallingError::Tls(_) => (
             Exit::ServerUnreachable,
-            "; if its certificate is by an authority of your own, name that with --server-ca FILE".to_owned(),
+            "if its certificate is by an authority of your own, name that with --server-ca FILE".to_owned(),
         ),
         SignallingError::Protocol(_) => {
-            (Exit::ServerUnreachable, format!("; is {server} the address of a `peerage serve`?"))
+            (Exit::ServerUnreachable, format!("is {server} the address of a `peerage serve`?"))
         }
         SignallingError::IdTaken(_) => (
             Exit::State,
-            "; does this device run elsewhere with a copy of the same state? End that, or name another folder with \
+            "does this device run elsewhere with a copy of the same state? End that, or name another folder with \
              --state DIR"
                 .to_owned(),
         ),
-        _ => (Exit::ServerUnreachable, String::new()),
+        _ => return (Exit::ServerUnreachable, None),
     };
-    Failure::new(exit, format_args!("{error}{advice}"))
+    (exit, Some(advice))
 }
 
 /// Why there is no connection to the device, and what to do.
 fn no_call(error: ConnectError, link: &Link) -> Failure {
-    let first_visit = link.secret.is_none();
-    let (exit, advice) = match &error {
-        ConnectError::Signalling(error) => return no_server(error, &link.server_url()),
+    if let ConnectError::Signalling(error) = &error {
+        return no_server(error, &link.server_url());
+    }
+    match call_advice(&error, link.secret.is_some()) {
+        Some((exit, advice)) => Failure::new(exit, format_args!("{advice} ({error})")),
+        None => Failure {
+            exit: Exit::Other,
+            error: error.into(),
+        },
+    }
+}
+
+/// What a call that failed means, and what to do.
+pub(crate) fn call_advice(error: &ConnectError, with_secret: bool) -> Option<(Exit, &'static str)> {
+    Some(match error {
         ConnectError::PeerUnavailable => (
             Exit::DeviceAbsent,
             "the device is not connected to the server: is `peerage expose` running there?",
@@ -170,7 +205,7 @@ fn no_call(error: ConnectError, link: &Link) -> Failure {
             Exit::DeviceAbsent,
             "the device does not answer: it may have just left, try again in a minute",
         ),
-        ConnectError::Refused(Code::Denied) if first_visit => (
+        ConnectError::Refused(Code::Denied) if !with_secret => (
             Exit::Refused,
             "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part",
         ),
@@ -204,12 +239,6 @@ fn no_call(error: ConnectError, link: &Link) -> Failure {
             Exit::Broken,
             "the connection broke off while it was made: try again",
         ),
-        _ => {
-            return Failure {
-                exit: Exit::Other,
-                error: error.into(),
-            };
-        }
-    };
-    Failure::new(exit, format_args!("{advice} ({error})"))
+        _ => return None,
+    })
 }

@@ -32,6 +32,8 @@ pub(crate) enum Exit {
     TargetDown = 12,
     /// The port cannot be listened on.
     Port = 13,
+    /// Something that was examined does not work.
+    Ill = 14,
 }
 
 /// The table for `--help`.
@@ -50,7 +52,8 @@ Exit codes:
   10  no route to the device
   11  the connection or the answer broke off
   12  the device is there, the app on it is not
-  13  the port cannot be listened on";
+  13  the port cannot be listened on
+  14  doctor: something does not work";
 
 /// Why a command failed, and with which code it ends.
 #[derive(Debug)]

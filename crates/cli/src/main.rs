@@ -54,6 +54,9 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
         Command::Expose(expose) => runtime.block_on(expose.run(state()?)),
         Command::Serve(serve) => runtime.block_on(serve.run(cli.global.state.clone())),
         Command::Ports(ports) => ports.run(),
+        Command::Doctor(doctor) => {
+            runtime.block_on(doctor.run(cli.global.state.clone(), cli.global.quiet))
+        }
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
     };
     // Blocking work (a slow disk, a name look-up) must not hold up the end.

@@ -32,6 +32,7 @@ mod access;
 mod channel;
 mod clock;
 mod connection;
+pub mod doctor;
 mod engine;
 pub mod http;
 mod net;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerage_proto::wire::ice_url;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,6 +41,8 @@ pub(crate) async fn connect(host: &Host<&str>, port: u16) -> io::Result<TcpStrea
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
+            // What another address said tells more.
+            Ok(Err(error)) if is_no_family(&error) && last.kind() != io::ErrorKind::NotFound => {}
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
@@ -94,6 +97,24 @@ pub(crate) async fn addresses(host: &Host<&str>, port: u16) -> io::Result<Vec<So
             }
         }
     })
+}
+
+/// Whether there is no way from this machine to that family of addresses at all.
+pub(crate) fn is_no_family(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, NetworkUnreachable, Unsupported};
+    matches!(
+        error.kind(),
+        AddrNotAvailable | NetworkUnreachable | Unsupported
+    )
+}
+
+/// The host of a STUN or TURN server's URL.
+pub(crate) fn host(host: &ice_url::Host) -> Host<&str> {
+    match host {
+        ice_url::Host::Name(name) => Host::Domain(name),
+        ice_url::Host::Ip(IpAddr::V4(ip)) => Host::Ipv4(*ip),
+        ice_url::Host::Ip(IpAddr::V6(ip)) => Host::Ipv6(*ip),
+    }
 }
 
 fn is_localhost(name: &str) -> bool {

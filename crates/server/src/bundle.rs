@@ -19,30 +19,26 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 static FILES: LazyLock<[File; 5]> = LazyLock::new(|| {
     [
-        file(
-            "/",
-            HTML,
-            include_bytes!("../../../packages/client/dist/shell.html"),
-        ),
+        file("/", HTML, include_bytes!("../dist/shell.html")),
         file(
             "/__peerage/shell.js",
             SCRIPT,
-            include_bytes!("../../../packages/client/dist/shell.js"),
+            include_bytes!("../dist/shell.js"),
         ),
         file(
             "/__peerage/shell.css",
             STYLE,
-            include_bytes!("../../../packages/client/dist/shell.css"),
+            include_bytes!("../dist/shell.css"),
         ),
         file(
             "/__peerage/worker.js",
             SCRIPT,
-            include_bytes!("../../../packages/client/dist/worker.js"),
+            include_bytes!("../dist/worker.js"),
         ),
         file(
             "/__peerage/shim.js",
             SCRIPT,
-            include_bytes!("../../../packages/client/dist/shim.js"),
+            include_bytes!("../dist/shim.js"),
         ),
     ]
 });
@@ -52,7 +48,7 @@ pub(crate) static PEERJS_ICE: LazyLock<File> = LazyLock::new(|| {
     file(
         "/peerjs/ice.js",
         SCRIPT,
-        include_bytes!("../../../packages/client/dist/peerjs-ice.js"),
+        include_bytes!("../dist/peerjs-ice.js"),
     )
 });
 

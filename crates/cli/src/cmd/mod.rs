@@ -1,5 +1,6 @@
 //! One file a command: its arguments, and what it does.
 
+pub(crate) mod doctor;
 pub(crate) mod expose;
 pub(crate) mod fetch;
 pub(crate) mod ports;
@@ -25,6 +26,10 @@ For links that work on other machines, run a server under a name of your own:
 
     peerage serve --domain example.org --tls-cert FILE --tls-key FILE
     peerage expose http://localhost:8080 --server https://example.org
+
+If something cannot be reached, this says what and why:
+
+    peerage doctor LINK
 
 `peerage COMMAND --help` tells more.
 ";

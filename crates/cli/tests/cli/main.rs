@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod cookies;
+mod doctor;
 mod expose;
 mod fetch;
 mod legacy;

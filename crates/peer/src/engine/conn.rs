@@ -17,6 +17,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event as RtcEvent, IceCreds, Input, Output, Rtc, RtcError};
 
 use super::consent::{Consent, Generation, Received, Sign, Way};
+
 use super::demux::PortIndex;
 use super::flow::{Flow, SCTP_QUEUE, Written};
 use super::paths::{HEAD_START, Relays};
@@ -52,13 +53,18 @@ pub(super) struct Conn {
     channel: Option<ChannelId>,
     flow: Flow,
     peer_limit: usize,
-    remote_candidates: usize,
+    /// The peer's candidates that it told of, in this generation.
+    theirs: Vec<Candidate>,
     relays: Relays,
     relay_only: bool,
     /// Without a word of the peer for this long the connection is over.
     lost_after: Duration,
     /// Between which addresses messages go.
     nominated: Option<Way>,
+    /// Where the last datagram for the stack came by.
+    arrived: Option<Way>,
+    /// Where the peer was last heard that is not the way in use.
+    elsewhere: Option<(Way, Instant)>,
     /// Octets that the peer had not acknowledged when it was last looked.
     unacknowledged: usize,
     record: Record,
@@ -185,11 +191,13 @@ impl Conn {
             channel: None,
             flow,
             peer_limit: MAX_MESSAGE,
-            remote_candidates: 0,
+            theirs: Vec::new(),
             relays: Relays::default(),
             relay_only: false,
             lost_after: LOST_AFTER,
             nominated: None,
+            arrived: None,
+            elsewhere: None,
             unacknowledged: 0,
             record: Record::default(),
             reports,
@@ -333,7 +341,7 @@ impl Conn {
 
     /// Adds a candidate of the peer's; returns its address if it is used.
     pub(super) fn add_candidate(&mut self, candidate: &str, now: Instant) -> Option<SocketAddr> {
-        if self.remote_candidates >= REMOTE_CANDIDATES || self.is_early(candidate) {
+        if self.theirs.len() >= REMOTE_CANDIDATES || self.is_early(candidate) {
             return None;
         }
         if let Some(place) = sdp::hidden_place(candidate) {
@@ -344,7 +352,7 @@ impl Conn {
             .inspect_err(|error| tracing::debug!(%error, "candidate ignored"))
             .ok()
             .filter(|candidate| candidate.proto() == Protocol::Udp)?;
-        self.remote_candidates += 1;
+        self.theirs.push(candidate.clone());
         self.record.add_remote(&candidate);
         let address = candidate.addr();
         let head_start = match self.relay_only {
@@ -389,9 +397,8 @@ impl Conn {
                 self.reports.meter.hear(now);
                 if self.nominated == Some(way) {
                     self.reports.meter.set_round_trip(after);
-                    let sign = self.consent.hear(now);
-                    self.tell_sign(sign);
                 }
+                self.hear_by(way, now);
                 if own {
                     return;
                 }
@@ -402,20 +409,61 @@ impl Conn {
             return self.flow.hold(source, destination, datagram);
         }
         self.input(source, destination, datagram, now);
+        if datagram.starts_with(&[0, 1]) {
+            // The stack looks at its next timer, up to 3 s away, at what the peer chose by a check.
+            self.handle_timeout(now);
+        }
     }
 
     /// Something came through DTLS.
     fn hear(&mut self, now: Instant) {
         self.reports.meter.hear(now);
-        let sign = self.consent.hear(now);
-        self.tell_sign(sign);
+        if let Some(way) = self.arrived {
+            self.hear_by(way, now);
+        }
+    }
+
+    fn hear_by(&mut self, way: Way, now: Instant) {
+        if self.nominated == Some(way) {
+            let sign = self.consent.hear(now);
+            self.tell_sign(sign);
+        } else {
+            self.elsewhere = Some((way, now));
+        }
+    }
+
+    /// The way in use gives no answers. Where another does, the peer has moved, or a middlebox forgot us: the stack would keep to the silent one for up to
+    /// 22 s, if that has the higher priority. The end at which the two differ is taken back and added anew, so that its ways have to prove themselves.
+    fn doubt_way(&mut self) {
+        let (Some(way), Some((other, at)), Some(heard)) =
+            (self.nominated, self.elsewhere, self.consent.heard())
+        else {
+            return;
+        };
+        if at <= heard || self.relays.is_ours(way.0) {
+            return;
+        }
+        if other.1 == way.1 {
+            if let Ok(candidate) = Candidate::host(way.0, "udp")
+                && self.rtc.direct_api().invalidate_candidate(&candidate)
+            {
+                self.rtc.add_local_candidate(candidate);
+            }
+            return;
+        }
+        let told = self.theirs.iter().filter(|it| it.addr() == way.1).cloned();
+        for candidate in told.chain(unannounced(way.1)).collect::<Vec<_>>() {
+            if self.rtc.direct_api().invalidate_candidate(&candidate) {
+                self.rtc.add_remote_candidate(candidate);
+            }
+        }
     }
 
     fn tell_sign(&self, sign: Option<Sign>) {
         let path = match sign {
             Some(Sign::Silent) => Path::Silent,
             Some(Sign::Back) => Path::Back,
-            None => return,
+            Some(Sign::Doubtful) | None => return,
         };
         tracing::debug!(?path, "the way to the peer");
         self.reports.event(Event::Path(path));
@@ -425,7 +473,11 @@ impl Conn {
     fn watch(&mut self, sink: &mut impl Sink, now: Instant) {
         let is_open = self.phase == Phase::Open;
         let (out, sign) = self.consent.poll(self.nominated.filter(|_| is_open), now);
-        self.tell_sign(sign.filter(|_| is_open));
+        let sign = sign.filter(|_| is_open);
+        if matches!(sign, Some(Sign::Doubtful | Sign::Silent)) {
+            self.doubt_way();
+        }
+        self.tell_sign(sign);
         for (way, datagram) in out {
             self.record.check_sent();
             self.transmit(sink, way, &datagram);
@@ -456,6 +508,7 @@ impl Conn {
         datagram: &[u8],
         now: Instant,
     ) {
+        self.arrived = Some((destination, source));
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
             return;
         };
@@ -721,6 +774,12 @@ fn session(
         .set_sctp_max_message_size(MAX_MESSAGE as u32)
         .set_stats_interval(Some(STATS_INTERVAL))
         .build(now)
+}
+
+/// A candidate of the peer's that it never told of: the stack learnt it from a check.
+fn unannounced(address: SocketAddr) -> Option<Candidate> {
+    let (ip, port) = (address.ip(), address.port());
+    Candidate::from_sdp_string(&format!("candidate:prflx 1 udp 1 {ip} {port} typ prflx")).ok()
 }
 
 /// RFC 7983: what is neither STUN nor media.

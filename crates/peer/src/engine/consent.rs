@@ -23,6 +23,8 @@ const ASK_AFTER: Duration = Duration::from_millis(1500);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// The same once it was.
 const ASK_LATER: Duration = Duration::from_secs(1);
+/// So many without an answer make a way doubtful.
+const DOUBTFUL: u32 = 2;
 /// Checks whose answers are waited for: of the stack there are 20 in a second at most.
 const MAX_ASKED: usize = 32;
 /// How long an answer is waited for.
@@ -30,8 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Replies that wait to be sent; they are in every turn.
 const MAX_REPLIES: usize = 16;
 
-/// PRIORITY, ICE-CONTROLLED and ICE-CONTROLLING of RFC 8445 section 16.1.
+/// PRIORITY, USE-CANDIDATE, ICE-CONTROLLED and ICE-CONTROLLING of RFC 8445 section 16.1.
 const PRIORITY: u16 = 0x0024;
+const USE_CANDIDATE: u16 = 0x0025;
 const ICE_CONTROLLED: u16 = 0x8029;
 const ICE_CONTROLLING: u16 = 0x802a;
 
@@ -54,9 +57,11 @@ pub(super) struct Consent {
     role: Option<(u16, [u8; 8])>,
     priority: u32,
     asked: VecDeque<Asked>,
-    /// When the peer was heard on the way in use.
+    /// When the peer was last heard on the way in use.
     heard: Option<Instant>,
     ask_at: Option<Instant>,
+    /// Checks of ours on that way since then.
+    unanswered: u32,
     is_silent: bool,
     replies: Vec<(Way, Vec<u8>)>,
 }
@@ -89,6 +94,8 @@ pub(super) enum Received {
 /// What became of the way in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
+    /// Two checks in a row have no answer yet. Told once, before it is silent.
+    Doubtful,
     Silent,
     Back,
 }
@@ -131,7 +138,13 @@ impl Consent {
     pub(super) fn hear(&mut self, now: Instant) -> Option<Sign> {
         self.heard = Some(now);
         self.ask_at = Some(now + ASK_AFTER);
+        self.unanswered = 0;
         std::mem::take(&mut self.is_silent).then_some(Sign::Back)
+    }
+
+    /// When the peer was last heard on the way in use.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     /// Another way is in use, which was found to work.
@@ -259,6 +272,10 @@ impl Consent {
                 false => ASK_EVERY,
             };
             self.ask_at = Some(now + again);
+            if self.unanswered == DOUBTFUL {
+                sign = sign.or(Some(Sign::Doubtful));
+            }
+            self.unanswered = self.unanswered.saturating_add(1);
             out.extend(self.check(way, now).map(|check| (way, check)));
         }
         (out, sign)
@@ -274,16 +291,18 @@ impl Consent {
         let Generation { ours, theirs } = generation.as_ref()?;
         let (role, breaker) = self.role?;
         let id = TransactionId::generate(&mut random::os());
-        let check = Builder::new(Class::Request, Method::BINDING, id)
+        let mut check = Builder::new(Class::Request, Method::BINDING, id)
             .put(
                 attribute::USERNAME,
                 format!("{}:{}", theirs.ufrag, ours.ufrag).as_bytes(),
             )
             .number(PRIORITY, self.priority)
-            .put(role, &breaker)
-            .sign(theirs.pass.as_bytes())
-            .fingerprint()
-            .finish();
+            .put(role, &breaker);
+        if role == ICE_CONTROLLING && !earlier {
+            // It is the way that we chose.
+            check = check.put(USE_CANDIDATE, &[]);
+        }
+        let check = check.sign(theirs.pass.as_bytes()).fingerprint().finish();
         self.ask(Asked {
             id,
             at: now,

@@ -32,7 +32,7 @@ const MAX_SLOTS: usize = 256;
 /// The port of incoming connections.
 const MAIN_PORT: PortIndex = 0;
 /// How often the machine's addresses are looked at while there are connections.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(1);
 /// Goodbyes get this long when the engine stops.
 const SHUTDOWN: Duration = Duration::from_millis(200);
 

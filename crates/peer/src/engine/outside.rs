@@ -1,7 +1,7 @@
 //! What the driver's thread has done for it elsewhere, since it may not wait: names looked up, and connections to TURN servers over TCP and TLS.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Outside {
         let teller = self.teller.clone();
         self.spawn(async move {
             let lookups = servers.iter().map(|(host, port)| async move {
-                match net::addresses(&url_host(host), *port).await {
+                match net::addresses(&net::host(host), *port).await {
                     Ok(addresses) => addresses,
                     Err(error) => {
                         tracing::debug!(%host, %error, "a server's name is not found");
@@ -170,7 +170,7 @@ async fn carry(leg: LegId, server: &IceUrl, roots: &Roots, teller: &Teller) -> i
 }
 
 async fn open(server: &IceUrl, roots: &Roots) -> io::Result<Box<dyn Stream>> {
-    let host = url_host(&server.host);
+    let host = net::host(&server.host);
     let stream = net::connect(&host, server.port).await?;
     Ok(match server.transport {
         Transport::Tls => Box::new(net::secure(stream, &host, roots).await?),
@@ -219,12 +219,4 @@ async fn within(written: impl Future<Output = io::Result<()>>) -> io::Result<()>
     timeout(TAKEN_WITHIN, written)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-fn url_host(host: &Host) -> url::Host<&str> {
-    match host {
-        Host::Name(name) => url::Host::Domain(name),
-        Host::Ip(IpAddr::V4(ip)) => url::Host::Ipv4(*ip),
-        Host::Ip(IpAddr::V6(ip)) => url::Host::Ipv6(*ip),
-    }
 }

@@ -25,7 +25,7 @@ pub const RETRY: Duration = Duration::from_secs(3);
 /// From the two descriptions of a generation to the next restart, where the peer is still not heard: what checking all pairs takes.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// The longest time between two tries: reached by doubling after [`PATIENCE`] of them, for a server that is away for hours.
+/// The longest time between two tries: reached by doubling after `PATIENCE` of them, for a server that is away for hours.
 pub const SLOWEST: Duration = Duration::from_secs(60);
 
 /// So many tries at [`RETRY`]: as long as an engine bears silence.

@@ -204,6 +204,20 @@ describe('a hostile server', () => {
     FakeWebSocket.last.says(await device.answer(offer));
     await finish(opening);
   });
+
+  test('that speaks of restarts is read past, and heard of none', async () => {
+    const opening = call();
+    const offer = await offered();
+    expect(JSON.stringify(offer)).not.toContain('generation');
+    const asks = { type: 'ANSWER', src: device.id, payload: { type: 'data', connectionId: connectionOf(offer), generation: 1 } };
+    FakeWebSocket.last.says(asks);
+    const answer = await device.answer(offer);
+    FakeWebSocket.last.says({ ...answer, payload: { ...(answer['payload'] as Json), generation: 0 } });
+    await finish(opening);
+    FakeWebSocket.last.says(asks);
+    await judged();
+    expect(FakePeerConnection.last.isClosed).toBe(false);
+  });
 });
 
 describe('a failure has its reason:', () => {

@@ -188,7 +188,7 @@ impl Conn {
             ufrag: description.ice_ufrag().to_owned(),
             pass: description.ice_pwd().to_owned(),
         });
-        self.remote_candidates = 0;
+        self.theirs.clear();
         self.relays
             .forget_theirs(self.nominated.map(|(_, remote)| remote));
         let told = description.candidates().iter().map(ToString::to_string);

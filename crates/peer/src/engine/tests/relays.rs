@@ -373,3 +373,37 @@ async fn wrong_credentials_cost_nothing_but_the_relay() {
     until("it was refused", || !server.stats().refused.is_empty()).await;
     assert!(side_a.told.iter().all(|line| line.contains("typ host")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_tells_of_the_relays_again_and_they_go_on_carrying() {
+    let server = TurnServer::start().await;
+    let (a, b) = (
+        End::relay_only(&server).await,
+        End::relay_only(&server).await,
+    );
+    let (mut side_a, mut side_b) = connect(&a, &b).await;
+    let offer = side_a.conn.restart().await.expect("offered");
+    let answer = side_b.conn.answer_restart(&offer).await.expect("answered");
+    side_a.conn.set_remote(&answer).await.expect("applied");
+    let is_new = |line: &String, of: &str| {
+        line.contains("typ relay") && sdp::candidate_ufrag(line) == sdp::attribute(of, "ice-ufrag")
+    };
+    timeout(SOON, async {
+        while !side_a.told.iter().any(|line| is_new(line, &offer))
+            || !side_b.told.iter().any(|line| is_new(line, &answer))
+        {
+            tokio::select! {
+                event = side_a.conn.event() => if let Some(candidate) = side_a.on(event.expect("alive"), |_| true) { side_b.conn.add_candidate(&candidate).await.expect("added") },
+                event = side_b.conn.event() => if let Some(candidate) = side_b.on(event.expect("alive"), |_| true) { side_a.conn.add_candidate(&candidate).await.expect("added") },
+            }
+        }
+    })
+    .await
+    .expect("told again");
+    echo(&mut side_a, &mut side_b).await;
+    assert_eq!(
+        (side_a.route(), side_b.route()),
+        (Route::Relayed, Route::Relayed)
+    );
+    assert_eq!(server.allocations()[0], 2, "the same ones");
+}

@@ -229,6 +229,22 @@ fn a_restart_finds_the_peer_at_another_address_within_a_second_and_nothing_is_lo
 }
 
 #[test]
+fn a_move_of_either_end_is_survived_without_a_server() {
+    for moving in [0, 1] {
+        let mut world = World::connected(clear);
+        world.run(secs(10), |_| false);
+        move_end(&mut world, moving);
+        let moved = world.now;
+        assert!(talk(&mut world, 20), "end {moving} moved");
+        let took = world.now - moved;
+        // SCTP sends again after 1, 3 and 7 s; the stack alone would find out after 15.
+        assert!(took < secs(8), "end {moving} moved: {took:?}");
+        world.run(secs(60), |_| false);
+        assert!(talk(&mut world, 1), "and it lasts");
+    }
+}
+
+#[test]
 fn both_ends_may_move_at_once() {
     let mut world = World::connected(clear);
     move_end(&mut world, 0);
