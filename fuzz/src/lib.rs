@@ -3,7 +3,9 @@
 //! Each target below `targets/` is the function of its name; its seeds stand below `seeds/`.
 
 mod calls;
+mod chunks;
 mod cookies;
+mod files;
 mod http;
 mod identity;
 mod legacy;
@@ -16,10 +18,13 @@ mod stun;
 mod texts;
 mod turn;
 mod turn_client;
+mod values;
 mod websocket;
 
 pub use calls::{call_path, forwarded};
+pub use chunks::chunks;
 pub use cookies::{cookies, cookies_file};
+pub use files::file_transfer;
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
 pub use legacy::{legacy_ask, legacy_session};
@@ -31,4 +36,5 @@ pub use stun::stun;
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
 pub use turn::turn_server;
 pub use turn_client::{ice_url, turn_client};
+pub use values::{binarypack, msgpack};
 pub use websocket::websocket;
