@@ -20,6 +20,9 @@ use std::collections::BTreeSet;
 use compare::{Judge, Observed};
 use serde_json::Value as Json;
 
+/// What messages call the document.
+const PAGE: &str = "docs/compat.md";
+
 /// Compares a file's entries. What has no row in the table must be the same.
 fn judge(file: &'static str, entries: Vec<Entry>) {
     let section = table::section(file).map(|mut section| {

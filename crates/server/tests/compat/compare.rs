@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::PAGE;
 use crate::table::{Changes, Row, Section};
 
 /// Of one entry: what each participant saw, in its order. Participants' orders among each other are not the server's to keep.
@@ -45,13 +46,13 @@ impl Judge {
     ) {
         let Some(row) = self.row(entry) else {
             self.wrong.push(format!(
-                "docs/compat.md has no row for `{entry}` of vectors/{}: add one, `same`, or `different` with what differs and why",
+                "{PAGE} has no row for `{entry}` of vectors/{}: add one, `same`, or `different` with what differs and why",
                 self.file
             ));
             return;
         };
         self.met.push(row.line);
-        let at = format!("docs/compat.md, line {} (`{entry}`)", row.line);
+        let at = format!("{PAGE}, line {} (`{entry}`)", row.line);
         for line in &row.changes.lost {
             let (then, now) = (count(&recorded, line), count(&seen, line));
             if then == 0 {
@@ -101,7 +102,7 @@ impl Judge {
         for row in &self.section.rows {
             if !self.met.contains(&row.line) {
                 self.wrong.push(format!(
-                    "docs/compat.md, line {}: `{}` is no entry of vectors/{}: take the row out, or name the entry as the file does",
+                    "{PAGE}, line {}: `{}` is no entry of vectors/{}: take the row out, or name the entry as the file does",
                     row.line, row.entry, self.file
                 ));
             }
@@ -109,7 +110,7 @@ impl Judge {
         for rule in &self.section.rules {
             if !self.met.contains(&rule.line) {
                 self.wrong.push(format!(
-                    "docs/compat.md, line {}: no entry differs in this way (any more): take the row out (`{}`)",
+                    "{PAGE}, line {}: no entry differs in this way (any more): take the row out (`{}`)",
                     rule.line, rule.kind
                 ));
             }

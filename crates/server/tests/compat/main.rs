@@ -11,3 +11,6 @@ mod replay;
 mod table;
 mod tests;
 mod username_signaling;
+
+/// What messages call the document.
+const PAGE: &str = "docs/compat.md";

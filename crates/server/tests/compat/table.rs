@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::PAGE;
+
 /// The document, as people read it.
 const DOC: &str = include_str!("../../../../docs/compat.md");
 
@@ -71,7 +73,7 @@ pub(crate) fn parse_section(doc: &str, file: &str) -> Result<Section, Vec<String
     {
         match row(line, &cells) {
             Ok(row) => section.rows.push(row),
-            Err(error) => wrong.push(format!("docs/compat.md, line {line}: {error}")),
+            Err(error) => wrong.push(format!("{PAGE}, line {line}: {error}")),
         }
     }
     for Cells { line, cells, .. } in
@@ -83,14 +85,14 @@ pub(crate) fn parse_section(doc: &str, file: &str) -> Result<Section, Vec<String
                 kind: cells[0].clone(),
                 changes,
             }),
-            Err(error) => wrong.push(format!("docs/compat.md, line {line}: {error}")),
+            Err(error) => wrong.push(format!("{PAGE}, line {line}: {error}")),
         }
     }
     let mut seen = BTreeSet::new();
     for row in &section.rows {
         if !seen.insert(&row.entry) {
             wrong.push(format!(
-                "docs/compat.md, line {}: `{}` has a row already: keep one",
+                "{PAGE}, line {}: `{}` has a row already: keep one",
                 row.line, row.entry
             ));
         }
@@ -106,7 +108,7 @@ pub(crate) fn parse_behaviours(doc: &str) -> Result<Vec<Behaviour>, Vec<String>>
     let mut behaviours = Vec::new();
     let mut wrong = Vec::new();
     for Cells { line, cells, .. } in rows_of(doc, &["behaviour", "verdict", "why", "test"]) {
-        let say = |what: &str| format!("docs/compat.md, line {line}: {what}");
+        let say = |what: &str| format!("{PAGE}, line {line}: {what}");
         let tests = code_spans(&cells[3]);
         match cells[1].as_str() {
             "same" => {}
