@@ -12,6 +12,7 @@ import { resident, tree, watchMemory } from '../e2e/lib/memory.mjs';
 import { BINARY, ROOT, expose, serve } from '../e2e/lib/peerage.mjs';
 import { start, until } from '../e2e/lib/process.mjs';
 import { visit } from '../e2e/lib/shell.mjs';
+import { range } from './figures.mjs';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const BENCH = join(ROOT, 'target', 'release', 'bench-link');
@@ -158,10 +159,3 @@ function table(rows) {
 function sum(a, b) { return a + b; }
 
 function ms(values) { return `${range(values, 1)} ms`; }
-
-/** Median (least to most). */
-function range(values, digits) {
-    const sorted = [...values].sort((a, b) => a - b);
-    const show = (value) => value.toFixed(digits);
-    return `${show(sorted[sorted.length >> 1])} (${show(sorted[0])} to ${show(sorted.at(-1))})`;
-}

@@ -18,12 +18,13 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { start, until } from '../e2e/lib/process.mjs';
+import { machine, median, range } from './figures.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PARTS = { saturation, latency, idle, start: starts };
@@ -90,7 +91,7 @@ const servers = options.servers.split(',').filter((name) => SERVERS[name]);
 
 if (servers.includes('peerjs-server') && !existsSync(PEER)) execFileSync('npm', ['ci'], { cwd: join(HERE, 'signal'), stdio: 'inherit' });
 const all = existsSync(OUT) ? JSON.parse(readFileSync(OUT, 'utf8')) : {};
-console.log(`${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}; loopback, every process on the same cores. ` +
+console.log(`${machine()}, Node ${process.versions.node}; loopback, every process on the same cores. ` +
     `Limits raised for the bench: ${raised.length ? raised.map((option) => option.join(' ')).join(', ') : 'none'}${alive ? `; ${alive} ${ALIVE_MS}` : ''}.\n`);
 for (const part of options.parts.split(',')) {
     await PARTS[part]();
@@ -268,15 +269,4 @@ function print(title, head, rows, line) {
         }
     }
     console.log(disturbed.length ? `\nOther processes used ${range(disturbed, 2)} cores meanwhile.\n` : '');
-}
-
-function median(values) {
-    const sorted = [...values].sort((a, b) => a - b);
-    return (sorted[(values.length - 1) >> 1] + sorted[values.length >> 1]) / 2;
-}
-
-/** Median (least to most). */
-function range(values, digits) {
-    const show = (value) => value.toFixed(digits);
-    return values.length === 1 ? show(values[0]) : `${show(median(values))} (${show(Math.min(...values))} to ${show(Math.max(...values))})`;
 }

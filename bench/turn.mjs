@@ -16,11 +16,12 @@
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { start, until } from '../e2e/lib/process.mjs';
+import { machine, median, range } from './figures.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PARTS = { relay, allocate, idle, tcp };
@@ -78,7 +79,7 @@ const servers = options.servers.split(',').filter((name) => SERVERS[name]);
 const isBare = (name) => name.startsWith('bare');
 
 const all = existsSync(options.out) ? JSON.parse(readFileSync(options.out, 'utf8')) : {};
-console.log(`${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, coturn ${coturnVersion()}; loopback, server on core 0, generator on core 1. ` +
+console.log(`${machine()}, coturn ${coturnVersion()}; loopback, server on core 0, generator on core 1. ` +
     `Given to peerage for the bench: ${RAISED.join(' ')}.\n`);
 for (const part of options.parts.split(',')) {
     await PARTS[part]();
@@ -233,15 +234,4 @@ function print(title, head, rows, figure, digits) {
 function tellOthers(rows) {
     const others = Object.values(rows).flatMap((of) => Object.values(of).flat().map((one) => one.others_cpu_seconds / one.seconds));
     console.log(`Other processes used ${range(others, 2)} cores meanwhile.\n`);
-}
-
-function median(values) {
-    const sorted = [...values].sort((a, b) => a - b);
-    return (sorted[(values.length - 1) >> 1] + sorted[values.length >> 1]) / 2;
-}
-
-/** Median (least to most). */
-function range(values, digits) {
-    const show = (value) => value.toFixed(digits);
-    return values.length === 1 ? show(values[0]) : `${show(median(values))} (${show(Math.min(...values))} to ${show(Math.max(...values))})`;
 }

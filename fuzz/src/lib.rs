@@ -3,6 +3,7 @@
 //! Each target below `targets/` is the function of its name; its seeds stand below `seeds/`.
 
 mod calls;
+mod chunks;
 mod cookies;
 mod http;
 mod identity;
@@ -16,9 +17,11 @@ mod stun;
 mod texts;
 mod turn;
 mod turn_client;
+mod values;
 mod websocket;
 
 pub use calls::{call_path, forwarded};
+pub use chunks::chunks;
 pub use cookies::{cookies, cookies_file};
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
@@ -31,4 +34,5 @@ pub use stun::stun;
 pub use texts::{candidate, evidence, ids, link_url, sdp, statement};
 pub use turn::turn_server;
 pub use turn_client::{ice_url, turn_client};
+pub use values::{binarypack, msgpack};
 pub use websocket::websocket;
