@@ -5,6 +5,7 @@
 mod calls;
 mod chunks;
 mod cookies;
+mod files;
 mod http;
 mod identity;
 mod legacy;
@@ -23,6 +24,7 @@ mod websocket;
 pub use calls::{call_path, forwarded};
 pub use chunks::chunks;
 pub use cookies::{cookies, cookies_file};
+pub use files::file_transfer;
 pub use http::{http_frames, http_head, http_session};
 pub use identity::{caller_answer, gate_offer};
 pub use legacy::{legacy_ask, legacy_session};

@@ -10,7 +10,11 @@ use crate::{
     state::State,
 };
 
-const FILE: &str = "access.json";
+/// Of the device that exposes something.
+pub(crate) const EXPOSED: &str = "access.json";
+/// Of the device that receives files: a link to send something here opens nothing else.
+pub(crate) const RECEIVES: &str = "receive-access.json";
+
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -20,12 +24,12 @@ struct Stored {
 }
 
 /// What the device remembers; nothing at first.
-pub(crate) fn load(state: &State) -> Result<gate::State, Failure> {
-    let Some(text) = state.read(FILE)? else {
+pub(crate) fn load(state: &State, file: &str) -> Result<gate::State, Failure> {
+    let Some(text) = state.read(file)? else {
         return Ok(gate::State::default());
     };
     let damaged = |what: String| {
-        let path = state.path(FILE);
+        let path = state.path(file);
         Failure::new(
             Exit::State,
             format_args!(
@@ -46,7 +50,7 @@ pub(crate) fn load(state: &State) -> Result<gate::State, Failure> {
 }
 
 /// Writes down what the device remembers.
-pub(crate) fn store(access: &Access, state: &State) -> Result<(), Failure> {
+pub(crate) fn store(access: &Access, state: &State, file: &str) -> Result<(), Failure> {
     let stored = Stored {
         version: VERSION,
         access: access.state(),
@@ -55,11 +59,11 @@ pub(crate) fn store(access: &Access, state: &State) -> Result<(), Failure> {
         exit: Exit::Other,
         error: error.into(),
     })?;
-    state.write(FILE, &text)
+    state.write(file, &text)
 }
 
 /// The secret of the oldest link that is good for anybody, made if there is none: the same state gives the same link.
-pub(crate) fn first_link(access: &Access, state: &State) -> Result<Secret, Failure> {
+pub(crate) fn first_link(access: &Access, state: &State, file: &str) -> Result<Secret, Failure> {
     let open = |state: &gate::State| {
         state
             .links()
@@ -77,6 +81,6 @@ pub(crate) fn first_link(access: &Access, state: &State) -> Result<Secret, Failu
             error: error.into(),
         })?;
     // Before anybody sees it: a link that a crash could forget is worse than none.
-    store(access, state)?;
+    store(access, state, file)?;
     Ok(secret)
 }

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Expose(cmd::expose::Expose),
     Serve(cmd::serve::Serve),
     Fetch(cmd::fetch::Fetch),
+    Send(cmd::send::Send),
+    Receive(cmd::receive::Receive),
+    Chat(cmd::chat::Chat),
     Doctor(cmd::doctor::Doctor),
     Ports(cmd::ports::Ports),
 }

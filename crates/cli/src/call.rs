@@ -11,6 +11,7 @@ use peerage_proto::{
     wire::{ice_servers::IceServer, ice_url::Service, link_url::Link},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use url::Url;
 
 use crate::{
     exit::{Exit, Failure},
@@ -100,6 +101,37 @@ impl Paths {
     }
 }
 
+/// At which server peers meet, and how they reach each other.
+#[derive(Debug, Args)]
+pub(crate) struct Meeting {
+    /// The server by which the peers find each other
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PEERAGE_SERVER",
+        default_value = "http://localhost:9000"
+    )]
+    pub(crate) server: Url,
+    /// Be reachable over loopback addresses too; always so when the server is on this machine
+    #[arg(long, env = "PEERAGE_ALLOW_LOOPBACK")]
+    allow_loopback: bool,
+    #[command(flatten)]
+    trust: ServerTrust,
+    #[command(flatten)]
+    paths: Paths,
+}
+
+impl Meeting {
+    /// A peer that meets others at `server`.
+    pub(crate) fn builder(&self, server: &str) -> Result<Builder, Failure> {
+        let mut builder = Peer::builder().server(server);
+        if self.allow_loopback {
+            builder = builder.loopback(true);
+        }
+        self.paths.apply(self.trust.apply(builder)?)
+    }
+}
+
 /// Calls the device of a link, on the channel for HTTP. The peer carries the channel; closing it tells the device.
 pub(crate) async fn device(
     link: &Link,
@@ -130,7 +162,8 @@ pub(crate) async fn device(
         }
         Err(error) => {
             peer.destroy().await;
-            Err(no_call(error, link))
+            let callee = Callee::device(link.secret.is_some());
+            Err(callee.no_call(error, &server))
         }
     }
 }
@@ -180,65 +213,96 @@ pub(crate) fn server_advice(error: &SignallingError, server: &str) -> (Exit, Opt
     (exit, Some(advice))
 }
 
-/// Why there is no connection to the device, and what to do.
-fn no_call(error: ConnectError, link: &Link) -> Failure {
-    if let ConnectError::Signalling(error) = &error {
-        return no_server(error, &link.server_url());
+/// Whom a call was for, in the words of the command that called.
+#[derive(Debug)]
+pub(crate) struct Callee {
+    /// `the device`.
+    pub(crate) name: &'static str,
+    /// What has to run there.
+    pub(crate) command: &'static str,
+    /// What a refusal means.
+    pub(crate) denied: &'static str,
+}
+
+impl Callee {
+    /// A device that is called by its link.
+    pub(crate) const fn device(with_secret: bool) -> Self {
+        Self {
+            name: "the device",
+            command: "peerage expose",
+            denied: denied(with_secret),
+        }
     }
-    match call_advice(&error, link.secret.is_some()) {
-        Some((exit, advice)) => Failure::new(exit, format_args!("{advice} ({error})")),
-        None => Failure {
-            exit: Exit::Other,
-            error: error.into(),
-        },
+
+    /// Why there is no connection, and what to do.
+    pub(crate) fn no_call(&self, error: ConnectError, server: &str) -> Failure {
+        if let ConnectError::Signalling(error) = &error {
+            return no_server(error, server);
+        }
+        match self.advice(&error) {
+            Some((exit, advice)) => Failure::new(exit, format_args!("{advice} ({error})")),
+            None => Failure {
+                exit: Exit::Other,
+                error: error.into(),
+            },
+        }
+    }
+
+    /// What a call that failed means, and what to do.
+    pub(crate) fn advice(&self, error: &ConnectError) -> Option<(Exit, String)> {
+        let Self { name, command, .. } = self;
+        Some(match error {
+            ConnectError::PeerUnavailable => (
+                Exit::DeviceAbsent,
+                format!("{name} is not connected to the server: is `{command}` running there?"),
+            ),
+            ConnectError::NoAnswer => (
+                Exit::DeviceAbsent,
+                format!("{name} does not answer: it may have just left, try again in a minute"),
+            ),
+            ConnectError::Refused(Code::Denied) => (Exit::Refused, self.denied.to_owned()),
+            ConnectError::Refused(Code::Stale) => (
+                Exit::Refused,
+                format!(
+                    "{name} took the call for an old one: set the clocks of both machines, then try again"
+                ),
+            ),
+            ConnectError::Refused(Code::Busy) => (
+                Exit::Refused,
+                format!("{name} has no room for another connection: try again later"),
+            ),
+            ConnectError::Refused(_) => (
+                Exit::Refused,
+                format!("{name} did not understand the call: update peerage on both sides"),
+            ),
+            ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
+                Exit::WrongDevice,
+                format!(
+                    "somebody else answers under {name}'s id: nothing was sent. Do not trust this server, or the \
+                     network on the way to it"
+                ),
+            ),
+            ConnectError::NoRoute(_) => (
+                Exit::NoRoute,
+                format!(
+                    "{name} and the server were reached, but no network path leads to {name}: a firewall drops UDP, or \
+                     both sides are behind strict NATs, and no TURN server helped; -v says what became of the servers"
+                ),
+            ),
+            ConnectError::Closed(_) => (
+                Exit::Broken,
+                "the connection broke off while it was made: try again".to_owned(),
+            ),
+            _ => return None,
+        })
     }
 }
 
-/// What a call that failed means, and what to do.
-pub(crate) fn call_advice(error: &ConnectError, with_secret: bool) -> Option<(Exit, &'static str)> {
-    Some(match error {
-        ConnectError::PeerUnavailable => (
-            Exit::DeviceAbsent,
-            "the device is not connected to the server: is `peerage expose` running there?",
-        ),
-        ConnectError::NoAnswer => (
-            Exit::DeviceAbsent,
-            "the device does not answer: it may have just left, try again in a minute",
-        ),
-        ConnectError::Refused(Code::Denied) if !with_secret => (
-            Exit::Refused,
-            "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part",
-        ),
-        ConnectError::Refused(Code::Denied) => (
-            Exit::Refused,
-            "the device refused the link: it was revoked, has expired, or is not copied exactly; ask for a new one",
-        ),
-        ConnectError::Refused(Code::Stale) => (
-            Exit::Refused,
-            "the device took the call for an old one: set the clocks of both machines, then try again",
-        ),
-        ConnectError::Refused(Code::Busy) => (
-            Exit::Refused,
-            "the device has no room for another connection: try again later",
-        ),
-        ConnectError::Refused(_) => (
-            Exit::Refused,
-            "the device did not understand the call: update peerage on both sides",
-        ),
-        ConnectError::WrongDevice(_) | ConnectError::WrongCertificate => (
-            Exit::WrongDevice,
-            "somebody else answers under the device's id: nothing was sent. Do not trust this server, or the network on \
-             the way to it",
-        ),
-        ConnectError::NoRoute(_) => (
-            Exit::NoRoute,
-            "device and server were reached, but no network path leads to the device: a firewall drops UDP, or both \
-             sides are behind strict NATs, and no TURN server helped; -v says what became of the servers",
-        ),
-        ConnectError::Closed(_) => (
-            Exit::Broken,
-            "the connection broke off while it was made: try again",
-        ),
-        _ => return None,
-    })
+/// What it means that a device refuses.
+pub(crate) const fn denied(with_secret: bool) -> &'static str {
+    if with_secret {
+        "the device refused the link: it was revoked, has expired, or is not copied exactly; ask for a new one"
+    } else {
+        "the device does not know this machine, and the link has no secret: use the whole link, with its #1. part"
+    }
 }

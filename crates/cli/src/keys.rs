@@ -11,7 +11,9 @@ use crate::{
 
 /// By which others know this device: its id is made of it.
 pub(crate) const DEVICE: &str = "device.key";
-/// By which devices know this machine when it fetches.
+/// By which others know this device when it receives files: another device than the one that exposes something.
+pub(crate) const RECEIVER: &str = "receive.key";
+/// By which devices know this machine when it fetches, or sends files.
 pub(crate) const CALLER: &str = "caller.key";
 
 /// The key in this file, made if there is none yet.

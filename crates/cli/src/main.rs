@@ -7,9 +7,11 @@ mod cmd;
 mod cookies;
 mod exit;
 mod keys;
+mod lines;
 mod log;
 mod output;
 mod peerjs_files;
+mod place;
 mod secrets;
 mod signals;
 mod state;
@@ -58,6 +60,9 @@ fn run(mut cli: Cli) -> Result<(), Failure> {
             runtime.block_on(doctor.run(cli.global.state.clone(), cli.global.quiet))
         }
         Command::Fetch(fetch) => runtime.block_on(fetch.run(state()?, cli.global.quiet)),
+        Command::Send(send) => runtime.block_on(send.run(state()?, cli.global.quiet)),
+        Command::Receive(receive) => runtime.block_on(receive.run(state, cli.global.quiet)),
+        Command::Chat(chat) => runtime.block_on(chat.run(cli.global.quiet)),
     };
     // Blocking work (a slow disk, a name look-up) must not hold up the end.
     runtime.shutdown_background();

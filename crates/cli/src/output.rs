@@ -21,6 +21,30 @@ pub(crate) fn warn(message: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "peerage: warning: {message}");
 }
 
+/// Tells on stderr what is going on, to who has not asked for quiet.
+pub(crate) fn notice(quiet: bool, message: impl fmt::Display) {
+    if !quiet {
+        let _ = writeln!(io::stderr(), "* {message}");
+    }
+}
+
+/// What somebody else wrote, fit for a terminal: nothing in it moves the cursor, changes colours, turns the direction of writing or begins a line.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => harmless.push_str("\n    "),
+            '\t' => harmless.push(' '),
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                harmless.extend(c.escape_unicode())
+            }
+            c if c.is_control() => harmless.extend(c.escape_unicode()),
+            c => harmless.push(c),
+        }
+    }
+    harmless
+}
+
 /// One event for a machine to read: an object on a line of its own, flushed.
 pub(crate) fn json(out: &mut impl io::Write, event: &serde_json::Value) -> io::Result<()> {
     writeln!(out, "{event}")?;
@@ -90,6 +114,16 @@ pub(crate) fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_somebody_else_wrote_acts_on_the_terminal() {
+        assert_eq!(harmless("tëxt ✓ 👩‍🚀"), "tëxt ✓ 👩‍🚀");
+        assert_eq!(harmless("\x1b[2J\x07"), "\\u{1b}[2J\\u{7}");
+        assert_eq!(harmless("\u{9b}31m"), "\\u{9b}31m");
+        assert_eq!(harmless("a\rb"), "a\\u{d}b");
+        assert_eq!(harmless("\u{202e}gpj"), "\\u{202e}gpj");
+        assert_eq!(harmless("hi\nbob: I owe you"), "hi\n    bob: I owe you");
+    }
 
     #[test]
     fn sizes_and_times_read_well_at_their_borders() {

@@ -51,9 +51,12 @@ impl State {
         Ok(state)
     }
 
-    /// Claims the state: two devices under one identity would take each other's calls.
-    pub(crate) fn lock(&self) -> Result<Lock, Failure> {
-        let path = self.dir.join("lock");
+    /// Claims the state for a command: two devices under one identity would take each other's calls.
+    pub(crate) fn lock(&self, command: &str) -> Result<Lock, Failure> {
+        let path = self.dir.join(match command {
+            "expose" => "lock".to_owned(),
+            command => format!("{command}.lock"),
+        });
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(false);
         private(&mut options);
@@ -71,7 +74,7 @@ impl State {
                     pid => format!(" (process {pid})"),
                 };
                 let message = format!(
-                    "another `peerage expose`{holder} uses the state folder {}: stop that one first, or give this one \
+                    "another `peerage {command}`{holder} uses the state folder {}: stop that one first, or give this one \
                      an identity of its own with --state DIR",
                     self.dir.display()
                 );
@@ -238,7 +241,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let (_dir, state) = state();
         state.write("key", "secret").expect("written");
-        let _lock = state.lock().expect("free");
+        let _lock = state.lock("expose").expect("free");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&state.dir), 0o700);
         assert_eq!(mode(&state.path("key")), 0o600);
@@ -248,8 +251,8 @@ mod tests {
     #[test]
     fn a_second_lock_names_the_holder_and_what_to_do() {
         let (_dir, state) = state();
-        let lock = state.lock().expect("free");
-        let failure = state.lock().expect_err("taken");
+        let lock = state.lock("expose").expect("free");
+        let failure = state.lock("expose").expect_err("taken");
         assert_eq!(failure.exit, Exit::State);
         let text = failure.to_string();
         assert!(
@@ -257,7 +260,7 @@ mod tests {
             "{text}"
         );
         drop(lock);
-        state.lock().expect("free again");
+        state.lock("expose").expect("free again");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every machine is driven the same way: feed one input, drain its outputs to `None`, re-arm at `poll_timeout`.
 
 pub mod chunks;
+pub mod file;
 pub mod http;
 pub mod identity;
 pub mod jar;

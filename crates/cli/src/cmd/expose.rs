@@ -14,10 +14,7 @@ use peerage_peer::{
     Builder, OpenError, Peer, ServerState, SignallingError,
     proxy::{NamedCertificates, Proxy, Settings, Target},
 };
-use peerage_proto::{
-    identity::gate,
-    wire::{id::PeerId, link_url::Link},
-};
+use peerage_proto::{identity::gate, wire::id::PeerId};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing_subscriber::filter::LevelFilter;
@@ -31,7 +28,9 @@ use crate::{
     call::{self, Paths, ServerTrust},
     cookies,
     exit::{Exit, Failure},
-    keys, output, signals,
+    keys, output,
+    place::Place,
+    signals,
     state::State,
 };
 
@@ -113,9 +112,9 @@ impl Expose {
         // Listened for from the start: a signal in between must not be lost.
         let end = signals::end()?;
         let target = self.target()?;
-        let _lock = state.lock()?;
+        let _lock = state.lock("expose")?;
         let key = keys::load_or_make(&state, keys::DEVICE)?;
-        let remembered = access::load(&state)?;
+        let remembered = access::load(&state, access::EXPOSED)?;
         let old_id = self.legacy.id(&key.device_id())?;
 
         let local = match &self.server {
@@ -128,14 +127,7 @@ impl Expose {
             (None, None) => return Err(Failure::new(Exit::Other, "no server")),
         };
         let place = Place::of(&server)?;
-        let mut link = Link {
-            secure: place.secure,
-            device: key.device_id(),
-            domain: place.domain,
-            port: place.port,
-            secret: None,
-            path: "/".to_owned(),
-        };
+        let mut link = place.link(key.device_id(), None);
         let origin = Url::parse(&link.origin()).map_err(|error| Failure {
             exit: Exit::Other,
             error: error.into(),
@@ -164,7 +156,11 @@ impl Expose {
             alias,
             old_clients: self.legacy.is_allowed(),
         };
-        link.secret = Some(access::first_link(reach.peer.access(), &state)?);
+        link.secret = Some(access::first_link(
+            reach.peer.access(),
+            &state,
+            access::EXPOSED,
+        )?);
         let announcer = Announcer::new(self.json);
         announcer.ready(&link, &named, &server, &reach.old_ids())?;
         self.legacy.warn(&named, &reach.old_ids());
@@ -262,7 +258,7 @@ async fn run(
             biased;
             () = &mut end => break,
             Ok(()) = changes.changed() => {
-                if let Err(failure) = access::store(reach.peer.access(), state) {
+                if let Err(failure) = access::store(reach.peer.access(), state, access::EXPOSED) {
                     // Who came in stays in; after a restart they need the whole link again.
                     output::warn(failure);
                 }
@@ -291,53 +287,6 @@ async fn run(
     let _ = timeout(DRAIN, async { while visits.join_next().await.is_some() {} }).await;
 }
 
-/// Where the device's web origin is: what stands in the link.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    secure: bool,
-    domain: String,
-    port: Option<u16>,
-}
-
-impl Place {
-    fn of(server: &Url) -> Result<Self, Failure> {
-        let usage = |text: String| Err(Failure::new(Exit::Usage, text));
-        let secure = match server.scheme() {
-            "https" => true,
-            "http" => false,
-            other => {
-                return usage(format!(
-                    "a server's address begins with https:// or http://, not {other}://"
-                ));
-            }
-        };
-        let here = "localhost".to_owned();
-        let domain = match server.host() {
-            Some(url::Host::Domain(domain)) => domain.trim_end_matches('.').to_owned(),
-            Some(url::Host::Ipv4(ip)) if ip.is_loopback() => here,
-            Some(url::Host::Ipv6(ip)) if ip.is_loopback() => here,
-            _ => {
-                return usage(format!(
-                    "the address of a server is a name, not an IP address: {server} cannot have a name for each \
-                     device in front of it"
-                ));
-            }
-        };
-        let local = domain == "localhost" || domain.ends_with(".localhost");
-        if !secure && !local {
-            return usage(format!(
-                "browsers run a device's page on https alone, so links need a server with a certificate: try \
-                 https://{domain}"
-            ));
-        }
-        Ok(Self {
-            secure,
-            domain,
-            port: server.port(),
-        })
-    }
-}
-
 /// Tells of a target that does not answer now; it may later.
 fn warn_if_down(target: Target) {
     tokio::task::spawn_blocking(move || {
@@ -354,43 +303,4 @@ fn warn_if_down(target: Target) {
             ));
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(server: &str) -> Result<Place, Failure> {
-        Place::of(&Url::parse(server).expect("a URL"))
-    }
-
-    #[test]
-    fn links_are_made_where_browsers_can_open_them() {
-        let is = |server, secure, domain: &str, port| {
-            let wanted = Place {
-                secure,
-                domain: domain.to_owned(),
-                port,
-            };
-            assert_eq!(place(server).expect(server), wanted);
-        };
-        is("https://example.org", true, "example.org", None);
-        is(
-            "https://example.org:8443/x/",
-            true,
-            "example.org",
-            Some(8443),
-        );
-        is("http://localhost:9000", false, "localhost", Some(9000));
-        is("http://127.0.0.1:9000", false, "localhost", Some(9000));
-        is("http://[::1]:9000", false, "localhost", Some(9000));
-        for wrong in [
-            "http://example.org",
-            "https://192.0.2.1",
-            "http://192.168.1.2:9000",
-            "ftp://example.org",
-        ] {
-            assert_eq!(place(wrong).expect_err(wrong).exit, Exit::Usage);
-        }
-    }
 }

@@ -1,9 +1,12 @@
 //! One file a command: its arguments, and what it does.
 
+pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod expose;
 pub(crate) mod fetch;
 pub(crate) mod ports;
+pub(crate) mod receive;
+pub(crate) mod send;
 pub(crate) mod serve;
 
 use std::io::Write as _;
@@ -21,6 +24,11 @@ To show a web app of this machine in a browser, through a link:
 It prints a link. Open it in a browser, or read from it without one:
 
     peerage fetch LINK /path
+
+To send a file, or words, to somebody else, both by way of a server:
+
+    peerage receive                          prints what the other side types
+    peerage chat
 
 For links that work on other machines, run a server under a name of your own:
 

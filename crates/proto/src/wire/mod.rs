@@ -7,6 +7,7 @@ pub mod candidate;
 pub mod chunk;
 pub mod cookie;
 pub mod evidence;
+pub mod file;
 pub mod forwarded;
 pub mod http;
 pub mod ice_servers;

@@ -9,7 +9,7 @@ use peerage_peer::{
 use peerage_proto::turn::client::Error as TurnError;
 use url::Url;
 
-use crate::call;
+use crate::call::{self, Callee};
 
 /// What the person asked about.
 pub(super) struct Case {
@@ -174,7 +174,8 @@ impl Case {
         match error {
             ConnectError::Signalling(error) => self.server(error),
             error => {
-                call::call_advice(error, self.with_secret).map(|(_, advice)| advice.to_owned())
+                let callee = Callee::device(self.with_secret);
+                callee.advice(error).map(|(_, advice)| advice)
             }
         }
     }
