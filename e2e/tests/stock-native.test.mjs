@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as chromium from '../lib/browser.mjs';
 import * as firefox from '../lib/firefox.mjs';
 import { ECHO, serve } from '../lib/peerage.mjs';
@@ -65,6 +66,16 @@ for (const [name, { launch }] of Object.entries(BROWSERS)) suite(`a stock PeerJS
             assert.deepEqual(await back, { data: ['hello', 'from the page'], serialization });
         });
     }
+
+    test('an idle connection outlives the 30 s after which silence would end it', async (t) => {
+        const native = await echo(t);
+        const { page } = await stockPeer(browser, site, server);
+        await page.evaluate((id) => join(id, { serialization: 'raw' }), native.id);
+        // The time itself is what is tested.
+        await sleep(40_000);
+        await page.evaluate(() => connection.send('still here'));
+        assert.deepEqual(await page.evaluate(() => received(connection, 1)), ['still here']);
+    });
 
     test('the native peer notices that the page closes', async (t) => {
         const native = await echo(t);

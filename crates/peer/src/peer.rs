@@ -231,10 +231,12 @@ impl Peer {
         signalling.opened().await
     }
 
-    /// Looks at the network interfaces again: to be called when the system says that they changed.
+    /// Looks at the network interfaces and at the connection to the server again: to be called when the system says that the network changed, or after a sleep. A
+    /// peer with connections looks at its interfaces by itself, every second.
     pub async fn refresh_network(&self) {
         // An engine that has stopped has no use for it.
         let _ = self.0.inner.engine.refresh_interfaces().await;
+        self.0.inner.signalling.doubt();
     }
 
     /// Ends all connections, tells the peers and the server, and waits until that has left the machine: at most 2 s. The peer is of no use afterwards.

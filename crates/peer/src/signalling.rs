@@ -14,7 +14,7 @@ use std::time::Duration;
 use peerage_proto::identity::SigningKey;
 use peerage_proto::wire::id::{PeerId, Token};
 use peerage_proto::wire::signal::Frame;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -58,6 +58,8 @@ pub(crate) struct Signalling {
     state: watch::Receiver<State>,
     /// Whether there is to be a connection.
     wanted: watch::Sender<bool>,
+    /// Rung when it may be dead without anybody having said so.
+    doubt: Arc<Notify>,
 }
 
 /// Where the connection to the server stands.
@@ -129,6 +131,7 @@ impl Signalling {
         let (incoming, inbox) = mpsc::channel(INBOX);
         let (state, seen) = watch::channel(State::Down(SignallingError::Connecting));
         let (wanted, wanted_seen) = watch::channel(true);
+        let doubt = Arc::new(Notify::new());
         let client = Client {
             registration,
             roots,
@@ -139,6 +142,7 @@ impl Signalling {
             incoming,
             state,
             wanted: wanted_seen,
+            doubt: doubt.clone(),
         };
         tasks.spawn(async move {
             let mut client = client;
@@ -151,6 +155,7 @@ impl Signalling {
             outbox,
             state: seen,
             wanted,
+            doubt,
         };
         (handle, inbox)
     }
@@ -173,6 +178,11 @@ impl Signalling {
     /// Ends the connection, and makes none until [`reconnect`](Self::reconnect).
     pub(crate) fn disconnect(&self) {
         self.wanted.send_replace(false);
+    }
+
+    /// Asks the server for a sign of life now: this machine's addresses changed, and a socket of an old one is told of nothing.
+    pub(crate) fn doubt(&self) {
+        self.doubt.notify_one();
     }
 
     /// Makes one again, if there is none.
@@ -215,6 +225,7 @@ struct Client {
     incoming: mpsc::Sender<Frame>,
     state: watch::Sender<State>,
     wanted: watch::Receiver<bool>,
+    doubt: Arc<Notify>,
 }
 
 /// What is to be sent; a frame that a socket took along when it broke is the next one's first.
@@ -246,7 +257,12 @@ impl Client {
                     self.state.send_replace(State::Open);
                     tracing::debug!("registered");
                     match socket
-                        .serve(&mut self.outgoing, &self.incoming, leave.as_mut())
+                        .serve(
+                            &mut self.outgoing,
+                            &self.incoming,
+                            &self.doubt,
+                            leave.as_mut(),
+                        )
                         .await
                     {
                         Ended::Left => None,

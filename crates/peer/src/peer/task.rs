@@ -288,9 +288,12 @@ impl LinkTask {
             },
             now,
         );
-        if path != Path::Changed {
-            self.silent = path == Path::Silent;
-            self.tell_path();
+        match path {
+            Path::Changed => self.inner.signalling.doubt(),
+            Path::Silent | Path::Back => {
+                self.silent = path == Path::Silent;
+                self.tell_path();
+            }
         }
     }
 

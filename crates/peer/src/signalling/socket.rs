@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use peerage_proto::identity::registration;
 use peerage_proto::wire::signal::{Frame, Kind, MAX_RELAYED};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -22,6 +22,8 @@ use crate::net::{Roots, Stream};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A server answers each heartbeat's ping; one that does not for this long is gone, whatever TCP says.
 const SILENCE: Duration = Duration::from_secs(20);
+/// The same for a server that is asked for a sign of life. A network that is slower than this has other troubles.
+const ANSWER: Duration = Duration::from_secs(3);
 /// From the request to the server's OPEN.
 const OPEN: Duration = Duration::from_secs(10);
 /// For the kernel to take a frame.
@@ -106,11 +108,14 @@ impl Socket {
         mut self,
         outgoing: &mut Outgoing,
         incoming: &mpsc::Sender<Frame>,
+        doubt: &Notify,
         mut leave: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        // When a sign of life that was asked for must be there.
+        let mut answer_by: Option<Instant> = None;
         loop {
             if let Err(error) = self.send_queued(outgoing).await {
                 return Ended::Lost(error);
@@ -124,8 +129,16 @@ impl Socket {
                     }
                     None => return self.leave(outgoing).await,
                 },
+                () = doubt.notified() => {
+                    answer_by.get_or_insert_with(|| Instant::now() + ANSWER);
+                    self.send(Message::Ping(Default::default())).await
+                }
+                () = at(answer_by) => {
+                    Err(SignallingError::Lost("the server does not answer from here".into()))
+                }
                 frame = self.next() => {
                     heard = Instant::now();
+                    answer_by = None;
                     match frame {
                         Ok(None) => Ok(()),
                         Ok(Some(frame)) => match frame.kind {
@@ -192,6 +205,13 @@ impl Socket {
             Ok(sent) => sent.map_err(|error| SignallingError::Lost(error.to_string())),
             Err(_) => Err(SignallingError::Lost("the server takes nothing".into())),
         }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

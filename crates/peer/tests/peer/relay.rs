@@ -32,6 +32,10 @@ struct Tables {
     sockets: HashMap<String, mpsc::UnboundedSender<Message>>,
     sent: Vec<Frame>,
     tamper: Tamper,
+    /// Of frozen sockets: kept, so that they do not end.
+    frozen: Vec<mpsc::UnboundedSender<Message>>,
+    /// Grows when sockets freeze.
+    epoch: u32,
     /// Sockets to turn away from now on.
     refusals: usize,
     /// What is answered to who asks for STUN and TURN servers; nothing at all if `None`.
@@ -50,6 +54,8 @@ impl Relay {
             sockets: HashMap::new(),
             sent: Vec::new(),
             tamper: Box::new(|frame| vec![frame]),
+            frozen: Vec::new(),
+            epoch: 0,
             refusals: 0,
             ice: Some(NOT_FOUND.into()),
             peers: NOT_FOUND.into(),
@@ -118,6 +124,14 @@ impl Relay {
     /// Cuts all sockets.
     pub(super) fn cut(&self) {
         self.shared.tables().sockets.clear();
+    }
+
+    /// Sockets that are there now say nothing any more, and hear nothing; their ids can be had by others.
+    pub(super) fn freeze(&self) {
+        let mut tables = self.shared.tables();
+        let sockets = std::mem::take(&mut tables.sockets);
+        tables.frozen.extend(sockets.into_values());
+        tables.epoch += 1;
     }
 
     /// Is full for the next sockets.
@@ -229,7 +243,11 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     shared.tables().sockets.insert(id.clone(), sender.clone());
     let _ = sender.send(Message::text(r#"{"type":"OPEN"}"#));
     drop(sender);
+    let epoch = shared.tables().epoch;
     loop {
+        if shared.tables().epoch != epoch {
+            return std::future::pending().await;
+        }
         tokio::select! {
             message = outgoing.recv() => match message {
                 Some(message) => if socket.send(message).await.is_err() { break },

@@ -128,3 +128,25 @@ async fn a_server_that_is_full_for_a_while_is_asked_again() {
         Err(OpenError::Signalling(SignallingError::Refused(_)))
     ));
 }
+
+#[tokio::test]
+async fn a_server_that_has_fallen_silent_is_noticed_soon_after_the_network_changed() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let mut server = alice.server();
+    relay.freeze();
+    alice.refresh_network().await;
+    soon(server.wait_for(|state| matches!(state, ServerState::Down(SignallingError::Lost(_)))))
+        .await
+        .unwrap();
+    // It is another socket's that hears again.
+    soon(server.wait_for(|state| *state == ServerState::Open))
+        .await
+        .unwrap();
+    alice.refresh_network().await;
+    let again = tokio::time::timeout(
+        std::time::Duration::from_secs(4),
+        server.wait_for(|state| *state != ServerState::Open),
+    );
+    assert!(again.await.is_err(), "a server that answers is kept");
+}
