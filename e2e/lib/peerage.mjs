@@ -11,6 +11,7 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BUILT = process.env.PEERAGE_BUILT ?? join(ROOT, 'target', 'release');
 export const BINARY = join(BUILT, 'peerage');
 export const ECHO = join(BUILT, 'examples', 'echo');
+export const PROBE = join(BUILT, 'examples', 'probe');
 export const HELLO = join(BUILT, 'examples', 'hello');
 
 const LINK = /https?:\/\/([a-z2-7]{52})\.[^\s"]+\/#1\.[a-z2-7]{26}[^\s"]*/;

@@ -1,18 +1,33 @@
 // Pages with the stock PeerJS client from its package, unmodified.
 
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ROOT } from './peerage.mjs';
 import { files } from './sites.mjs';
+
+const { build } = createRequire(join(ROOT, 'packages', 'client', 'package.json'))('esbuild');
 
 /** The versions under test, each by the name of its package here. */
 export const VERSIONS = { '1.5.5': 'peerjs', '1.4.7': 'peerjs-1-4-7' };
 
 /** A site whose only page has `window.Peer`, of one of these packages. */
 export function stockSite(owner, client = 'peerjs') {
-    return files(owner, {
-        '/': join(ROOT, 'e2e', 'pages', 'stock.html'),
-        '/peerjs.js': join(ROOT, 'e2e', 'node_modules', client, 'dist', 'peerjs.min.js'),
+    return site(owner, join(ROOT, 'e2e', 'node_modules', client, 'dist', 'peerjs.min.js'));
+}
+
+/** The same, where `window.Peer` is the package's `MsgPackPeer`; that is in no file for pages, so it is bundled as an app would do it. */
+export async function msgPackSite(owner) {
+    const outfile = join(ROOT, 'e2e', 'out', 'msgpack-peer.js');
+    await build({
+        stdin: { contents: "import { MsgPackPeer } from 'peerjs'; window.Peer = MsgPackPeer;", resolveDir: join(ROOT, 'e2e') },
+        bundle: true, format: 'iife', outfile, logLevel: 'error',
     });
+    return site(owner, outfile);
+}
+
+function site(owner, client) {
+    const page = (name) => join(ROOT, 'e2e', 'pages', name);
+    return files(owner, { '/': page('stock.html'), '/peerjs.js': client, '/values.js': page('values.js') });
 }
 
 /** A tab with `window.peer` open under `id` (or one from the server), and its id; `options` are PeerJS's own. */

@@ -1,10 +1,10 @@
-// The native peer (`crates/peer/examples/echo.rs`) with other WebRTC stacks on the other end.
+// The native peer (`crates/peer/examples/probe.rs`) with other WebRTC stacks on the other end.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { foreign, STACKS } from '../lib/foreign.mjs';
-import { ECHO, serve } from '../lib/peerage.mjs';
+import { PROBE, serve } from '../lib/peerage.mjs';
 import { shared, start } from '../lib/process.mjs';
 
 /** Ours gives up after 30 s of silence. */
@@ -19,23 +19,23 @@ suite('the native peer and other stacks', () => {
         for (const { command } of Object.values(STACKS)) await command();
     });
 
-    async function echo(t, ...args) {
-        const proc = start(t, 'echo', ECHO, [server.url, randomUUID(), ...args]);
+    async function probe(t, ...args) {
+        const proc = start(t, 'probe', PROBE, [server.url, randomUUID(), '--serialization', 'raw', ...args]);
         const [, id] = await proc.printed(/^ready (\S+)$/m);
         return { proc, id };
     }
 
-    /** The stack calls the echo. */
+    /** The stack calls the native peer. */
     async function calls(t, stack, ...args) {
-        const native = await echo(t);
+        const native = await probe(t);
         return [await foreign(t, stack, server, randomUUID(), '--call', native.id, ...args), native.proc];
     }
 
-    /** The echo calls the stack. */
+    /** The native peer calls the stack. */
     async function called(t, stack, ...args) {
         const id = randomUUID();
         const other = await foreign(t, stack, server, id, ...args);
-        return [other, (await echo(t, '--call', id)).proc];
+        return [other, (await probe(t, '--call', id, '--metadata', '{"from":"native"}')).proc];
     }
 
     for (const stack of Object.keys(STACKS)) {
@@ -43,6 +43,7 @@ suite('the native peer and other stacks', () => {
             test('calls: messages come back as they went, without order too, and its end is noticed', async (t) => {
                 const [other, native] = await calls(t, stack, '--then', 'close');
                 await other.printed(/^same 5$/m);
+                await native.printed(/^open \S+ raw label "called by \w+" metadata \{"by":\s?"\w+"\}$/m);
                 await native.printed(/^closed .*: closed by the peer$/m);
             });
 
@@ -63,6 +64,7 @@ suite('the native peer and other stacks', () => {
                 const [, offer] = await other.printed(/^offer (.*)$/m);
                 const [, channel] = await other.printed(/^open (.*)$/m);
                 assert.equal(JSON.parse(channel).label, JSON.parse(offer).label);
+                assert.deepEqual(JSON.parse(offer).metadata, { from: 'native' });
                 await other.printed(/^greeted hello$/m);
                 await other.printed(/^same 5$/m);
                 await native.printed(/^closed .*: closed by the peer$/m);

@@ -100,7 +100,8 @@ pub struct ConnectOptions {
     /// How long it may take.
     pub timing: link::Config,
     /// For how long a new connection is tried for when the path is lost and the other side cannot restart it. The handle stays the same; what was under way
-    /// is lost, which [`Connection::recv`] tells. Default 60 s; `None`: the connection ends.
+    /// is lost, which [`Connection::recv`] tells. A device proves again who it is; any other peer is whoever has its id by then. Default 60 s; `None`: the
+    /// connection ends.
     pub renew: Option<Duration>,
 }
 

@@ -170,6 +170,11 @@ impl Pipe {
         state.closed || state.octets <= self.capacity() / 2
     }
 
+    /// Whether twice the capacity is in use: pushing goes beyond it.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.state().octets / 2 >= self.capacity()
+    }
+
     pub(crate) fn set_capacity(&self, capacity: usize) {
         self.capacity.store(capacity, Ordering::Relaxed);
     }

@@ -4,8 +4,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use peerage_proto::chunks::{self, Assembler};
@@ -13,7 +14,7 @@ use peerage_proto::value::Value;
 use peerage_proto::wire::rope::Rope;
 use peerage_proto::wire::{chunk, msgpack};
 use tokio::sync::Notify;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::error::{RecvError, StreamError};
 use super::outlet::Outlet;
@@ -21,16 +22,20 @@ use super::serializer::{Codec, Decoder};
 use super::{Limits, Shared};
 use crate::{Channel, Message};
 
-/// Octets of a stream's pieces that wait for its reader before nothing is read for anybody any more.
-const STREAM_QUEUE: usize = 1024 * 1024;
-/// Values that wait while a stream is read and nobody asks for them; the same then.
-const VALUES: usize = 256;
+/// Octets of values and of streams' pieces that wait for their readers before nothing is read for anybody any more.
+const QUEUE: usize = 4 * 1024 * 1024;
+/// What each of them costs beside its octets.
+const COST: usize = 64;
+/// Readers that take nothing for this long while that is so end the connection.
+const SLOW_READER: Duration = Duration::from_secs(30);
 
 pub(super) struct Intake {
     pub(super) limits: Limits,
     /// Held by who reads for all.
     source: tokio::sync::Mutex<Source>,
     queues: Mutex<Queues>,
+    /// What all that waits costs, also in streams that have ended.
+    waiting: Arc<AtomicUsize>,
     /// A value came, or the end.
     arrived: Notify,
     /// A queue was emptied.
@@ -40,7 +45,8 @@ pub(super) struct Intake {
 /// What came, and was not taken yet.
 #[derive(Default)]
 struct Queues {
-    values: VecDeque<Result<Next, RecvError>>,
+    /// Each with what it costs.
+    values: VecDeque<(Result<Next, RecvError>, usize)>,
     ended: bool,
     /// Streams that go on, by the number of their message.
     streams: HashMap<u64, Arc<Part>>,
@@ -58,12 +64,12 @@ pub(super) struct Part {
     pub(super) text: bool,
     pieces: Mutex<Pieces>,
     arrived: Notify,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct Pieces {
     queue: VecDeque<Bytes>,
-    octets: usize,
     end: Option<Result<(), StreamError>>,
     /// Nobody reads it any more.
     abandoned: bool,
@@ -122,6 +128,7 @@ impl Intake {
                 limits,
             }),
             queues: Mutex::default(),
+            waiting: Arc::default(),
             arrived: Notify::new(),
             drained: Notify::new(),
         }
@@ -133,7 +140,10 @@ impl Intake {
         let take = || {
             let mut queues = intake.queues();
             match queues.values.pop_front() {
-                Some(next) => Some(Some(next)),
+                Some((next, cost)) => {
+                    intake.waiting.fetch_sub(cost, Ordering::Relaxed);
+                    Some(Some(next))
+                }
                 None if queues.ended => Some(None),
                 None => None,
             }
@@ -150,7 +160,8 @@ impl Intake {
             let mut pieces = part.pieces();
             match pieces.queue.pop_front() {
                 Some(piece) => {
-                    pieces.octets -= piece.len();
+                    part.waiting
+                        .fetch_sub(piece.len() + COST, Ordering::Relaxed);
                     Some(Some(Ok(piece)))
                 }
                 None => pieces
@@ -166,11 +177,7 @@ impl Intake {
 
     /// Nobody reads this stream any more.
     pub(super) fn abandon(&self, part: &Part) {
-        let mut pieces = part.pieces();
-        pieces.abandoned = true;
-        pieces.queue.clear();
-        pieces.octets = 0;
-        drop(pieces);
+        part.abandon();
         self.drained.notify_waiters();
     }
 
@@ -203,21 +210,27 @@ impl Intake {
 
     /// Reads one message, once there is room for what comes of it. Cancel-safe.
     async fn read(&self, source: &mut Source, outlet: &Outlet) {
-        loop {
-            let mut drained = pin!(self.drained.notified());
-            drained.as_mut().enable();
-            if !self.queues().is_full() {
-                break;
+        let room = async {
+            loop {
+                let mut drained = pin!(self.drained.notified());
+                drained.as_mut().enable();
+                if self.waiting.load(Ordering::Relaxed) < QUEUE {
+                    return;
+                }
+                drained.await;
             }
-            drained.await;
+        };
+        if timeout(SLOW_READER, room).await.is_err() {
+            tracing::debug!("received values were not taken for 30 s");
+            outlet.close();
         }
-        let timeout = match &source.decoding {
+        let deadline = match &source.decoding {
             Decoding::Binary(assembler) => assembler.poll_timeout(),
             _ => None,
         };
         let message = tokio::select! {
             message = source.channel.receive() => message,
-            () = at(timeout) => {
+            () = at(deadline) => {
                 if let Decoding::Binary(assembler) = &mut source.decoding {
                     assembler.handle_timeout(Instant::now());
                     self.assembled(assembler, &source.limits, outlet);
@@ -233,7 +246,7 @@ impl Intake {
                     source.generation = current.generation;
                     source.decoding = Decoding::new(&source.codec, &source.limits);
                     self.break_streams();
-                    self.push(Err(RecvError::Renewed));
+                    self.error(RecvError::Renewed);
                 }
                 None => {
                     self.break_streams();
@@ -245,27 +258,30 @@ impl Intake {
     }
 
     fn message(&self, source: &mut Source, message: Message, outlet: &Outlet) {
-        let malformed =
-            |error: &dyn std::fmt::Display| Err(RecvError::Malformed(error.to_string()));
+        let malformed = |error: &dyn std::fmt::Display| RecvError::Malformed(error.to_string());
+        let octets = message.len();
         match &mut source.decoding {
-            Decoding::Raw => self.value(match message {
-                Message::Text(text) => Value::Text(text),
-                Message::Binary(bytes) => Value::Bytes(bytes),
-            }),
+            Decoding::Raw => self.value(
+                match message {
+                    Message::Text(text) => Value::Text(text),
+                    Message::Binary(bytes) => Value::Bytes(bytes),
+                },
+                octets,
+            ),
             Decoding::Json => {
                 outlet.answer_json_as_text(matches!(message, Message::Text(_)));
                 match serde_json::from_slice::<serde_json::Value>(message.as_bytes()) {
-                    Ok(json) => self.value_or_close(json.into(), outlet),
-                    Err(error) => self.push(malformed(&error)),
+                    Ok(json) => self.value_or_close(json.into(), octets, outlet),
+                    Err(error) => self.error(malformed(&error)),
                 }
             }
             Decoding::Binary(assembler) => {
                 let Message::Binary(bytes) = message else {
-                    return self.push(malformed(&"text where BinaryPack is wanted"));
+                    return self.error(malformed(&"text where BinaryPack is wanted"));
                 };
                 let cost = bytes.len();
                 match chunk::parse(bytes, &decode_limits(&source.limits)) {
-                    Ok(chunk::Incoming::Value(value)) => self.value(value),
+                    Ok(chunk::Incoming::Value(value)) => self.value(value, octets),
                     Ok(chunk::Incoming::Close) => outlet.close(),
                     Ok(chunk::Incoming::Chunk(chunk)) => {
                         if let Err(error) = assembler.handle_chunk(chunk, cost, Instant::now()) {
@@ -273,20 +289,20 @@ impl Intake {
                         }
                         self.assembled(assembler, &source.limits, outlet);
                     }
-                    Err(error) => self.push(malformed(&error)),
+                    Err(error) => self.error(malformed(&error)),
                 }
             }
             Decoding::MsgPack(stream) => {
                 let Message::Binary(bytes) = message else {
-                    return self.push(malformed(&"text where MessagePack is wanted"));
+                    return self.error(malformed(&"text where MessagePack is wanted"));
                 };
                 stream.handle_message(bytes);
                 loop {
                     match stream.poll_value() {
-                        Ok(Some(value)) => self.value_or_close(value, outlet),
+                        Ok(Some(value)) => self.value_or_close(value, octets, outlet),
                         Ok(None) => break,
                         Err(error) => {
-                            self.push(malformed(&error));
+                            self.error(malformed(&error));
                             outlet.close();
                             break;
                         }
@@ -294,8 +310,10 @@ impl Intake {
                 }
             }
             Decoding::Custom(decoder) => match decoder.decode(message) {
-                Ok(values) => values.into_iter().for_each(|value| self.value(value)),
-                Err(error) => self.push(malformed(&error)),
+                Ok(values) => values
+                    .into_iter()
+                    .for_each(|value| self.value(value, octets)),
+                Err(error) => self.error(malformed(&error)),
             },
         }
     }
@@ -311,9 +329,10 @@ impl Intake {
                         text,
                         pieces: Mutex::default(),
                         arrived: Notify::new(),
+                        waiting: self.waiting.clone(),
                     });
                     self.queues().streams.insert(id, part.clone());
-                    self.push(Ok(Next::Stream(part)));
+                    self.push(Ok(Next::Stream(part)), 0);
                 }
                 chunks::Output::Data { id, bytes } => {
                     let part = self.queues().streams.get(&id).cloned();
@@ -327,7 +346,7 @@ impl Intake {
                 chunks::Output::Dropped { id, reason } => {
                     let reason = reason.to_string();
                     if !self.end_stream(id, Err(StreamError::Dropped(reason.clone()))) {
-                        self.push(Err(RecvError::Dropped(reason)));
+                        self.error(RecvError::Dropped(reason));
                     }
                 }
             }
@@ -335,31 +354,38 @@ impl Intake {
     }
 
     fn packed(&self, rope: Rope, limits: &Limits, outlet: &Outlet) {
+        let octets = rope.len();
         match chunk::parse(rope, &decode_limits(limits)) {
-            Ok(chunk::Incoming::Value(value)) => self.value(value),
+            Ok(chunk::Incoming::Value(value)) => self.value(value, octets),
             Ok(chunk::Incoming::Close) => outlet.close(),
             Ok(chunk::Incoming::Chunk(_)) => {
-                self.push(Err(RecvError::Malformed("a slice of slices".into())));
+                self.error(RecvError::Malformed("a slice of slices".into()));
             }
-            Err(error) => self.push(Err(RecvError::Malformed(error.to_string()))),
+            Err(error) => self.error(RecvError::Malformed(error.to_string())),
         }
     }
 
     /// A value, or the word of a PeerJS that everything was said.
-    fn value_or_close(&self, value: Value, outlet: &Outlet) {
+    fn value_or_close(&self, value: Value, octets: usize, outlet: &Outlet) {
         if msgpack::is_close(&value) {
             outlet.close();
         } else {
-            self.value(value);
+            self.value(value, octets);
         }
     }
 
-    fn value(&self, value: Value) {
-        self.push(Ok(Next::Value(value)));
+    fn value(&self, value: Value, octets: usize) {
+        self.push(Ok(Next::Value(value)), octets);
     }
 
-    fn push(&self, next: Result<Next, RecvError>) {
-        self.queues().values.push_back(next);
+    fn error(&self, error: RecvError) {
+        self.push(Err(error), 0);
+    }
+
+    fn push(&self, next: Result<Next, RecvError>, octets: usize) {
+        let cost = octets + COST;
+        self.waiting.fetch_add(cost, Ordering::Relaxed);
+        self.queues().values.push_back((next, cost));
         self.arrived.notify_one();
     }
 
@@ -387,26 +413,27 @@ impl Intake {
     }
 }
 
-impl Queues {
-    fn is_full(&self) -> bool {
-        self.values.len() >= VALUES
-            || self
-                .streams
-                .values()
-                .any(|part| part.pieces().octets >= STREAM_QUEUE)
-    }
-}
-
 impl Part {
     fn push(&self, piece: Bytes) {
         let mut pieces = self.pieces();
         if pieces.abandoned || piece.is_empty() {
             return;
         }
-        pieces.octets += piece.len();
+        self.waiting
+            .fetch_add(piece.len() + COST, Ordering::Relaxed);
         pieces.queue.push_back(piece);
         drop(pieces);
         self.arrived.notify_one();
+    }
+
+    /// Nobody reads it any more.
+    fn abandon(&self) {
+        let mut pieces = self.pieces();
+        pieces.abandoned = true;
+        for piece in pieces.queue.drain(..) {
+            self.waiting
+                .fetch_sub(piece.len() + COST, Ordering::Relaxed);
+        }
     }
 
     fn end(&self, end: Result<(), StreamError>) {

@@ -34,7 +34,8 @@ pub struct Limits {
     /// Octets of one value, as it travels. Default 256 MiB. Values of this size are held whole; see [`stream_from`](Self::stream_from).
     pub message: usize,
     /// Octets from which bytes or text that come in slices are handed out as they come, by [`Connection::next`]. Such a stream may have any length, and costs no
-    /// more than its reader is behind. Default `None`: all values come whole.
+    /// more than its reader is behind. Several may come at once, and values in between: give each a task of its own, and go on asking for the next. When 4 MiB
+    /// wait that nobody takes for 30 s, the connection ends. Default `None`: all values come whole.
     pub stream_from: Option<usize>,
 }
 
@@ -108,7 +109,8 @@ impl Connection {
     /// Sends a value; waits while too much is on its way already, or while the connection is being made anew.
     ///
     /// What one task sends arrives in the order of its calls, on an ordered connection. What several tasks send is interleaved: a value in many slices keeps nobody
-    /// else waiting. Not cancel-safe for such a value: given up halfway, it never arrives, and its peer forgets it after a while.
+    /// else waiting. Not cancel-safe for such a value: given up halfway, it never arrives, and its peer forgets it after a while; on
+    /// [`Serialization::MsgPack`], where nobody could tell any more where the next value begins, the connection ends.
     ///
     /// # Errors
     /// The connection is closed, or the value cannot travel: see [`SendError`].
@@ -148,7 +150,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send); the reader fails, or ends before `length` octets ([`SendError::Source`]); the connection was made anew meanwhile
-    /// ([`SendError::Interrupted`]). The value never arrives then, the connection stays open.
+    /// ([`SendError::Interrupted`]). The value never arrives then; the connection stays open, but for [`Serialization::MsgPack`], as with [`send`](Self::send).
     pub async fn send_stream(
         &self,
         length: u64,
@@ -190,7 +192,7 @@ impl Connection {
 
     /// The next value, or the beginning of one that is handed out as it comes: see [`Limits::stream_from`]. Cancel-safe.
     ///
-    /// Other values come in between. A stream that is neither read nor dropped holds them up after 1 MiB.
+    /// Other values come in between. Streams and values that are neither taken nor dropped hold everything up after 4 MiB.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).

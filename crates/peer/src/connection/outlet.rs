@@ -104,7 +104,15 @@ impl Outlet {
         };
         let current = self.current.borrow().clone();
         match current.phase {
-            Phase::Up => current.channel.sender().try_send_all(messages),
+            Phase::Up => match current.channel.sender().try_send_all(messages) {
+                // Lost, and its keeper does not know yet.
+                Err(TrySendError::Refused(SendError::Closed))
+                    if self.kept && !self.is_closing() =>
+                {
+                    Err(TrySendError::Full)
+                }
+                sent => sent,
+            },
             Phase::Renewing => Err(TrySendError::Full),
             Phase::Down => Err(TrySendError::Refused(SendError::Closed)),
         }
@@ -205,10 +213,12 @@ impl Outlet {
             Encoded::Stream(rope) => {
                 let _turn = self.turn.lock().await;
                 let mut rope = rope.clone();
+                let mut whole = Whole::new(channel);
                 while !rope.is_empty() {
                     let piece = rope.split_to(rope.len().min(msgpack::MESSAGE_MAX));
-                    channel.send(Message::Binary(piece.into_bytes())).await?;
+                    whole.send(Message::Binary(piece.into_bytes())).await?;
                 }
+                whole.end();
             }
             Encoded::Sliced(rope) => {
                 let mut rope = rope.clone();
@@ -276,16 +286,18 @@ impl Outlet {
     }
 
     pub(super) fn renew(&self, channel: Arc<Channel>) {
-        if self.is_closing() {
-            channel.close();
-        }
         self.current.send_modify(|current| {
             *current = Current {
-                channel,
+                channel: channel.clone(),
                 generation: current.generation + 1,
                 phase: Phase::Up,
             };
         });
+        // Whoever closed before may have closed the one before.
+        if self.is_closing() {
+            channel.close();
+            self.give_up();
+        }
     }
 
     pub(super) fn give_up(&self) {
@@ -306,6 +318,39 @@ impl Outlet {
     /// The channel as it is now.
     pub(super) fn channel(&self) -> Channel {
         self.current.borrow().channel.share()
+    }
+}
+
+/// A value in a stream of values, which goes whole or ends the channel: its reader could not tell any more where the next one begins.
+struct Whole<'a> {
+    channel: &'a Channel,
+    begun: bool,
+}
+
+impl<'a> Whole<'a> {
+    fn new(channel: &'a Channel) -> Self {
+        Self {
+            channel,
+            begun: false,
+        }
+    }
+
+    async fn send(&mut self, piece: Message) -> Result<(), SendError> {
+        self.channel.send(piece).await?;
+        self.begun = true;
+        Ok(())
+    }
+
+    fn end(mut self) {
+        self.begun = false;
+    }
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if self.begun {
+            self.channel.close();
+        }
     }
 }
 

@@ -405,7 +405,7 @@ impl Conn {
             }
         }
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
-        if self.flow.is_stalled() && is_dtls(datagram) {
+        if is_dtls(datagram) && self.flow.is_stalled(datagram) {
             return self.flow.hold(source, destination, datagram);
         }
         self.input(source, destination, datagram, now);

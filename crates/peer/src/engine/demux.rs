@@ -60,7 +60,11 @@ impl Demux {
         let addresses = self.addresses.entry(conn).or_default();
         if !addresses.contains(&key) {
             if addresses.len() >= MAX_ADDRESSES {
-                return;
+                // The oldest goes: who moved is elsewhere by now. One that is in use is noted again with the next datagram.
+                let oldest = addresses.remove(0);
+                if self.by_address.get(&oldest) == Some(&conn) {
+                    self.by_address.remove(&oldest);
+                }
             }
             addresses.push(key);
         }
@@ -101,6 +105,19 @@ fn binding_ufrag(datagram: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_moves_for_ever_is_found_where_it_was_last() {
+        let mut demux = Demux::default();
+        let (conn, way) = (ConnId(1), Way::Direct(0));
+        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        for port in 1..=1_000 {
+            demux.learn(conn, way, address(port), true);
+            assert_eq!(demux.find(way, address(port), &[22]), Some(conn));
+        }
+        assert_eq!(demux.find(way, address(1), &[22]), None);
+        assert_eq!(demux.by_address.len(), MAX_ADDRESSES);
+    }
 
     fn check(username: &str) -> Vec<u8> {
         let mut datagram = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];

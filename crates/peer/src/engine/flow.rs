@@ -14,8 +14,12 @@ use crate::{Channel, Message};
 
 /// Octets that SCTP holds until they are acknowledged. More costs speed: it looks at all of them for every packet.
 pub(super) const SCTP_QUEUE: usize = 128 * 1024;
-/// Octets of received messages that wait for their reader before the sender is stalled: it gets no acknowledgements then.
+/// Octets of received messages that wait for their reader before the sender is stalled: it gets no acknowledgements then. Up to twice as much may
+/// come of messages in short datagrams.
 const RECEIVE_QUEUE: usize = 4 * 1024 * 1024;
+/// Datagrams up to this length are processed even for a reader that lags: acknowledgements (RFC 9260 3.3.4) with up to 50 gaps, of what the reader itself
+/// may be waiting to have sent before it reads on.
+const SHORT: usize = 256;
 /// The same for HTTP, whose credit stays below: it is never stalled.
 const HTTP_RECEIVE_QUEUE: usize = 64 * 1024 * 1024;
 /// Datagrams held back for a reader that lags; more are dropped and sent again.
@@ -98,9 +102,10 @@ impl Flow {
         }
     }
 
-    /// Whether datagrams with messages are to be [held](Self::hold).
-    pub(super) fn is_stalled(&self) -> bool {
-        self.stalled_since.is_some()
+    /// Whether this datagram is to be [held](Self::hold), as one with messages for a reader that lags.
+    pub(super) fn is_stalled(&self, datagram: &[u8]) -> bool {
+        let stalled = self.stalled_since.is_some();
+        stalled && (datagram.len() > SHORT || self.incoming.is_overfull())
     }
 
     pub(super) fn hold(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {

@@ -183,8 +183,12 @@ impl Gatherer {
         let Some(peers) = self.conns.get_mut(&conn) else {
             return;
         };
-        if peers.contains(&peer) || peers.len() >= MAX_PEERS {
+        if peers.contains(&peer) {
             return;
+        }
+        if peers.len() >= MAX_PEERS {
+            // Where the peer was longest ago.
+            peers.remove(0);
         }
         peers.push(peer);
         for leg in &mut self.legs {

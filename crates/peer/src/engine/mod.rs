@@ -46,7 +46,7 @@ use bell::Bell;
 /// Commands that wait for the driver; it takes all of them in every turn.
 const COMMANDS: usize = 256;
 /// Events of a connection that wait for its owner: a candidate per interface, four of STUN and TURN servers, and four more in its life.
-const EVENTS: usize = 64;
+const EVENTS: usize = 256;
 /// As consent expires (RFC 7675 section 5.1).
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(30);
 /// `.local` names of one peer that are looked up at a time.

@@ -7,7 +7,7 @@ use peerage_proto::wire::id::PeerId;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{ConnectOptions, Inner};
+use super::{ConnectError, ConnectOptions, Inner};
 use crate::connection::{
     CloseReason, Connection, ConnectionState, Opened, Setup, Shared as Handle,
 };
@@ -62,8 +62,12 @@ impl Keeper {
             if lost && self.renew().await {
                 continue;
             }
+            let mut reason = reason;
             if let Some(handle) = self.handle.upgrade() {
                 handle.give_up();
+                if lost && handle.is_closing() {
+                    reason = CloseReason::Local;
+                }
             }
             self.seen.send_replace(ConnectionState::Closed(reason));
             return;
@@ -106,11 +110,27 @@ impl Keeper {
             };
             match attempt {
                 Ok(Ok(opened)) => return self.adopt(opened),
+                // Nobody is asked again who said no, or is somebody else.
+                Ok(Err(
+                    error @ (ConnectError::Refused(_)
+                    | ConnectError::WrongDevice(_)
+                    | ConnectError::WrongCertificate
+                    | ConnectError::Invalid(_)
+                    | ConnectError::Stopped),
+                )) => {
+                    tracing::debug!(peer = %self.to, %error, "not called again");
+                    return false;
+                }
                 Ok(Err(error)) => tracing::debug!(peer = %self.to, %error, "not yet"),
                 Err(_) => return false,
             }
+            let stop = inner.stop.clone();
             drop(inner);
-            sleep(PAUSE + random::share(PAUSE)).await;
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = unwanted(&self.handle) => return false,
+                () = sleep(PAUSE + random::share(PAUSE)) => {}
+            }
             if Instant::now() >= until {
                 return false;
             }

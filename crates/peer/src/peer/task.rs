@@ -203,6 +203,13 @@ impl LinkTask {
 
     async fn perform(&mut self, output: Output, channel: &mut Option<Channel>) -> Result<(), End> {
         match output {
+            // An open connection needs no server: what is not sent now is tried again by the machine.
+            Output::Send(frame) if self.opened => {
+                if self.inner.signalling.try_send(frame).is_err() {
+                    tracing::debug!(peer = %self.link.remote(), "no room for what a restart needs");
+                }
+                Ok(())
+            }
             Output::Send(frame) => {
                 let sent = timeout(SEND, self.inner.signalling.send(frame)).await;
                 sent.unwrap_or_else(|_| {

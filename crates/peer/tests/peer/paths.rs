@@ -146,5 +146,5 @@ async fn a_handle_that_is_dropped_or_closed_while_it_is_renewed_calls_nobody() {
     becomes(&there, ConnectionState::Renewing).await;
     there.close();
     assert_eq!(soon(there.recv()).await, None);
-    assert_eq!(soon(there.closed()).await, CloseReason::Lost);
+    assert_eq!(soon(there.closed()).await, CloseReason::Local);
 }

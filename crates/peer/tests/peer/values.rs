@@ -180,6 +180,31 @@ async fn sending_waits_for_a_reader_that_is_behind_and_try_send_refuses() {
     assert_eq!(heard(here).await, text("again"));
 }
 
+#[tokio::test]
+async fn who_answers_each_message_before_reading_the_next_is_never_stuck() {
+    let Pair { there, here, .. } = &Pair::new(Serialization::Raw).await;
+    let piece = pattern(16_000);
+    let mut sent = 0;
+    // Until the reader's queue is full, and its peer gets no acknowledgements any more.
+    while let Ok(done) =
+        tokio::time::timeout(Duration::from_secs(1), there.send(piece.clone())).await
+    {
+        done.unwrap();
+        sent += 1;
+    }
+    let answering = async {
+        for _ in 0..sent {
+            here.send(heard(here).await).await.unwrap();
+        }
+    };
+    let receiving = async {
+        for _ in 0..sent {
+            assert_eq!(heard(there).await, Value::Bytes(piece.clone()));
+        }
+    };
+    soon(async { tokio::join!(answering, receiving) }).await;
+}
+
 fn begun(next: Option<Result<Incoming, RecvError>>) -> peerage_peer::ByteStream {
     match next {
         Some(Ok(Incoming::Stream(stream))) => stream,

@@ -86,3 +86,11 @@ fn a_text_that_is_no_moment_is_refused() {
     let short = "2024-02-01T01:01:01.5Z".parse::<Date>();
     assert_eq!(short.map(Date::nanos), Ok(500_000_000));
 }
+
+#[test]
+fn numbers_keep_their_last_bit_through_json() {
+    for number in [3.189_191_174_920_384_2e-220, -1.411_951_938_644_051_5e-29] {
+        let json: serde_json::Value = serde_json::from_str(&format!("{number:e}")).unwrap();
+        assert_eq!(Value::from(json).as_f64(), Some(number));
+    }
+}
