@@ -360,6 +360,35 @@ fn what_was_on_its_way_when_a_file_was_stopped_is_read_past() {
 }
 
 #[test]
+fn late_words_on_a_stopped_file_are_read_past_at_both_ends() {
+    let mut table = Table::new(octets(10));
+    table.offer().step();
+    table.receiver.handle_failure(Reason::Storage, table.now);
+    table.say(Message::Prefixes {
+        file: 0,
+        digests: Vec::new(),
+    });
+    table.say(Message::End {
+        file: 0,
+        digest: digest(b"another"),
+    });
+    assert!(!table.closed.1);
+    table.run();
+    for late in [
+        Message::Accept { file: 0, from: 0 },
+        Message::Compare {
+            file: 0,
+            lengths: vec![1],
+        },
+    ] {
+        table.sender.handle_value(late.into(), table.now);
+        table.perform();
+    }
+    assert!(!table.closed.0);
+    table.offer().run().arrived();
+}
+
+#[test]
 fn both_may_stop_the_same_file_at_once() {
     let mut table = Table::new(octets(10_000));
     table.offer();
