@@ -21,6 +21,9 @@ use peerage_proto::wire::socket_query::SocketQuery;
 use peerage_proto::wire::statement::Time;
 use serde::Deserialize;
 
+/// Where the rows are.
+const PAGE: &str = "docs/compat.md";
+
 #[derive(Deserialize)]
 struct Vectors {
     scenarios: Vec<Scenario>,
