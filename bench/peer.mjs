@@ -44,6 +44,8 @@ const { values: options } = parseArgs({
 
 // A network of its own: IPv6 is off at the interface, so that all stacks find one and the same address.
 if (!process.env.PEERAGE_BENCH_NETWORK) {
+    // In there nothing can be fetched any more.
+    if (options.stacks.includes('aiortc') && spawnSync(join(HERE, 'rival', 'python'), ['--version'], { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0) process.exit(1);
     const inside = 'ip link set lo up && ip link add near type veth peer name end && echo 1 > /proc/sys/net/ipv6/conf/near/disable_ipv6 && ip address add 10.78.0.1/24 dev near && ip link set end up && ip link set near up && exec "$@"';
     const { status } = spawnSync('unshare', [...(process.getuid() === 0 ? [] : ['--map-root-user']), '--net', 'sh', '-c', inside, 'sh', process.execPath, ...process.argv.slice(1)],
         { stdio: 'inherit', env: { ...process.env, PEERAGE_BENCH_NETWORK: '1' } });
@@ -53,16 +55,16 @@ if (!process.env.PEERAGE_BENCH_NETWORK) {
 const BENCH = join(HERE, 'peer', 'target', 'release', 'bench-peer');
 const PYTHON = join(HERE, 'rival', 'python');
 const ROUNDS = Number(options.rounds ?? (options.quick ? 1 : 3));
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 /** As the rivals, no STUN and TURN server; and more words from one client than anybody has who does not measure. */
 const SERVER = ['--no-turn', '--message-rate', '100000', '--message-burst', '100000'];
 /** Delay each way, loss, and how long is warmed up and measured, in seconds. */
 const NETWORKS = {
-    loopback: { warm: 1, seconds: 2, setUps: 40 },
+    loopback: { warm: 1, seconds: 2, setUps: 15 },
     far: { delay: 10, loss: 0, warm: 1, seconds: 2, setUps: 10 },
     lossy: { delay: 10, loss: 0.01, warm: 2, seconds: 4, setUps: 15 },
 };
-const IDLE = options.quick ? { connections: 20, seconds: 3 } : { connections: 100, seconds: 10 };
+const IDLE = options.quick ? { connections: 20, seconds: 3 } : { connections: 50, seconds: 10 };
 const parts = options.parts.split(',');
 const stacks = options.stacks.split(',');
 
