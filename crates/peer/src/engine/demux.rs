@@ -7,6 +7,8 @@ use super::ConnId;
 
 /// Remote addresses that one connection may occupy: a peer has a few, more are somebody playing.
 const MAX_ADDRESSES: usize = 64;
+/// Checks to addresses of others that may be answered still; beyond, all are forgotten, and made again by who needs them.
+const MAX_CONTESTED: usize = 256;
 
 /// The index of a port in the driver's list.
 pub(super) type PortIndex = usize;
@@ -27,6 +29,9 @@ pub(super) struct Demux {
     by_address: HashMap<(Way, SocketAddr), ConnId>,
     /// The keys of each connection, to forget them with it.
     addresses: HashMap<ConnId, Vec<(Way, SocketAddr)>>,
+    /// Checks to addresses that another connection has: who is answered from there has them from then on. The other one has ended without our knowing: its
+    /// goodbye was lost.
+    contested: HashMap<[u8; 12], (ConnId, (Way, SocketAddr))>,
 }
 
 impl Demux {
@@ -40,7 +45,15 @@ impl Demux {
         }
     }
 
-    pub(super) fn find(&self, way: Way, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
+    pub(super) fn find(&mut self, way: Way, source: SocketAddr, datagram: &[u8]) -> Option<ConnId> {
+        if let Some(transaction) = transaction(datagram, SUCCESS)
+            && let Some((conn, key)) = self.contested.get(transaction).copied()
+            && key == (way, source)
+        {
+            self.contested.remove(transaction);
+            self.own(conn, key);
+            return Some(conn);
+        }
         match binding_ufrag(datagram) {
             Some(ufrag) => self.by_ufrag.get(ufrag),
             None => self.by_address.get(&(way, source)),
@@ -50,13 +63,33 @@ impl Demux {
 
     /// Notes that a connection sends to `remote`, so that what comes back finds it.
     ///
-    /// The nominated pair's address is its own; one that is only being checked leaves an earlier owner alone.
-    pub(super) fn learn(&mut self, conn: ConnId, way: Way, remote: SocketAddr, nominated: bool) {
+    /// The nominated pair's address is its own; one that is only being checked leaves an earlier owner alone until the check is answered.
+    pub(super) fn learn(
+        &mut self,
+        conn: ConnId,
+        way: Way,
+        remote: SocketAddr,
+        datagram: &[u8],
+        nominated: bool,
+    ) {
         let key = (way, remote);
         match self.by_address.get(&key) {
-            Some(owner) if *owner == conn || !nominated => return,
+            Some(owner) if *owner == conn => return,
+            Some(_) if !nominated => {
+                if let Some(transaction) = transaction(datagram, REQUEST) {
+                    if self.contested.len() >= MAX_CONTESTED {
+                        self.contested.clear();
+                    }
+                    self.contested.insert(*transaction, (conn, key));
+                }
+                return;
+            }
             _ => {}
         }
+        self.own(conn, key);
+    }
+
+    fn own(&mut self, conn: ConnId, key: (Way, SocketAddr)) {
         let addresses = self.addresses.entry(conn).or_default();
         if !addresses.contains(&key) {
             if addresses.len() >= MAX_ADDRESSES {
@@ -73,6 +106,7 @@ impl Demux {
 
     pub(super) fn remove(&mut self, conn: ConnId, ufrags: &[String]) {
         self.rename(conn, ufrags, &[]);
+        self.contested.retain(|_, (sender, _)| *sender != conn);
         for key in self.addresses.remove(&conn).unwrap_or_default() {
             if self.by_address.get(&key) == Some(&conn) {
                 self.by_address.remove(&key);
@@ -81,14 +115,21 @@ impl Demux {
     }
 }
 
+/// STUN Binding (RFC 8489 5): type of a request, and of an answer that grants it.
+const REQUEST: [u8; 2] = [0, 1];
+const SUCCESS: [u8; 2] = [1, 1];
+
+/// The transaction of a STUN message of this type. Only who has seen the request knows it for the answer.
+fn transaction(datagram: &[u8], kind: [u8; 2]) -> Option<&[u8; 12]> {
+    const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+    let is_one = datagram.get(..2)? == kind && datagram.get(4..8)? == MAGIC_COOKIE;
+    datagram.get(8..)?.first_chunk().filter(|_| is_one)
+}
+
 /// The receiver's user fragment in a STUN Binding request: USERNAME up to its colon (RFC 8489 14.3, RFC 8445 7.2.2).
 fn binding_ufrag(datagram: &[u8]) -> Option<&str> {
-    const BINDING_REQUEST: [u8; 2] = [0, 1];
-    const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
     const USERNAME: u16 = 6;
-    if datagram.get(..2)? != BINDING_REQUEST || datagram.get(4..8)? != MAGIC_COOKIE {
-        return None;
-    }
+    transaction(datagram, REQUEST)?;
     let mut attributes = datagram.get(20..)?;
     loop {
         let (header, rest) = attributes.split_first_chunk::<4>()?;
@@ -142,14 +183,14 @@ mod tests {
         demux.rename(b, &[], &["bbbb".into()]);
         assert_eq!(demux.find(HERE, stranger, &check("bbbb:x")), Some(b));
         assert_eq!(demux.find(HERE, peer, &[22, 1, 2]), None);
-        demux.learn(a, HERE, peer, false);
-        demux.learn(b, HERE, peer, false);
+        demux.learn(a, HERE, peer, &[22], false);
+        demux.learn(b, HERE, peer, &[22], false);
         assert_eq!(
             demux.find(HERE, peer, &[22, 1, 2]),
             Some(a),
             "a check does not take an address over"
         );
-        demux.learn(b, HERE, peer, true);
+        demux.learn(b, HERE, peer, &[22], true);
         assert_eq!(
             demux.find(HERE, peer, &[22, 1, 2]),
             Some(b),
@@ -161,7 +202,7 @@ mod tests {
             "ports are apart"
         );
         let relay = Way::Relay(SocketAddr::from(([192, 0, 2, 1], 61_000)));
-        demux.learn(a, relay, peer, true);
+        demux.learn(a, relay, peer, &[22], true);
         assert_eq!(
             demux.find(relay, peer, &[22, 1, 2]),
             Some(a),
@@ -175,6 +216,32 @@ mod tests {
         assert!(
             demux.by_address.is_empty() && demux.by_ufrag.is_empty() && demux.addresses.is_empty()
         );
+    }
+
+    #[test]
+    fn an_address_passes_to_the_connection_whose_check_is_answered_from_it() {
+        let (peer, stranger) = (
+            SocketAddr::from(([10, 0, 0, 1], 1)),
+            SocketAddr::from(([10, 0, 0, 2], 2)),
+        );
+        let (gone, fresh) = (ConnId(1), ConnId(2));
+        const HERE: Way = Way::Direct(0);
+        let mut demux = Demux::default();
+        demux.learn(gone, HERE, peer, &[22], true);
+        let check = check("cccc:bbbb");
+        demux.learn(fresh, HERE, peer, &check, false);
+        let answer = [&SUCCESS, &check[2..20]].concat();
+        let refusal = [&[1, 17], &check[2..20]].concat();
+        assert_eq!(demux.find(HERE, stranger, &answer), None);
+        assert_eq!(demux.find(Way::Direct(1), peer, &answer), None);
+        assert_eq!(demux.find(HERE, peer, &refusal), Some(gone));
+        assert_eq!(demux.find(HERE, peer, &[22]), Some(gone));
+        assert_eq!(demux.find(HERE, peer, &answer), Some(fresh));
+        assert_eq!(demux.find(HERE, peer, &[22]), Some(fresh));
+        demux.learn(gone, HERE, peer, &check, false);
+        demux.remove(gone, &[]);
+        assert!(demux.contested.is_empty());
+        assert_eq!(demux.find(HERE, peer, &[22]), Some(fresh));
     }
 
     #[test]

@@ -728,6 +728,7 @@ impl Sink for Outlet<'_> {
             port.send(source, destination, datagram);
             Way::Direct(self.port)
         };
-        self.demux.learn(self.id, way, destination, nominated);
+        self.demux
+            .learn(self.id, way, destination, datagram, nominated);
     }
 }
