@@ -101,7 +101,7 @@ struct Table {
 }
 
 struct Entry {
-    conn: Conn,
+    conn: Box<Conn>,
     /// By which the demux knows it.
     ufrags: Vec<String>,
     due: Option<Instant>,
@@ -303,7 +303,7 @@ impl Driver {
         self.table.conns.insert(
             id,
             Entry {
-                conn,
+                conn: Box::new(conn),
                 ufrags,
                 due: None,
             },
