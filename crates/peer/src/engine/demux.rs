@@ -153,7 +153,7 @@ mod tests {
         let (conn, way) = (ConnId(1), Way::Direct(0));
         let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
         for port in 1..=1_000 {
-            demux.learn(conn, way, address(port), true);
+            demux.learn(conn, way, address(port), &[22], true);
             assert_eq!(demux.find(way, address(port), &[22]), Some(conn));
         }
         assert_eq!(demux.find(way, address(1), &[22]), None);
