@@ -346,6 +346,7 @@ impl Link {
             return;
         }
         if self.phase == Phase::Open {
+            self.next_taken(now);
             return self.next_restart(now);
         }
         self.close(match (&self.description, self.disbelieved) {

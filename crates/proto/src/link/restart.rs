@@ -22,6 +22,9 @@ use crate::{
 /// Between two restarts, and from an offer or a request that is not answered to the next one.
 pub const RETRY: Duration = Duration::from_secs(3);
 
+/// Between two restarts that a callee takes. Callers keep [`RETRY`], less what delays one offer and not the next; who hurries has its newest one taken then.
+pub(super) const PACE: Duration = Duration::from_secs(1);
+
 /// From the two descriptions of a generation to the next restart, where the peer is still not heard: what checking all pairs takes.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -60,6 +63,9 @@ pub(super) struct Restarts {
     not_before: Option<Instant>,
     /// Ours for the generation that is begun.
     ours: Ours,
+    /// Callee: when the last restart was taken, and the newest that came too soon after it.
+    taken_at: Option<Instant>,
+    next: Option<Box<Granted>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,12 +79,8 @@ enum Step {
         local: DataDescription,
         sent: Option<Box<SentOffer>>,
     },
-    /// Callee: the engine makes its answer. What came meanwhile waits: the last one.
-    Answering {
-        since: Instant,
-        description: Box<DataDescription>,
-        next: Option<Box<Granted>>,
-    },
+    /// Callee: the engine makes its answer.
+    Answering { description: Box<DataDescription> },
 }
 
 impl Restarts {
@@ -92,7 +94,18 @@ impl Restarts {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.not_before.filter(|_| self.is_due())
+        let ours = self.not_before.filter(|_| self.is_due());
+        let theirs = self.next.as_ref().and_then(|_| self.takes_from());
+        ours.into_iter().chain(theirs).min()
+    }
+
+    /// From when on a callee takes another restart; an engine that has not answered one by [`RETRY`] could not.
+    fn takes_from(&self) -> Option<Instant> {
+        let pause = match self.step {
+            Step::Answering { .. } => RETRY,
+            _ => PACE,
+        };
+        self.taken_at.map(|at| at + pause)
     }
 
     /// A restart or a request goes out.
@@ -320,15 +333,20 @@ impl Link {
         if !is_same || !granted.generation.is_some_and(|it| restarts.is_next(it)) {
             return;
         }
-        match &mut restarts.step {
-            // An engine that has not answered by now could not.
-            Step::Answering { since, next, .. } if now < *since + RETRY => {
-                let known = next.as_ref().and_then(|granted| granted.generation);
-                if known < granted.generation {
-                    *next = Some(granted);
-                }
-            }
-            _ => self.take_restart(granted, now),
+        let known = restarts.next.as_ref().and_then(|next| next.generation);
+        if known < granted.generation {
+            restarts.next = Some(granted);
+        }
+        self.next_taken(now);
+    }
+
+    /// Takes the restart that waits, if its time has come.
+    pub(super) fn next_taken(&mut self, now: Instant) {
+        if let Some(restarts) = &mut self.restarts
+            && restarts.takes_from().is_none_or(|from| now >= from)
+            && let Some(granted) = restarts.next.take()
+        {
+            self.take_restart(granted, now);
         }
     }
 
@@ -339,10 +357,9 @@ impl Link {
         restarts.begun = generation;
         restarts.wanted = false;
         restarts.ours = Ours::default();
+        restarts.taken_at = Some(now);
         restarts.step = Step::Answering {
-            since: now,
             description: Box::new(granted.description.clone()),
-            next: None,
         };
         self.outputs.push_back(Output::AnswerRestart {
             sdp: granted.description.to_text(),
@@ -354,10 +371,7 @@ impl Link {
         let Some(restarts) = &mut self.restarts else {
             return;
         };
-        let Step::Answering {
-            description, next, ..
-        } = std::mem::take(&mut restarts.step)
-        else {
+        let Step::Answering { description } = std::mem::take(&mut restarts.step) else {
             return;
         };
         let generation = restarts.begun;
@@ -380,9 +394,7 @@ impl Link {
             // The engine could not: the caller tries again.
             _ => {}
         }
-        if let Some(granted) = next {
-            self.take_restart(granted, now);
-        }
+        self.next_taken(now);
     }
 
     fn restarted(&mut self, local: DataDescription, now: Instant) {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod pair;
 mod restart;
 
 use std::time::{Duration, Instant};
