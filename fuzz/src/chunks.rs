@@ -72,6 +72,8 @@ struct Message {
     expires: Instant,
     /// Length, whether it is text, octets of the head; once it is known to be a stream.
     stream: Option<(u64, bool, usize)>,
+    /// Known to be none: what is in order is joined, and costs its octets alone.
+    whole: bool,
     /// Slices handed out.
     given: u32,
 }
@@ -95,8 +97,13 @@ impl Message {
     }
 
     fn cost(&self) -> usize {
+        let joined = if self.whole { self.in_order() } else { 0 };
         let kept = self.slices.range(self.given..);
-        kept.map(|(_, (_, cost))| cost).sum()
+        kept.map(|(index, (data, cost))| match *index < joined {
+            true => data.len(),
+            false => *cost,
+        })
+        .sum()
     }
 }
 
@@ -164,6 +171,7 @@ impl Model {
                     slices: BTreeMap::new(),
                     expires: now,
                     stream: None,
+                    whole: self.config.stream_from.is_none(),
                     given: 0,
                 },
             );
@@ -204,9 +212,15 @@ impl Model {
             let head = match begins.first() {
                 Some(0xd8 | 0xda) => 3,
                 Some(0xd9 | 0xdb) => 5,
-                _ => usize::MAX,
+                Some(_) => {
+                    message.whole = true;
+                    usize::MAX
+                }
+                None => usize::MAX,
             };
+            message.whole |= message.is_complete();
             if begins.len() >= head {
+                message.whole = false;
                 let length = begins[1..head]
                     .iter()
                     .fold(0, |sum, octet| sum << 8 | u64::from(*octet));
@@ -214,6 +228,8 @@ impl Model {
                 if length >= from as u64 {
                     message.stream = Some((length, text, head));
                     outputs.push(Output::Begin { id, length, text });
+                } else {
+                    message.whole = true;
                 }
             }
         }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
-use crate::wire::chunk::Chunk;
+use crate::wire::chunk::{Chunk, SLICE};
 use crate::wire::rope::Rope;
 
 /// What one slice costs beside its octets: its place in the list, and an allocation.
@@ -137,15 +137,17 @@ pub struct Assembler {
 #[derive(Debug)]
 struct Unfinished {
     total: u32,
-    /// By index; none below `next`.
+    /// What came in order, in one piece: a large value in it is never in memory twice. Of a stream nothing.
+    begun: BytesMut,
+    /// Slices in `begun`, or handed out.
+    next: u32,
+    /// The others by index; none below `next`.
     slices: BTreeMap<u32, Held>,
-    /// Octets in `slices`, and what those cost.
+    /// Octets of both, and what those cost.
     octets: usize,
     cost: usize,
     expires: Instant,
     form: Form,
-    /// Slices that were handed out.
-    next: u32,
 }
 
 #[derive(Debug)]
@@ -169,6 +171,9 @@ enum Form {
         left: u64,
     },
 }
+
+/// Room for all of a message is made when this part of it, one in so many octets, has come.
+const BELIEVED: usize = 4;
 
 /// Slices in which a value's head is looked for, each time that one comes: its five octets lie in the first, unless somebody sends empty ones.
 const LOOKED_AT: usize = 64;
@@ -214,6 +219,28 @@ impl Unfinished {
             text,
             head,
             left: u64::from(length),
+        }
+    }
+
+    /// Joins what is next and there to what came before; `limit` octets are most that a message may have.
+    fn join(&mut self, limit: usize) {
+        if self.form != Form::Whole {
+            return;
+        }
+        while let Some(Held { data, cost }) = self.slices.remove(&self.next) {
+            self.next += 1;
+            self.cost = self.cost - cost + data.len();
+            let free = self.begun.capacity() - self.begun.len();
+            if free < data.len() {
+                // The whole of it as soon as a fair part has come: growing by steps would copy it time and again.
+                let whole = (self.total as usize).saturating_mul(SLICE).min(limit);
+                let claim = match self.begun.len().saturating_mul(BELIEVED) >= whole {
+                    true => whole.saturating_sub(self.begun.len()),
+                    false => 0,
+                };
+                self.begun.reserve(claim.max(data.len()));
+            }
+            self.begun.extend_from_slice(&data);
         }
     }
 
@@ -285,12 +312,13 @@ impl Assembler {
         let expires = now + self.config.expire;
         let message = self.unfinished.entry(id).or_insert_with(|| Unfinished {
             total,
+            begun: BytesMut::new(),
+            next: 0,
             slices: BTreeMap::new(),
             octets: 0,
             cost: 0,
             expires,
             form: Form::Unknown,
-            next: 0,
         });
         if message.total != total {
             return Err(ChunkError::Total {
@@ -360,6 +388,7 @@ impl Assembler {
             }
         }
         let before = message.cost;
+        message.join(self.config.message);
         let handed_out = message.hand_out(id, &mut self.outputs);
         self.held -= before - message.cost;
         let (streams, complete) = (message.streams(), message.is_complete());
@@ -372,7 +401,7 @@ impl Assembler {
         } else if complete && let Some(message) = self.finish(id) {
             self.outputs.push_back(match message.form {
                 Form::Stream { .. } => Output::End { id },
-                _ => Output::Message(message.slices.into_values().map(|held| held.data).collect()),
+                _ => Output::Message(message.begun.freeze().into()),
             });
         }
     }

@@ -84,8 +84,11 @@ impl Rope {
         }
     }
 
-    /// The next `octets`, of which there must be so many, copied.
+    /// The next `octets`, of which there must be so many; copied, unless they are all that is left of one piece, which nobody else has.
     pub(crate) fn take_vec(&mut self, octets: usize) -> Vec<u8> {
+        if self.pieces.len() == 1 && self.len == octets {
+            return std::mem::take(self).into_bytes().into();
+        }
         let mut vec = Vec::with_capacity(octets);
         while vec.len() < octets
             && let Some(front) = self.pieces.front()

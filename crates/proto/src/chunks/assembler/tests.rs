@@ -223,7 +223,8 @@ fn what_a_message_announces_costs_nothing() {
 fn a_small_slice_keeps_no_large_message() {
     let (now, alive) = (start(), Alive::default());
     let mut assembler = Assembler::new(small());
-    for index in 0..500 {
+    // Out of order, so that they wait.
+    for index in 1..=500 {
         let arrived = alive.message((1, index, 1000), 1, 100_000);
         assembler
             .handle_chunk(arrived.chunk, arrived.cost, now)
@@ -232,12 +233,41 @@ fn a_small_slice_keeps_no_large_message() {
     assert_eq!(alive.octets(), 0);
     assert_eq!(assembler.held(), 500 * (1 + OVERHEAD));
     // A large one is not copied, and its message is what it costs.
-    let arrived = alive.message((2, 0, 2), 50_000, 60_000);
+    let arrived = alive.message((2, 1, 3), 50_000, 60_000);
     assembler
         .handle_chunk(arrived.chunk, arrived.cost, now)
         .unwrap();
     assert_eq!(alive.octets(), 60_000);
     assert_eq!(assembler.held(), 500 * (1 + OVERHEAD) + 60_000 + OVERHEAD);
+}
+
+#[test]
+fn a_large_value_is_in_memory_once_while_it_is_put_together_and_read() {
+    let (now, alive) = (start(), Alive::default());
+    let mut assembler = Assembler::new(Config::default());
+    let (slice, total) = (16_300, 1000);
+    for index in 0..total {
+        let mut arrived = alive.message((1, index, total), slice, slice + 31);
+        if index == 0 {
+            // The head of bytes in bytes of this length.
+            let length = u32::try_from(slice * total as usize - 5).unwrap();
+            let mut data = vec![0xdb];
+            data.extend_from_slice(&length.to_be_bytes());
+            data.resize(slice, 0);
+            arrived.chunk.data = data.into();
+        }
+        let cost = arrived.cost;
+        assembler.handle_chunk(arrived.chunk, cost, now).unwrap();
+        assert_eq!(alive.octets(), 0, "what came is joined, not kept beside it");
+    }
+    let Some(Output::Message(rope)) = assembler.poll_output() else {
+        panic!("it is whole");
+    };
+    let whole = rope.clone().into_bytes();
+    let value = crate::wire::binarypack::decode(rope, &Default::default()).unwrap();
+    let bytes = value.as_bytes().unwrap();
+    assert_eq!(bytes.len(), whole.len() - 5);
+    assert_eq!(bytes.as_ptr(), whole[5..].as_ptr(), "shared, not copied");
 }
 
 #[test]
@@ -262,12 +292,18 @@ fn slices_without_end_hold_no_more_than_a_message_may() {
 fn empty_slices_without_end_are_counted() {
     let now = start();
     let mut assembler = Assembler::new(small());
+    // In order they join a message that they add nothing to.
     for index in 0..10_000 {
         let empty = chunk(1, index, u32::MAX, b"");
         assembler.handle_chunk(empty, 0, now).unwrap();
+        assert_eq!(assembler.held(), 0);
+    }
+    for index in 1..10_000 {
+        let empty = chunk(2, index, u32::MAX, b"");
+        assembler.handle_chunk(empty, 0, now).unwrap();
         assert!(assembler.held() <= 200_000);
     }
-    assert_eq!(drain(&mut assembler), [dropped(1, DropReason::TooMuch)]);
+    assert_eq!(drain(&mut assembler), [dropped(2, DropReason::TooMuch)]);
 }
 
 #[test]
