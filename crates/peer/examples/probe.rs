@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "--serialization" => options.serialization = Serialization::from_name(&value()),
             "--label" => options.label = Some(value()),
             "--metadata" => {
-                options = options.metadata(&serde_json::from_str::<serde_json::Value>(&value())?)?
+                options =
+                    options.with_metadata(&serde_json::from_str::<serde_json::Value>(&value())?)?
             }
             "--unordered" => options.ordered = false,
             "--streams" => limits.stream_from = Some(LARGE),

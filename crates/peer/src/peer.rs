@@ -93,7 +93,7 @@ pub struct ConnectOptions {
     pub serialization: Serialization,
     /// Whether messages arrive in the order they were sent in. Default yes (PeerJS: no). All are delivered either way.
     pub ordered: bool,
-    /// What to tell the other application about the connection; see [`metadata`](Self::metadata).
+    /// What to tell the other application about the connection; see [`with_metadata`](Self::with_metadata).
     pub metadata: Option<Box<RawValue>>,
     /// What proves, to a device that does not know our key yet, that we were given a link to it.
     pub proof: Option<LinkProof>,
@@ -124,7 +124,10 @@ impl ConnectOptions {
     ///
     /// # Errors
     /// It cannot be written as JSON.
-    pub fn metadata<T: Serialize + ?Sized>(mut self, about: &T) -> Result<Self, serde_json::Error> {
+    pub fn with_metadata<T: Serialize + ?Sized>(
+        mut self,
+        about: &T,
+    ) -> Result<Self, serde_json::Error> {
         self.metadata = Some(serde_json::value::to_raw_value(about)?);
         Ok(self)
     }
@@ -174,6 +177,9 @@ impl Peer {
         options: ConnectOptions,
     ) -> Result<Connection, ConnectError> {
         let inner = &self.0.inner;
+        if *to == inner.id {
+            return Err(ConnectError::Invalid("this peer has that id itself".into()));
+        }
         let codec = inner.codec(&options.serialization)?;
         let options = ConnectOptions {
             // A stream of bytes that is cut anywhere makes no sense in another order.
@@ -202,7 +208,7 @@ impl Peer {
         }
     }
 
-    /// [`incoming`](Self::incoming) as a stream.
+    /// [`incoming`](Self::incoming) as a stream, which is a handle of the peer too.
     pub fn connections(&self) -> impl Stream<Item = Connection> + Send + use<> {
         stream::unfold(self.clone(), |peer| async move {
             Some((peer.incoming().await?, peer))

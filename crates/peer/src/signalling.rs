@@ -278,7 +278,8 @@ impl Client {
                 }
                 None => None,
             };
-            if stop.is_cancelled() {
+            // Nobody is there to take what the server brings: the engine has ended.
+            if stop.is_cancelled() || self.incoming.is_closed() {
                 return;
             }
             match error {

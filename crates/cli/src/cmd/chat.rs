@@ -118,7 +118,7 @@ impl Chat {
         let about = self.name.as_ref().map(|name| json!({ "name": name }));
         let options = match &about {
             Some(about) => options
-                .metadata(about)
+                .with_metadata(about)
                 .map_err(|error| Failure::new(Exit::Usage, error))?,
             None => options,
         };

@@ -190,6 +190,8 @@ impl Pipe {
             !std::mem::replace(&mut state.closed, true)
         };
         if first {
+            // All who read now, and who comes later.
+            self.arrived.notify_waiters();
             self.arrived.notify_one();
             self.drained.notify_waiters();
             self.signal();

@@ -30,7 +30,7 @@ pub struct Stats {
     pub received: u64,
     /// Octets of UDP payload that went out.
     pub sent: u64,
-    /// How long nothing has come from the peer, once that is 5 s or more. After 30 s the connection ends.
+    /// How long nothing has come from the peer, once that is 5 s or more.
     pub silent: Option<Duration>,
     /// How often the path was negotiated anew, under the same channel: nothing is lost by that.
     pub restarts: u32,
@@ -64,8 +64,8 @@ pub enum CloseReason {
     /// The peer closed it.
     #[error("closed by the peer")]
     Remote,
-    /// Nothing came from the peer for 30 s.
-    #[error("lost the peer: nothing heard for 30 s")]
+    /// Nothing came from the peer for 30 s, or what [`Builder::lost_after`](crate::Builder::lost_after) says.
+    #[error("lost the peer: nothing is heard from it any more")]
     Lost,
     /// No pair of addresses led to the peer in time.
     #[error("no route to the peer: no pair of addresses answered")]

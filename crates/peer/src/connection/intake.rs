@@ -90,6 +90,8 @@ enum Decoding {
     Binary(Box<Assembler>),
     MsgPack(msgpack::Stream),
     Custom(Box<dyn Decoder>),
+    /// Nobody can tell any more what a message is part of.
+    Broken,
 }
 
 impl Decoding {
@@ -270,8 +272,8 @@ impl Intake {
             ),
             Decoding::Json => {
                 outlet.answer_json_as_text(matches!(message, Message::Text(_)));
-                match serde_json::from_slice::<serde_json::Value>(message.as_bytes()) {
-                    Ok(json) => self.value_or_close(json.into(), octets, outlet),
+                match Value::from_json(message.as_bytes()) {
+                    Ok(value) => self.value_or_close(value, octets, outlet),
                     Err(error) => self.error(malformed(&error)),
                 }
             }
@@ -302,13 +304,14 @@ impl Intake {
                         Ok(Some(value)) => self.value_or_close(value, octets, outlet),
                         Ok(None) => break,
                         Err(error) => {
-                            self.error(malformed(&error));
+                            source.decoding = Decoding::Broken;
                             outlet.close();
-                            break;
+                            return self.error(malformed(&error));
                         }
                     }
                 }
             }
+            Decoding::Broken => {}
             Decoding::Custom(decoder) => match decoder.decode(message) {
                 Ok(values) => values
                     .into_iter()

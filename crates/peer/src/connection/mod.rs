@@ -204,7 +204,7 @@ impl Connection {
         }))
     }
 
-    /// [`recv`](Self::recv) as a stream.
+    /// [`recv`](Self::recv) as a stream, which is a handle of the connection too.
     pub fn values(&self) -> impl Stream<Item = Result<Value, RecvError>> + Send + use<> {
         futures_util::stream::unfold(self.clone(), |connection| async move {
             Some((connection.recv().await?, connection))

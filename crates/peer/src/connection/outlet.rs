@@ -175,9 +175,7 @@ impl Outlet {
                 _ => return Err(SendError::NotRaw),
             }]),
             Codec::Json => {
-                let json = serde_json::Value::try_from(value)
-                    .map_err(|_| SendError::NotJson)?
-                    .to_string();
+                let json = value.to_json().map_err(|_| SendError::NotJson)?;
                 Encoded::Messages(vec![if self.text_json.load(Ordering::Relaxed) {
                     Message::Text(json)
                 } else {

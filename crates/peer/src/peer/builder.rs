@@ -182,7 +182,8 @@ impl Builder {
     }
 
     /// Asks this before a call is answered, and before any address of this machine is told: who it is, and what it is about. Asked for calls that the peer's own
-    /// rules let in; the caller waits meanwhile, 15 s with most. Default: all those are answered.
+    /// rules let in, a use of a link counted and the caller's key remembered. The caller waits meanwhile: what is not decided in 12 s (four fifths of
+    /// [`timing`](Self::timing)'s `answer_within`) is refused, and so is what panics. Default: all those are answered.
     ///
     /// ```no_run
     /// # use peerage_peer::{Peer, Refusal};

@@ -1,14 +1,16 @@
 //! The task of one connection: carries between the link machine, the engine and the server, from the offer to the end.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peerage_proto::identity::caller::SentOffer;
 use peerage_proto::identity::gate::{Caller, Granted};
 use peerage_proto::identity::{Code, Fingerprint, Nonce, PublicKey};
-use peerage_proto::link::{self, Input, Link, Output};
+use peerage_proto::link::{self, Input, Link, Output, Signal};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use super::Inner;
@@ -219,9 +221,9 @@ impl LinkTask {
             }
             Output::ApplyRemote { sdp } => match &self.conn {
                 Some(conn) => match conn.set_remote(&sdp).await {
-                    // The restart goes on waiting for a better answer.
-                    Err(EngineError::Restart(reason)) => {
-                        tracing::debug!(peer = %self.link.remote(), reason, "an answer was not applied");
+                    // Of a restart: what is open goes on as it was, and the machine tries again while nothing is heard.
+                    Err(error) if self.opened && !matches!(error, EngineError::Stopped) => {
+                        tracing::debug!(peer = %self.link.remote(), %error, "an answer was not applied");
                         Ok(())
                     }
                     applied => applied.map_err(End::Engine),
@@ -243,7 +245,12 @@ impl LinkTask {
                 Ok(())
             }
             Output::Disbelieved(answer) => {
-                tracing::warn!(peer = %self.link.remote(), %answer, "an answer was not believed");
+                let peer = self.link.remote();
+                // On an open link the server can have as many of them told as it likes.
+                match self.opened {
+                    true => tracing::debug!(%peer, %answer, "an answer was not believed"),
+                    false => tracing::warn!(%peer, %answer, "an answer was not believed"),
+                }
                 Ok(())
             }
             Output::Closed(reason) => Err(End::Link(reason)),
@@ -251,23 +258,14 @@ impl LinkTask {
     }
 
     async fn answer(&mut self, offer: &str) -> Result<(), End> {
-        let Side::Callee {
-            granted,
-            offer: undecided,
-            ..
-        } = &mut self.side
-        else {
+        if let Side::Callee { offer: asked, .. } = &mut self.side
+            && let Some(asked) = asked.take()
+        {
+            self.decide(*asked).await?;
+        }
+        let Side::Callee { granted, .. } = &self.side else {
             return Ok(());
         };
-        if let (Some(approve), Some(undecided)) = (&self.inner.approve, undecided.take()) {
-            let decided = tokio::select! {
-                decided = timeout(self.inner.timing.answer_within, approve.ask(*undecided)) => decided,
-                () = self.inner.stop.cancelled() => return Err(End::Stopped),
-            };
-            if !matches!(decided, Ok(Ok(()))) {
-                return Err(End::Refused);
-            }
-        }
         self.inner.wait_for_ice().await;
         let engine::Described {
             conn,
@@ -282,6 +280,40 @@ impl LinkTask {
         self.link
             .handle_input(Input::LocalAnswer { sdp, evidence }, Instant::now());
         Ok(())
+    }
+
+    /// Asks the application, and hears meanwhile whether the caller is still there.
+    async fn decide(&mut self, asked: Offer) -> Result<(), End> {
+        let Some(approve) = self.inner.approve.clone() else {
+            return Ok(());
+        };
+        // Apart from this task: a panic in it refuses this call.
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { approve.ask(asked).await });
+        // The caller waits as long as we would: a refusal must be with it by then.
+        let within = self.inner.timing.answer_within * 4 / 5;
+        let mut decided = pin!(timeout(within, asking.join_next()));
+        loop {
+            let notice = tokio::select! {
+                decided = &mut decided => return match decided {
+                    Ok(Some(Ok(Ok(())))) => Ok(()),
+                    _ => Err(End::Refused),
+                },
+                () = self.inner.stop.cancelled() => return Err(End::Stopped),
+                notice = self.registered.notices.recv() => notice,
+            };
+            match notice {
+                Some(Notice::Signal(signal)) => match *signal {
+                    Signal::Leave => return Err(End::Link(link::CloseReason::PeerLeft)),
+                    signal => self
+                        .link
+                        .handle_input(Input::Received(signal), Instant::now()),
+                },
+                Some(Notice::Restart(_)) => {}
+                Some(Notice::Revoked) => return Err(End::Revoked),
+                None => return Err(End::Replaced),
+            }
+        }
     }
 
     /// The way to the peer changed.

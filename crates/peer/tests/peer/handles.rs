@@ -9,7 +9,7 @@ use peerage_peer::{
 };
 use peerage_proto::identity::Code;
 use peerage_proto::link;
-use peerage_proto::wire::signal::Kind;
+use peerage_proto::wire::signal::{Frame, Kind};
 
 use super::relay::Relay;
 use super::{soon, speak, stock_peer, text};
@@ -123,7 +123,7 @@ async fn the_application_decides_before_anything_is_told() {
             serialization: Serialization::Json,
             ..ConnectOptions::default()
         }
-        .metadata(metadata)
+        .with_metadata(metadata)
         .unwrap()
     };
     let refused = soon(alice.connect(bob.id(), options("stranger"))).await;
@@ -138,6 +138,67 @@ async fn the_application_decides_before_anything_is_told() {
     let here = soon(bob.connections().boxed().next()).await.unwrap();
     there.send("hello").await.unwrap();
     assert_eq!(soon(here.recv()).await, Some(Ok(text("hello"))));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_or_a_decision_that_panics_costs_nothing() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let (asked, mut questions) = tokio::sync::mpsc::unbounded_channel();
+    let builder = Peer::builder()
+        .server(relay.url())
+        .allow_unverified(true)
+        .max_connections(1)
+        .approve(move |offer| {
+            let asked = asked.clone();
+            async move {
+                let panics = offer.label == "panics";
+                asked.send(()).unwrap();
+                assert!(!panics, "on purpose");
+                match offer.label.as_str() {
+                    "for ever" => std::future::pending().await,
+                    _ => Ok(()),
+                }
+            }
+        });
+    let bob = soon(builder.open()).await.unwrap();
+    let labelled = |label: &str| ConnectOptions {
+        label: Some(label.into()),
+        ..ConnectOptions::default()
+    };
+    let refused = soon(alice.connect(bob.id(), labelled("panics"))).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Refused(Code::Denied))),
+        "{refused:?}"
+    );
+    soon(questions.recv()).await.unwrap();
+    {
+        let mut attempt = std::pin::pin!(alice.connect(bob.id(), labelled("for ever")));
+        tokio::select! {
+            outcome = &mut attempt => panic!("{outcome:?}"),
+            question = questions.recv() => question.unwrap(),
+        }
+    }
+    relay.deliver(Frame {
+        src: Some(alice.id().clone()),
+        ..Frame::to(bob.id().clone(), Kind::Leave, None)
+    });
+    // There is one place, and it is free.
+    let begun = std::time::Instant::now();
+    soon(async { while alice.connect(bob.id(), labelled("welcome")).await.is_err() {} }).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "not by the end of its time"
+    );
+}
+
+#[tokio::test]
+async fn nobody_calls_itself() {
+    let relay = Relay::start().await;
+    let alice = stock_peer(&relay, "alice").await;
+    let own = soon(alice.connect(alice.id(), ConnectOptions::default())).await;
+    assert!(matches!(own, Err(ConnectError::Invalid(_))), "{own:?}");
+    assert!(relay.sent_by(alice.id()).is_empty());
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn text_and_bytes_pass_unchanged_on_a_raw_connection() {
         ordered: false,
         ..spoken(Serialization::Raw)
     }
-    .metadata(&json!({"room": 7}))
+    .with_metadata(&json!({"room": 7}))
     .unwrap();
     let (mut there, mut here) = pair(&alice, &bob, options).await;
     speak(&mut there, &mut here).await;
@@ -95,6 +95,13 @@ async fn json_values_pass_as_peerjs_sends_them_and_in_kind() {
     assert_eq!(here.send(vec![1_u8]).await, Err(SendError::NotJson));
     there.send(binary("null")).await.unwrap();
     assert_eq!(heard(&here).await, Value::Null);
+
+    // Members keep their order, as in JavaScript.
+    let ordered = r#"{"z":1,"a":{"y":[],"b":0.5}}"#;
+    there.send(binary(ordered)).await.unwrap();
+    let value = heard(&here).await;
+    here.send(value).await.unwrap();
+    assert_eq!(soon(there.recv()).await, Some(binary(ordered)));
 }
 
 #[tokio::test]

@@ -1,6 +1,65 @@
 //! Values and JSON.
 
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Serialize, Serializer};
+
 use super::{Value, ValueError};
+
+impl Value {
+    /// The value as JSON text, members in their order. A [`Date`](super::Date) becomes text, as in JavaScript.
+    ///
+    /// # Errors
+    /// There are octets in it, or a number that JSON does not have.
+    pub fn to_json(&self) -> Result<String, ValueError> {
+        // What serde_json says of an error is text alone.
+        self.check_json()?;
+        serde_json::to_string(&Json(self)).map_err(|error| ValueError::Type(error.to_string()))
+    }
+
+    /// Reads JSON text. Of members with one name the last counts.
+    ///
+    /// # Errors
+    /// It is no JSON, or nested more than 127 times.
+    pub fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    fn check_json(&self) -> Result<(), ValueError> {
+        match self {
+            Self::Bytes(_) => Err(ValueError::Bytes),
+            Self::Float(float) if !float.is_finite() => Err(ValueError::Number(float.to_string())),
+            Self::Array(items) => items.iter().try_for_each(Self::check_json),
+            Self::Map(members) => members.iter().try_for_each(|(_, value)| value.check_json()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value as it stands in JSON text.
+struct Json<'a>(&'a Value);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(bool) => serializer.serialize_bool(*bool),
+            Value::Integer(integer) => serializer.serialize_i64(*integer),
+            Value::Unsigned(integer) => serializer.serialize_u64(*integer),
+            Value::Float(float) => serializer.serialize_f64(*float),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bytes(_) => Err(S::Error::custom(ValueError::Bytes)),
+            Value::Date(date) => serializer.collect_str(date),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Json)),
+            Value::Map(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, &Json(value))?;
+                }
+                map.end()
+            }
+        }
+    }
+}
 
 impl From<serde_json::Value> for Value {
     fn from(json: serde_json::Value) -> Self {
