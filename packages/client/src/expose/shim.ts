@@ -5,6 +5,7 @@
 import { keepCookies } from './shim/cookies.js';
 import { divertDownloads } from './shim/downloads.js';
 import { frameObjects } from './shim/objects.js';
+import { sendWhenParting } from './shim/parting.js';
 import { helpRequests } from './shim/requests.js';
 import { nameSendersByTheirTab } from './shim/senders.js';
 import { carrySockets } from './shim/sockets.js';
@@ -24,6 +25,7 @@ if (!(HERE in globalThis)) {
     divertDownloads();
     nameSendersByTheirTab();
     frameObjects();
+    sendWhenParting();
   }
   const way = inPage ? pageWay : workerWay();
   carrySockets(way);

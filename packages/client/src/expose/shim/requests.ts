@@ -1,6 +1,7 @@
 /** Tells the worker the length of long bodies (`length.ts`), and lets no request go past it. */
 import { MEASURED } from '../../fetch/body.js';
 import { knownLength, LENGTH } from '../length.js';
+import { isOwn } from './own.js';
 
 /**
  * Requests that were opened to this origin, and whether synchronously: such a one goes past the worker, so the server of the page would learn the app's path and
@@ -38,9 +39,4 @@ export function helpRequests(): void {
 function longBody(body: unknown): ReturnType<typeof knownLength> {
   const known = knownLength(body);
   return known !== null && known.length > MEASURED ? known : null;
-}
-
-function isOwn(address: unknown): boolean {
-  const base = typeof document === 'undefined' ? location.href : document.baseURI;
-  return URL.canParse(String(address), base) && new URL(String(address), base).origin === origin;
 }

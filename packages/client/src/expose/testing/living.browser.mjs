@@ -92,28 +92,44 @@ test('objects_and_embeds_are_shown_from_the_device', async () => {
   assert.ok(page);
 });
 
-test('what_is_sent_while_a_page_goes_arrives', async () => {
-  const { frame, page } = await open();
-  const got = [];
-  for (const path of ['/beacon', '/kept']) {
-    app.own.set(path, async (request, response) => {
-      let body = '';
-      for await (const piece of request) body += piece;
-      got.push(`${request.method} ${path} ${body} ${request.headers['content-type'] ?? ''}`);
-      response.writeHead(204).end();
+// A frame's own requests would be lost in one of ten goes on a busy machine, and in one of fifteen where the worker must be woken first.
+for (const [name, prepare] of [['what_is_sent_while_a_page_goes_arrives', () => {}], ['what_is_sent_while_a_page_goes_wakes_the_worker', stopWorkers]]) {
+  test(name, async () => {
+    const { frame, page } = await open();
+    const got = [];
+    for (const path of ['/beacon', '/kept', '/request']) {
+      app.own.set(path, async (request, response) => {
+        let body = '';
+        for await (const piece of request) body += piece;
+        got.push([request.method, path, body, request.headers['content-type'], new URL(request.headers.referer).pathname].join(' '));
+        response.writeHead(204).end();
+      });
+    }
+    await frame.evaluate(() => {
+      history.replaceState(null, '', '/here?');
+      addEventListener('pagehide', () => {
+        navigator.sendBeacon('beacon', 'by beacon');
+        void fetch('/kept', { method: 'POST', body: new URLSearchParams({ kept: 'alive' }), keepalive: true });
+        void fetch(new Request('request', { method: 'PUT', body: 'made before', keepalive: true }));
+      });
     });
-  }
-  await frame.evaluate(() => {
-    addEventListener('pagehide', () => {
-      navigator.sendBeacon('/beacon', 'by beacon');
-      void fetch('/kept', { method: 'POST', body: 'kept alive', keepalive: true });
-    });
-    location.assign('/two');
+    await prepare(page);
+    await frame.evaluate(() => location.assign('/two'));
+    await shows(page, 'Two');
+    await until('all are there', () => got.length === 3).catch((e) => { console.log('#', got, app.asked.slice(-5)); throw e });
+    assert.deepEqual(got.sort(), [
+      'POST /beacon by beacon text/plain;charset=UTF-8 /here',
+      'POST /kept kept=alive application/x-www-form-urlencoded;charset=UTF-8 /here',
+      'PUT /request made before text/plain;charset=UTF-8 /here',
+    ]);
   });
-  await shows(page, 'Two');
-  await until(`both are there: ${got}`, () => got.length === 2).catch((e) => { console.log('#', got, app.asked.slice(-4)); throw e });
-  assert.deepEqual(got.sort(), ['POST /beacon by beacon text/plain;charset=UTF-8', 'POST /kept kept alive text/plain;charset=UTF-8']);
-});
+}
+
+async function stopWorkers(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('ServiceWorker.enable');
+  await session.send('ServiceWorker.stopAllWorkers');
+}
 
 test('modules_import_maps_and_preloads_load', async () => {
   serve('/modern', 'text/html', `<!doctype html><title>m</title><link rel=preload as=script href="/js/pre.js"><link rel=modulepreload href="/js/m.js"><script type=importmap>{"imports":{"named":"/js/m.js"}}</script>
