@@ -10,7 +10,7 @@ import { certificate } from '../lib/certificates.mjs';
 import { Lab } from '../lib/lab.mjs';
 import { inOwnNetwork } from '../lib/own-network.mjs';
 import { BINARY, expose, folder } from '../lib/peerage.mjs';
-import { shared } from '../lib/process.mjs';
+import { shared, until } from '../lib/process.mjs';
 import { shown, words } from '../lib/shell.mjs';
 import { stockSite } from '../lib/stock.mjs';
 
@@ -139,8 +139,11 @@ inOwnNetwork(import.meta.url, () => suite('browsers and relays', { timeout: 240_
         });
     }
 
-    /** Opens a link, waits for the app, and says how it is connected by the page's words, the device's, and the browser's. */
-    async function opened(t, kind, transport) {
+    /**
+     * Opens a link and waits for the app; page and device come to say this word of how they are connected. On a busy machine a relay may be there before the direct
+     * way, which then takes its place.
+     */
+    async function opened(t, kind, word, transport) {
         const { link, proc } = await device(kind);
         const from = proc.output.length;
         const began = performance.now();
@@ -148,17 +151,16 @@ inOwnNetwork(import.meta.url, () => suite('browsers and relays', { timeout: 240_
         const frame = await shown(page, 2 * SOON);
         const took = performance.now() - began;
         assert.equal(await frame.locator('#text').innerText(), TEXT);
-        const [event] = await proc.printed(/\{.*"event":"connected".*\}/, { from });
-        const [word] = (await words(page)).match(/\b(Direct|Relayed)\b/) ?? [];
-        const { route } = JSON.parse(event);
-        t.diagnostic(`${word}, and ${route} for the device, in ${took.toFixed(0)} ms`);
-        return { page, took, word, route };
+        await until(`the page says ${word}`, async () => new RegExp(`\\b${word}\\b`).test(await words(page)));
+        // Of all that the device says of ways, the last.
+        await proc.printed(new RegExp(`"event":"(connected|route)"[^\\n]*"route":"${word.toLowerCase()}"(?![^]*"route":)`), { from });
+        t.diagnostic(`${word}, in ${took.toFixed(0)} ms`);
+        return { page, took };
     }
 
     for (const transport of Object.keys(TRANSPORTS)) {
         test(`a page that knows nothing but a relay by ${transport} shows an app: Relayed, as both say`, async (t) => {
-            const { page, word, route } = await opened(t, 'port-restricted', transport);
-            assert.deepEqual([word, route], ['Relayed', 'relayed']);
+            const { page } = await opened(t, 'port-restricted', 'Relayed', transport);
             const { local, by } = await path(page);
             assert.deepEqual({ local, by }, { local: 'relay', by: transport });
         });
@@ -173,9 +175,8 @@ inOwnNetwork(import.meta.url, () => suite('browsers and relays', { timeout: 240_
     ]) {
         test(`a browser as it is (${browsers}) shows the app of a device (${devices}) within 5 s: ${word}, as both say`, async (t) => {
             here.behind(browsers);
-            const seen = await opened(t, devices);
-            assert.deepEqual([seen.word, seen.route], [word, word.toLowerCase()]);
-            assert.ok(seen.took < SOON, `it took ${seen.took.toFixed(0)} ms`);
+            const { took } = await opened(t, devices, word);
+            assert.ok(took < SOON, `it took ${took.toFixed(0)} ms`);
         });
     }
 }), { timeout: 260_000 });
