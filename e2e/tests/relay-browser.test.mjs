@@ -88,15 +88,16 @@ inOwnNetwork(import.meta.url, () => suite('browsers and relays', { timeout: 240_
         };
     }
 
-    /** The candidates by which a page's last connection goes: `{ local, remote, by }`, `by` the transport to the relay. */
+    /** The candidates by which a page's last connection goes: `{ local, remote, by }`, `by` the transport to the relay. The browser says so a moment after it opened. */
     function path(page) {
-        return page.evaluate(async () => {
-            const stats = [...(await connections_made.findLast(({ connectionState }) => connectionState === 'connected').getStats()).values()];
-            const { selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
-            const pair = stats.find(({ id }) => id === selectedCandidatePairId);
-            const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map((wanted) => stats.find(({ id }) => id === wanted));
-            return { local: local.candidateType, remote: remote.candidateType, by: local.relayProtocol };
-        });
+        return until('the browser says how its packets go', () => page.evaluate(async () => {
+            const connection = connections_made.findLast(({ connectionState }) => connectionState === 'connected');
+            const stats = [...((await connection?.getStats()) ?? new Map()).values()];
+            const named = (wanted) => stats.find(({ id }) => id === wanted);
+            const pair = named(stats.find(({ type }) => type === 'transport')?.selectedCandidatePairId);
+            const [local, remote] = [named(pair?.localCandidateId), named(pair?.remoteCandidateId)];
+            return local && remote && { local: local.candidateType, remote: remote.candidateType, by: local.relayProtocol };
+        }));
     }
 
     /** A page with stock PeerJS and our two lines, with an id. */
