@@ -150,11 +150,11 @@ inOwnNetwork(import.meta.url, () => suite('browsers and relays', { timeout: 240_
         const began = performance.now();
         const page = await (await person(t, transport)).tab(link);
         const frame = await shown(page, 2 * SOON);
-        const took = performance.now() - began;
         assert.equal(await frame.locator('#text').innerText(), TEXT);
         await until(`the page says ${word}`, async () => new RegExp(`\\b${word}\\b`).test(await words(page)));
         // Of all that the device says of ways, the last.
         await proc.printed(new RegExp(`"event":"(connected|route)"[^\\n]*"route":"${word.toLowerCase()}"(?![^]*"route":)`), { from });
+        const took = performance.now() - began;
         t.diagnostic(`${word}, in ${took.toFixed(0)} ms`);
         return { page, took };
     }

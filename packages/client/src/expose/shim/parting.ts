@@ -1,5 +1,5 @@
 /**
- * What a page sends while it goes. Chromium loses such requests of a frame that has a service worker: on a busy machine one in ten never comes to the worker.
+ * What a page sends while it goes. Chromium loses such requests of a frame that has a service worker: on a busy machine some never come to the worker.
  * The shell stays, and sends them in the page's place.
  */
 import { shell } from './above.js';
@@ -7,6 +7,7 @@ import { isOwn } from './own.js';
 
 export function sendWhenParting(): void {
   if (shell === null) return;
+  const { navigator: stays } = shell;
   const outliving = shell.fetch.bind(shell);
   let going = false;
   // Before the app's own listeners.
@@ -23,9 +24,7 @@ export function sendWhenParting(): void {
 
   const { sendBeacon } = Navigator.prototype;
   Navigator.prototype.sendBeacon = function (this: Navigator, url, data) {
-    if (!going || !isOwn(url)) return sendBeacon.call(this, url, data);
-    outliving(resolved(url), { method: 'POST', body: data ?? null, keepalive: true, referrer: location.href }).catch(() => {});
-    return true;
+    return going && isOwn(url) ? stays.sendBeacon(resolved(url), data) : sendBeacon.call(this, url, data);
   };
 }
 
