@@ -254,15 +254,15 @@ const BAD: &[(&str, &str, FrameError, &str)] = &[
 ];
 
 fn number(number: u64) -> MemberNumber {
-    MemberNumber::new(number).unwrap()
+    MemberNumber::new(number).expect("as it was written")
 }
 
 fn text(text: &str) -> Body {
-    Body::Json(Json::parse(text.into()).unwrap())
+    Body::Json(Json::parse(text.into()).expect("as it was written"))
 }
 
 fn event(name: &str) -> Event {
-    Event::parse(name.into()).unwrap()
+    Event::parse(name.into()).expect("as it was written")
 }
 
 fn octets() -> Body {
@@ -288,7 +288,7 @@ fn from_members() -> Vec<FromMember> {
         }),
         FromMember::Hello(Hello {
             token: Token::new([255; 16]),
-            metadata: Json::parse("{\"colour\": \"türkis\"}".into()).unwrap(),
+            metadata: Json::parse("{\"colour\": \"türkis\"}".into()).expect("as it was written"),
             epoch: Epoch([1, 2, 3, 4, 5, 6, 7, 8]),
             last: 16_384,
         }),
@@ -334,7 +334,7 @@ fn from_members() -> Vec<FromMember> {
             ack: 0,
             body: octets(),
         }),
-        FromMember::Metadata(Json::parse("{\"name\":\"Bob\"}".into()).unwrap()),
+        FromMember::Metadata(Json::parse("{\"name\":\"Bob\"}".into()).expect("as it was written")),
         FromMember::Leave,
         FromMember::Pong([0, 1, 2, 3, 4, 5, 6, 7]),
         FromMember::Got(1_073_741_824),
@@ -344,8 +344,8 @@ fn from_members() -> Vec<FromMember> {
 fn from_hubs() -> Vec<FromHub> {
     let entry = |at: u64, name: &str, metadata: &str| Entry {
         number: number(at),
-        name: Name::parse(name).unwrap(),
-        metadata: Json::parse(metadata.into()).unwrap(),
+        name: Name::parse(name).expect("as it was written"),
+        metadata: Json::parse(metadata.into()).expect("as it was written"),
         joined: 1_795_204_884_188,
     };
     let epoch = Epoch([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -573,6 +573,9 @@ fn unhex(text: &str) -> Bytes {
     let digits: Vec<_> = text.bytes().filter(|it| *it != b' ').collect();
     let pairs = digits.chunks(2);
     pairs
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .map(|pair| {
+            u8::from_str_radix(str::from_utf8(pair).expect("as it was written"), 16)
+                .expect("as it was written")
+        })
         .collect()
 }
