@@ -9,6 +9,7 @@ mod id;
 mod peers;
 mod prefix;
 mod room;
+mod script;
 mod socket;
 mod username;
 
@@ -22,6 +23,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS
 use http::{HeaderMap, StatusCode};
 
 use crate::address;
+use crate::bundle;
 use crate::host::device_of;
 use crate::state::State;
 use crate::websocket::{Share, is_upgrade};
@@ -59,7 +61,9 @@ fn routes(state: State) -> Router {
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/ice", get(ice::get).fallback(not_found))
-        .route("/{key}/ice.js", get(ice::script).fallback(not_found))
+        .route("/{key}/ice.js", script::route(&bundle::PEERJS_ICE))
+        .route("/{key}/rooms.js", script::route(&bundle::ROOMS))
+        .route("/{key}/peerpyrtc.js", script::route(&bundle::PEERPYRTC))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
         .merge(by_name)
         .route("/{key}/{id}/{token}/{*call}", any(call::answer))
