@@ -119,9 +119,9 @@ export class Member {
 }
 
 /** Members on aiortc in one process of their own, all in the room when this resolves. */
-export async function aiortcMembers(owner, server, room, ids) {
+export async function aiortcMembers(owner, server, room, ids, ...args) {
     const python = join(await installed('aiortc'), 'python');
-    const proc = start(owner, `aiortc ${ids}`, python, [own('rooms', 'old_member.py'), server.url, room, ...ids], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const proc = start(owner, `aiortc ${ids}`, python, [own('rooms', 'old_member.py'), ...args, server.url, room, ...ids], { stdio: ['pipe', 'pipe', 'pipe'] });
     const act = (id) => (order) => void proc.child.stdin.write(`${JSON.stringify({ id, ...order })}\n`);
     const members = new Map(ids.map((id) => [id, Object.assign(new Member(id, 'aiortc', act(id)), { proc })]));
     follow(proc, ({ id, k, ...more }) => members.get(id).take(k, more));
@@ -130,8 +130,8 @@ export async function aiortcMembers(owner, server, room, ids) {
     return [...members.values()];
 }
 
-export async function aiortcMember(owner, server, room, id) {
-    return (await aiortcMembers(owner, server, room, [id]))[0];
+export async function aiortcMember(owner, server, room, id, ...args) {
+    return (await aiortcMembers(owner, server, room, [id], ...args))[0];
 }
 
 /** Waits for a member to be in; a process that ends instead is an error at once. */
@@ -142,6 +142,28 @@ export async function opened(member) {
         return member.all('open')[0];
     });
     return member;
+}
+
+/**
+ * A well-behaved pair of members in a room, and newcomers (`../rooms/witness.mjs`): what an attack on the server does to people who have no part in it.
+ *
+ * @returns `begin` forgets what was seen; `end` resolves with what was seen since.
+ */
+export async function roomWitness(owner, { port }, room) {
+    const proc = start(owner, 'the pair', process.execPath, [own('rooms', 'witness.mjs'), `${port}`, room], { stdio: ['pipe', 'pipe', 'pipe'] });
+    await proc.printed(/^"ready"$/m);
+    const order = (what) => void proc.child.stdin.write(`${what}\n`);
+    return {
+        begin: () => order('begin'),
+        async end() {
+            const from = proc.output.length;
+            order('end');
+            const [line] = await proc.printed(/^\{.*\}$/m, { from });
+            const seen = JSON.parse(line);
+            if (seen.failed) throw new Error(seen.failed);
+            return seen;
+        },
+    };
 }
 
 /** Takes each line of a process that is JSON. */
@@ -155,14 +177,16 @@ export function follow(proc, take) {
 const PAGE = '/a-page-of-rooms';
 
 /**
- * A tab of the server's own origin that has `html`, also when it is loaded again. `onTold(id, k, more)` is called by its `tell_room`.
+ * A tab of the server's own origin that has `html`, also when it is loaded again. `onTold(id, k, more)` is called by its `tell_room`;
+ * `scripts` are files by their paths there.
  *
  * @param {import('./browser.mjs').Browser} browser
  */
-export async function roomTab(browser, server, html, onTold) {
+export async function roomTab(browser, server, html, onTold, scripts = {}) {
     const page = await browser.tab();
     await page.exposeFunction('tell_room', onTold);
     await page.route(`**${PAGE}`, (route) => route.fulfill({ contentType: 'text/html', body: html }));
+    for (const [path, file] of Object.entries(scripts)) await page.route(`**${path}`, (route) => route.fulfill({ contentType: 'text/javascript', path: file }));
     await page.goto(server.url + PAGE);
     return page;
 }
@@ -180,6 +204,21 @@ export async function oldPageMembers(browser, server, room, ids, options = {}) {
 
 export async function oldPageMember(browser, server, room, id, options) {
     return (await oldPageMembers(browser, server, room, [id], options))[0];
+}
+
+/** A member that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
+export async function newPageMembers(browser, server, room, ids, options = {}) {
+    const html = '<!doctype html><title>new</title><script src="/peerjs/rooms.js"></script><script src="/new-room.js"></script>';
+    const members = new Map(ids.map((id) => [id, new Member(id, 'new page', (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
+    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), { '/new-room.js': own('pages', 'new-room.js') });
+    for (const member of members.values()) member.page = page;
+    await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
+    await Promise.all([...members.values()].map(opened));
+    return [...members.values()];
+}
+
+export async function newPageMember(browser, server, room, id, options) {
+    return (await newPageMembers(browser, server, room, [id], options))[0];
 }
 
 /** Takes a tab's process away, as the system does when memory is short: it says nothing to anybody. */

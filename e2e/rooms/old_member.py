@@ -1,7 +1,8 @@
-"""Members of rooms on aiortc that speak PeerPyRTC's JSON: old_member.py SERVER ROOM ID...
+"""Members of rooms on aiortc that speak PeerPyRTC's JSON: old_member.py [--reliable] SERVER ROOM ID...
 
 All ids are members of one process. Each thing that happens to one is a line of JSON, `{"id": …, "k": "open" | "closed" | "received" | "joined" | "left" | "update" |
-"host" | "elected" | "message", …}`; each line of standard input tells one what to do: `{"id": …, "do": "say" | "emit" | "broadcast" | "raw" | "bytes" | "leave", …}`.
+"host" | "elected" | "message", …}`; each line of standard input tells one what to do: `{"id": …, "do": "say" | "emit" | "broadcast" | "raw" | "bytes" | "leave" |
+"stall", …}`. One that stalls takes no more of what is sent to it, and is otherwise well. Old members have channels that may lose messages; `--reliable` are others.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ def text(value):
 
 
 class Member:
-    def __init__(self, server, room, name):
+    def __init__(self, server, room, name, reliable):
         self.server, self.room, self.name = server, room, name
         self.peers, self.host = {}, None
         self.pc = RTCPeerConnection(RTCConfiguration([]))
-        self.channel = self.pc.createDataChannel("chat", ordered=True, maxRetransmits=3)
+        self.channel = self.pc.createDataChannel("chat", ordered=True, maxRetransmits=None if reliable else 3)
         self.channel.on("open", self.opened)
         self.channel.on("message", self.received)
         self.channel.on("close", lambda: self.tell("closed"))
@@ -69,10 +70,22 @@ class Member:
                 self.channel.send(order["text"])
             case "bytes":
                 self.channel.send(bytes(order["bytes"]))
+            case "stall":
+                self.stall()
             case "leave":
                 self.system("PEER_LEAVE", {})
                 await self.post("/leave")
                 await self.pc.close()
+
+    def stall(self):
+        """Says that it has no room for data, and forgets what comes in spite of that."""
+        sctp = self.pc.sctp
+        sctp._advertised_rwnd = 0
+
+        async def forget(chunk):
+            sctp._sack_needed = True
+
+        sctp._receive_data_chunk = forget
 
     # What it hears.
 
@@ -146,8 +159,11 @@ def candidate(line):
 
 
 async def main():
-    server, room, *names = sys.argv[1:]
-    members = {name: Member(server, room, name) for name in names}
+    arguments = sys.argv[1:]
+    if reliable := arguments[0] == "--reliable":
+        arguments.pop(0)
+    server, room, *names = arguments
+    members = {name: Member(server, room, name, reliable) for name in names}
     for member in members.values():
         await member.join()
     lines = asyncio.StreamReader()
