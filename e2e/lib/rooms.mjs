@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { installed } from './apps.mjs';
-import { ROOT, serve } from './peerage.mjs';
+import { BINARY, ROOT, serve } from './peerage.mjs';
 import { PATIENCE, start, within } from './process.mjs';
 
 const own = (...path) => join(ROOT, 'e2e', ...path);
@@ -132,6 +132,23 @@ export async function aiortcMembers(owner, server, room, ids, ...args) {
 
 export async function aiortcMember(owner, server, room, id, ...args) {
     return (await aiortcMembers(owner, server, room, [id], ...args))[0];
+}
+
+/** `peerage chat --room`, in the room when this resolves. Its lines are what it says. */
+export async function nativeMember(owner, server, room, id) {
+    const proc = start(owner, `native ${id}`, BINARY, ['chat', '--room', room, '--id', id, '--json', '--server', server.url], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const member = Object.assign(new Member(id, 'native', (order) => {
+        if (order.do === 'say') proc.child.stdin.write(`${order.value}\n`);
+        else if (order.do === 'leave') proc.child.stdin.end();
+        else throw new Error(`a native member does not ${order.do}`);
+    }), { proc });
+    follow(proc, (line) => takeNative(member, line));
+    proc.exited.then(() => member.take('ended', { output: proc.output.slice(-2_000) }));
+    return opened(member);
+}
+
+function takeNative(member, line) {
+    member.take(line.event, line);
 }
 
 /** Waits for a member to be in; a process that ends instead is an error at once. */
