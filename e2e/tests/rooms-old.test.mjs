@@ -154,20 +154,35 @@ suite('old members', () => {
         assert.deepEqual(await status(server, room), { peers: [], count: 0, host_id: null });
     });
 
-    test('a page that is loaded again keeps its new connection, and nobody is told that it left', async (t) => {
-        const [a, b] = [await page('ada'), await python(t, 'bob')];
-        await agreed([a, b], ['ada', 'bob']);
-        await a.page.reload();
+    test('a page that is loaded again keeps its new connection when the old one is found dead, and nobody is told that it left', async (t) => {
+        const [a, b, marker] = [await page('ada'), await python(t, 'bob'), await page('marker')];
+        await agreed([a, b], ['ada', 'bob', 'marker']);
+        // The old connection and the marker die in the same moment, so they are found dead at the same time.
+        await Promise.all([a.page.reload(), crash(marker.page)]);
         await a.page.evaluate(([room]) => window.join_room(room, 'ada'), [room]);
         await a.wait('it is in again', () => a.all('open').length === 2);
-        // Longer than the old connection can live.
-        await b.say('before');
-        await a.told('message', { value: 'before' });
-        await until('only one is left', async () => (await status(server, room)).count === 2, { ms: LOST });
-        await a.say('after');
-        await b.told('message', { sender: 'ada', value: 'after' });
-        assert.deepEqual(b.all('left'), []);
-        assert.equal((await status(server, room)).host_id, 'ada');
+        await b.told('left', { peer: 'marker' }, LOST);
+        await b.say('still there?');
+        await a.told('message', { value: 'still there?' });
+        await a.say('yes');
+        await b.told('message', { sender: 'ada', value: 'yes' });
+        assert.deepEqual(b.all('left').map(({ peer }) => peer), ['marker']);
+        const { peers, host_id: host } = await status(server, room);
+        assert.deepEqual([peers.map(({ id }) => id).sort(), host], [['ada', 'bob'], 'ada']);
+    });
+
+    test('a second page under the same id takes the place, the first is closed, and what becomes of it does not matter', async (t) => {
+        const [first, b] = [await page('ada'), await python(t, 'bob')];
+        await agreed([first, b], ['ada', 'bob']);
+        const second = await page('ada');
+        await first.told('closed');
+        await first.page.close();
+        await second.say('it is me');
+        await b.told('message', { sender: 'ada', value: 'it is me' });
+        await b.say('hello you');
+        await second.told('message', { sender: 'bob', value: 'hello you' });
+        assert.deepEqual([b.all('left'), second.all('closed')], [[], []]);
+        assert.equal((await status(server, room)).count, 2);
     });
 
     test('requests that lack something get the old words, and never a 500', async () => {
