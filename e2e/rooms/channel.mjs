@@ -29,8 +29,12 @@ export class ChannelMember {
         this.channel = this.pc.createDataChannel(label, reliable ? {} : { maxRetransmits: 3 });
         this.channel.onMessage((message) => this.onmessage(message));
         this.opened = new Promise((resolve) => this.channel.onOpen(() => { this.isOpen = true; resolve(); }));
-        /** Resolves when the other end closed it. */
-        this.closed = new Promise((resolve) => this.channel.onClosed(() => { this.isOpen = false; resolve(); }));
+        /** Resolves when it is over, or will never be. */
+        this.closed = new Promise((resolve) => {
+            const over = () => { this.isOpen = false; resolve(); };
+            this.channel.onClosed(over);
+            this.pc.onStateChange((state) => { if (state === 'failed' || state === 'closed') over(); });
+        });
     }
 
     post(path, more) {

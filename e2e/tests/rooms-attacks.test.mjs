@@ -6,9 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
-import { serve } from '../lib/peerage.mjs';
 import { PATIENCE, shared, until, within } from '../lib/process.mjs';
-import { aiortcMember, roomWitness } from '../lib/rooms.mjs';
+import { aiortcMember, roomServer, roomWitness } from '../lib/rooms.mjs';
 import { ChannelMember, end, postFrom } from '../rooms/channel.mjs';
 
 const MIB = 1 << 20;
@@ -28,7 +27,7 @@ suite('rooms under attack', () => {
     const own = shared(after);
     let server, pair, quiet;
     before(async () => {
-        server = await serve(own);
+        server = await roomServer(own);
         pair = await roomWitness(own, server, 'plaza');
         await pair.end();
         pair.begin();
