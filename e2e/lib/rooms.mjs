@@ -12,6 +12,8 @@ import { PATIENCE, start, within } from './process.mjs';
 
 const own = (...path) => join(ROOT, 'e2e', ...path);
 
+const built = (name) => join(ROOT, 'packages', 'client', 'dist', `${name}.global.js`);
+
 /** Whether it is PeerPyRTC that is asked. */
 export const UPSTREAM = process.env.ROOM_SERVER === 'peerpyrtc';
 
@@ -225,9 +227,9 @@ export async function oldPageMember(browser, server, room, id, options) {
 
 /** A member that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
 export async function newPageMembers(browser, server, room, ids, options = {}) {
-    const html = '<!doctype html><title>new</title><script src="/peerjs/rooms.js"></script><script src="/new-room.js"></script>';
+    const html = '<!doctype html><title>new</title><script src="/rooms.js"></script><script src="/new-room.js"></script>';
     const members = new Map(ids.map((id) => [id, new Member(id, 'new page', (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
-    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), { '/new-room.js': own('pages', 'new-room.js') });
+    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), { '/rooms.js': built('rooms'), '/new-room.js': own('pages', 'new-room.js') });
     for (const member of members.values()) member.page = page;
     await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
     await Promise.all([...members.values()].map(opened));
