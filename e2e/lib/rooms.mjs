@@ -225,19 +225,28 @@ export async function oldPageMember(browser, server, room, id, options) {
     return (await oldPageMembers(browser, server, room, [id], options))[0];
 }
 
-/** A member that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
-export async function newPageMembers(browser, server, room, ids, options = {}) {
-    const html = '<!doctype html><title>new</title><script src="/rooms.js"></script><script src="/new-room.js"></script>';
-    const members = new Map(ids.map((id) => [id, new Member(id, 'new page', (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
-    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), { '/rooms.js': built('rooms'), '/new-room.js': own('pages', 'new-room.js') });
-    for (const member of members.values()) member.page = page;
-    await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
-    await Promise.all([...members.values()].map(opened));
-    return [...members.values()];
+/** Members that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
+export function newPageMembers(browser, server, room, ids, options) {
+    return packageMembers(browser, server, room, ids, options, 'new page', { '/package.js': built('rooms'), '/member.js': own('pages', 'new-room.js') });
 }
 
 export async function newPageMember(browser, server, room, id, options) {
     return (await newPageMembers(browser, server, room, [id], options))[0];
+}
+
+/** The same by the npm package's `WebRTCConnection`, whose options they are. */
+export function classMembers(browser, server, room, ids, options) {
+    return packageMembers(browser, server, room, ids, options, 'old class', { '/package.js': built('peerpyrtc'), '/member.js': own('pages', 'classes-room.js') });
+}
+
+async function packageMembers(browser, server, room, ids, options = {}, kind, scripts) {
+    const html = `<!doctype html><title>${kind}</title>${Object.keys(scripts).map((path) => `<script src="${path}"></script>`).join('')}`;
+    const members = new Map(ids.map((id) => [id, new Member(id, kind, (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
+    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), scripts);
+    for (const member of members.values()) member.page = page;
+    await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
+    await Promise.all([...members.values()].map(opened));
+    return [...members.values()];
 }
 
 /** Takes a tab's process away, as the system does when memory is short: it says nothing to anybody. */

@@ -1,4 +1,4 @@
-// Members of every kind in one room: old ones in pages and on aiortc, pages with `joinRoom` of the npm package, and `peerage chat --room`. And what becomes of them when somebody
+// Members of every kind in one room: old ones in pages and on aiortc, pages with `joinRoom` and with the old classes of the npm package, and `peerage chat --room`. And what becomes of them when somebody
 // hangs, is killed, is loaded again, or when the server itself goes.
 
 import assert from 'node:assert/strict';
@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { launch } from '../lib/browser.mjs';
 import { lastingPort, serve } from '../lib/peerage.mjs';
 import { shared, until } from '../lib/process.mjs';
-import { agreed, aiortcMember, aiortcMembers, crash, nativeMember, newPageMember, newPageMembers, oldPageMember, oldPageMembers, status } from '../lib/rooms.mjs';
+import { agreed, aiortcMember, aiortcMembers, classMembers, crash, nativeMember, newPageMember, newPageMembers, oldPageMember, oldPageMembers, status } from '../lib/rooms.mjs';
 
 /** A member that says nothing any more is out after ten seconds; and as much as a busy machine may add. */
 const LOST = 10_000 + 3_000;
@@ -32,7 +32,8 @@ suite('rooms of members of every kind', () => {
             aiortcMembers(t, server, room, named('aiortc', 4)),
             Promise.all(named('native', 4).map((id) => nativeMember(t, server, room, id))),
             oldPageMembers(browser, server, room, named('old-page', 5)),
-            newPageMembers(browser, server, room, named('new-page', 5)),
+            newPageMembers(browser, server, room, named('new-page', 3)),
+            classMembers(browser, server, room, named('class', 2)),
         ]);
         const all = [first, second, ...groups.flat()];
         assert.equal(all.length, 20);
@@ -115,6 +116,39 @@ suite('rooms of members of every kind', () => {
             assert.deepEqual(said, [[value, null], [value, 'draw'], [1, 'draw'], ...bytes, [`end of ${from.id}`, null]], `${from.id} to ${to.id}`);
             if (to !== fresh) assert.equal(to.all('received', { bytes: [0, 255, 7] }).length, 2, 'bytes');
         }
+        await browser.closeTabs();
+    });
+
+    test('the old classes keep what their read-me said: connected when connect() resolves, one host, counts with oneself, events, and a reconnection when the server was away', async (t) => {
+        const port = await lastingPort();
+        const again = () => serve(t, '--port', `${port}`, '--rooms-admin-open');
+        const mortal = await again();
+        const room = 'classes';
+        const [a, b] = await classMembers(browser, mortal, room, ['ada', 'bob'], { reconnectDelay: 500, maxReconnectAttempts: 50 });
+        const c = await aiortcMember(t, mortal, room, 'cy');
+        await agreed([a, b, c], ['ada', 'bob', 'cy']);
+        for (const member of [a, b]) {
+            assert.deepEqual(member.all('connected').map(({ isConnected }) => isConnected), [true]);
+            await member.wait('it counts three', () => member.all('update').at(-1)?.count === 3);
+        }
+        const { host_id: host } = await status(mortal, room);
+        await Promise.all([a, b, c].map((member) => member.wait(`the host is ${host}`, () => member.host === host)));
+        await a.emit('player-move', { x: 5 });
+        for (const member of [b, c]) await member.told('message', { sender: 'ada', value: { x: 5 }, event: 'player-move' });
+        await c.say('hi');
+        for (const member of [a, b]) await member.told('message', { sender: 'cy', value: 'hi', event: null });
+
+        await mortal.proc.kill();
+        await Promise.all([a, b].map((member) => member.wait('it tries to reconnect', () => member.all('status').some(({ status }) => status.startsWith('Reconnecting')))));
+        await again();
+        await Promise.all([a, b].map((member) => member.wait('it is open again', () => member.all('open').length === 2)));
+        await a.wait('it sees bob again', () => a.peers.size === 2);
+        await a.say('again');
+        await b.told('message', { sender: 'ada', value: 'again' });
+        assert.deepEqual([a.all('closed'), b.all('closed')], [[], []]);
+        await Promise.all([a.leave(), b.leave()]);
+        await Promise.all([a, b].map((member) => member.told('closed')));
+        assert.deepEqual([a, b].map((member) => member.all('closed').length), [1, 1]);
         await browser.closeTabs();
     });
 
