@@ -35,7 +35,7 @@ const TOGETHER: usize = 200;
 /// Members that join at a time.
 const JOINING: usize = 8;
 /// At most this often a member says what it has got.
-const GOT: Duration = Duration::from_millis(100);
+const GOT: Duration = Duration::from_secs(1);
 
 /// What members speak.
 #[derive(Clone, Copy, PartialEq, Eq)]
