@@ -180,13 +180,14 @@ suite('rooms under attack', () => {
     });
 
     attack('garbage to the port of all members: random octets, and STUN, DTLS and SCTP that are nobody\'s', async (_, from) => {
+        const [, udp] = await server.proc.printed(/rooms +UDP port (\d+)/);
         const socket = createSocket('udp4');
         await new Promise((resolve) => socket.bind(0, from, resolve));
         const stun = Buffer.concat([Buffer.from([0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42]), randomBytes(12), Buffer.from([0, 6, 0, 4]), Buffer.from('ab:c')]);
         const dtls = Buffer.concat([Buffer.from([22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200]), randomBytes(200)]);
         const kinds = [() => randomBytes(1_200), () => stun, () => dtls, () => Buffer.alloc(0), () => Buffer.from([128, 0]), () => randomBytes(20)];
         for (let n = 0; n < 30_000;) {
-            for (let burst = 0; burst < 100; burst++, n++) socket.send(kinds[n % kinds.length](), server.port, '127.0.0.1');
+            for (let burst = 0; burst < 100; burst++, n++) socket.send(kinds[n % kinds.length](), Number(udp), '127.0.0.1');
             await new Promise((resolve) => setTimeout(resolve, 5));
         }
         await new Promise((resolve) => socket.close(resolve));

@@ -55,9 +55,12 @@ for (const [name, prepare] of Object.entries(BACKENDS)) suite(`a backend on ${na
     test('keeps what is said, with who said it, beyond its own restart; drops what is forbidden, and makes what is rude milder', async (t) => {
         const [ada, bob] = await pair(t, 'lobby');
         await ada.say('hello');
+        await bob.told('message', { value: 'hello' });
         await ada.say('win at https://casino.example/now');
         await ada.say('what the heck');
+        await bob.told('message', { value: 'what the ****' });
         await ada.say({ not: 'a text' });
+        await bob.told('message', { value: { not: 'a text' } });
         await ada.emit('draw', { x: 1 });
         await bob.told('message', { value: { x: 1 } });
         const said = (value, event = null) => ({ sender: 'ada', value, event });

@@ -8,7 +8,7 @@
 
 mod bare;
 mod http;
-//mod hub;
+mod hub;
 mod members;
 mod watch;
 
@@ -22,7 +22,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["hub"] => Err("later".into()),
+        ["hub"] => run(hub::serve()),
         ["bare"] => run(bare::serve()),
         ["members", server, pid, kind] => run(members::run(server.parse()?, pid.parse()?, kind.parse()?)),
         _ => Err("usage: bench-rooms hub | bare | members SERVER PID old|native".into()),
