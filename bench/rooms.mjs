@@ -42,7 +42,7 @@ const { values: options } = parseArgs({
 /** Deliveries a second that PeerPyRTC can do on a core. */
 const RIVAL_MOST = 5_000;
 const ROUNDS = Number(options.rounds ?? (options.quick ? 1 : 3));
-const [WARM, SECONDS] = options.quick ? [0.5, 1.5] : [2, 5];
+const [WARM, SECONDS] = options.quick ? [0.5, 1.5] : [1, 5];
 const SERVERS = {
     peerpyrtc: async () => [join(await installed('peerpyrtc'), 'python'), join(ROOT, 'e2e', 'rooms', 'upstream.py')],
     peerage: async () => [BENCH, 'hub'],

@@ -1,12 +1,12 @@
-// A member of a room on libdatachannel with an old member's channel, and no manners of its own: it says what it is told to, and asks from whatever address of loopback.
+// A member of a room on libdatachannel with an old member's channel, and no manners of its own: it says what it is told to, and asks as if it came through a proxy from whatever address.
 
 import { request } from 'node:http';
 import nodeDataChannel from 'node-datachannel';
 
-/** A POST from an address of this machine: `{ status, text }`. */
+/** A POST that a proxy on this machine passes on for an address: `{ status, text }`. */
 export function postFrom(from, port, path, body) {
     return new Promise((resolve, reject) => {
-        const asked = request({ host: '127.0.0.1', port, path, method: 'POST', localAddress: from, headers: { 'content-type': 'application/json' } }, (response) => {
+        const asked = request({ host: '127.0.0.1', port, path, method: 'POST', headers: { 'content-type': 'application/json', 'x-forwarded-for': from } }, (response) => {
             let text = '';
             response.setEncoding('utf8').on('data', (part) => { text += part; });
             response.on('end', () => resolve({ status: response.statusCode, text }));
@@ -20,7 +20,7 @@ export class ChannelMember {
     /** Whether its channel is open. */
     isOpen = false;
 
-    constructor(port, room, id, { from = '127.0.0.1', label = 'chat', reliable = false } = {}) {
+    constructor(port, room, id, { from = '198.51.100.1', label = 'chat', reliable = false } = {}) {
         Object.assign(this, { port, room, id, from });
         this.pc = new nodeDataChannel.PeerConnection(id, { iceServers: [] });
         this.offer = new Promise((resolve) => this.pc.onGatheringStateChange((state) => {
@@ -49,7 +49,7 @@ export class ChannelMember {
         const { answer } = JSON.parse(text);
         this.pc.setRemoteDescription(answer.sdp, answer.type);
         await Promise.race([this.opened, this.closed.then(() => { throw new Error(`${this.id} was closed`); })]);
-        this.system('PEER_JOIN', { userAgent: 'libdatachannel', timestamp: Date.now() });
+        if (this.channel.getLabel() === 'chat') this.system('PEER_JOIN', { userAgent: 'libdatachannel', timestamp: Date.now() });
         return this;
     }
 

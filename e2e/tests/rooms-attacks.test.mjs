@@ -27,7 +27,7 @@ suite('rooms under attack', () => {
     const own = shared(after);
     let server, pair, quiet;
     before(async () => {
-        server = await roomServer(own);
+        server = await roomServer(own, '--proxied=true');
         pair = await roomWitness(own, server, 'plaza');
         await pair.end();
         pair.begin();
@@ -41,9 +41,9 @@ suite('rooms under attack', () => {
     /** Runs an attack, and says what it did to others. `attacker()` makes members of the pair's room, which end with it; each attack comes from an address of its own. */
     const attack = (name, run, back = FREED) => test(name, async (t) => {
         const members = [];
-        const from = `127.0.0.${++lived}`;
-        const attacker = () => {
-            const member = new ChannelMember(server.port, 'plaza', `mallory ${++named}`, { from, reliable: true });
+        const from = `198.51.100.${++lived}`;
+        const attacker = (label = 'chat') => {
+            const member = new ChannelMember(server.port, 'plaza', `mallory ${++named}`, { from, label, reliable: true });
             members.push(member);
             return member.join();
         };
@@ -86,6 +86,20 @@ suite('rooms under attack', () => {
         one.send('the last');
         await within(PATIENCE, last, () => new Error(`the listener heard ${heard}`));
         assert.ok(one.isOpen && listener.isOpen);
+    });
+
+    attack('what is no frame of the native protocol puts out who says it', async (attacker) => {
+        const hello = (version, token) => Buffer.from([1, version, ...Array(16).fill(token), 4, ...Buffer.from('null'), ...Array(8).fill(0), 0]);
+        const wrong = [
+            ['{"peer_id":"x","message":1}'], [Buffer.alloc(0)], [Buffer.from([2, 0, 0])], [hello(9, 1)], [hello(1, 1).subarray(0, 20)], [hello(1, 2), hello(1, 2)],
+            [hello(1, 3), Buffer.from([2, 255, 0, 0])], [hello(1, 4), Buffer.from([2, 4, 64, 200, 0])], [hello(1, 5), Buffer.from([2, 4, 0, 0, 0x7b])], [hello(1, 6), Buffer.from([7])],
+            [hello(1, 7), randomBytes(500).fill(2, 0, 1)], [hello(1, 8), 'text'],
+        ];
+        await Promise.all(wrong.map(async (frames) => {
+            const one = await attacker('peerage-room');
+            for (const frame of frames) one.send(frame);
+            await within(PATIENCE, one.closed, () => new Error(`it may stay after ${frames.map((frame) => frame.toString('latin1').slice(0, 40))}`));
+        }));
     });
 
     attack('names of others, of the server and of nobody change nothing: who says so is who it is', async (attacker) => {
@@ -179,10 +193,10 @@ suite('rooms under attack', () => {
         }
     });
 
-    attack('garbage to the port of all members: random octets, and STUN, DTLS and SCTP that are nobody\'s', async (_, from) => {
+    attack('garbage to the port of all members: random octets, and STUN, DTLS and SCTP that are nobody\'s', async () => {
         const [, udp] = await server.proc.printed(/rooms +UDP port (\d+)/);
         const socket = createSocket('udp4');
-        await new Promise((resolve) => socket.bind(0, from, resolve));
+        await new Promise((resolve) => socket.bind(0, '127.0.0.1', resolve));
         const stun = Buffer.concat([Buffer.from([0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42]), randomBytes(12), Buffer.from([0, 6, 0, 4]), Buffer.from('ab:c')]);
         const dtls = Buffer.concat([Buffer.from([22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200]), randomBytes(200)]);
         const kinds = [() => randomBytes(1_200), () => stun, () => dtls, () => Buffer.alloc(0), () => Buffer.from([128, 0]), () => randomBytes(20)];

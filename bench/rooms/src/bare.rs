@@ -25,11 +25,22 @@ struct Bare {
 
 pub async fn serve() -> Outcome<()> {
     let bare = Bare {
-        direct: Direct::open(DirectConfig { addresses: Addresses::Loopback, queue: 2 << 20, ..DirectConfig::default() })?,
+        direct: Direct::open(DirectConfig {
+            addresses: Addresses::Loopback,
+            queue: 2 << 20,
+            ..DirectConfig::default()
+        })?,
         rooms: Arc::default(),
     };
     let done = || async { Json(json!({ "status": "ok" })) };
-    crate::listen(Router::new().route("/offer", post(offer)).route("/candidate", post(done)).route("/leave", post(done)).with_state(bare)).await
+    crate::listen(
+        Router::new()
+            .route("/offer", post(offer))
+            .route("/candidate", post(done))
+            .route("/leave", post(done))
+            .with_state(bare),
+    )
+    .await
 }
 
 async fn offer(State(bare): State<Bare>, Json(asked): Json<Value>) -> Json<Value> {
@@ -39,7 +50,13 @@ async fn offer(State(bare): State<Bare>, Json(asked): Json<Value>) -> Json<Value
         Err(error) => return Json(json!({ "error": error.to_string() })),
     };
     let name = asked["room"].as_str().unwrap_or_default().to_owned();
-    let room = bare.rooms.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone();
+    let room = bare
+        .rooms
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name)
+        .or_default()
+        .clone();
     tokio::spawn(member(link, room));
     Json(json!({ "answer": { "type": "answer", "sdp": answer } }))
 }

@@ -13,6 +13,10 @@ pub async fn serve() -> Outcome<()> {
         message_burst: 100_000,
         ..HubLimits::default()
     };
-    let hub = Hub::builder().addresses(Addresses::Loopback).limits(limits).open().await?;
+    let hub = Hub::builder()
+        .addresses(Addresses::Loopback)
+        .limits(limits)
+        .open()
+        .await?;
     crate::listen(routes(&hub)).await
 }

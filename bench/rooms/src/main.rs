@@ -24,13 +24,18 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["hub"] => run(hub::serve()),
         ["bare"] => run(bare::serve()),
-        ["members", server, pid, kind] => run(members::run(server.parse()?, pid.parse()?, kind.parse()?)),
+        ["members", server, pid, kind] => {
+            run(members::run(server.parse()?, pid.parse()?, kind.parse()?))
+        }
         _ => Err("usage: bench-rooms hub | bare | members SERVER PID old|native".into()),
     }
 }
 
 fn run(work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }
 
 /// Serves these routes on a free port of loopback.

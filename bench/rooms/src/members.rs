@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use peerage_peer::direct::{Addresses, ChannelInit, Direct, DirectConfig, Link, LinkEvent};
 use peerage_peer::{Channel, ChannelReceiver, ChannelSender, Message};
-use peerage_proto::wire::room::{self, Body, Emit, Epoch, FromHub, FromMember, Hello, Said, To, Token};
+use peerage_proto::wire::room::{
+    self, Body, Emit, Epoch, FromHub, FromMember, Hello, Said, To, Token,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -86,13 +88,28 @@ struct Members {
 }
 
 pub async fn run(server: SocketAddr, pid: i32, kind: Kind) -> Outcome<()> {
-    let ears = Arc::new(Ears { begun: Instant::now(), window: Mutex::default(), nanoseconds: Mutex::default() });
-    let mut members = Members { server, pid, kind, ears, engines: Vec::new(), members: Vec::new() };
+    let ears = Arc::new(Ears {
+        begun: Instant::now(),
+        window: Mutex::default(),
+        nanoseconds: Mutex::default(),
+    });
+    let mut members = Members {
+        server,
+        pid,
+        kind,
+        ears,
+        engines: Vec::new(),
+        members: Vec::new(),
+    };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let answer = match serde_json::from_str(&line)? {
             Order::Join { room, count } => members.join(room, count).await?,
-            Order::Talk { rate, warm, seconds } => members.talk(rate, warm, seconds).await?,
+            Order::Talk {
+                rate,
+                warm,
+                seconds,
+            } => members.talk(rate, warm, seconds).await?,
         };
         println!("{answer}");
     }
@@ -101,15 +118,28 @@ pub async fn run(server: SocketAddr, pid: i32, kind: Kind) -> Outcome<()> {
 
 impl Members {
     async fn join(&mut self, room: String, count: usize) -> Outcome<Value> {
-        let (cpu, resident, begun) = (watch::cpu(self.pid)?, watch::resident(self.pid)?, Instant::now());
+        let (cpu, resident, begun) = (
+            watch::cpu(self.pid)?,
+            watch::resident(self.pid)?,
+            Instant::now(),
+        );
         let places = Arc::new(Semaphore::new(JOINING));
         let mut joining = Vec::new();
         for n in 0..count {
             if n % TOGETHER == 0 {
-                self.engines.push(Direct::open(DirectConfig { addresses: Addresses::Loopback, ..DirectConfig::default() })?);
+                self.engines.push(Direct::open(DirectConfig {
+                    addresses: Addresses::Loopback,
+                    ..DirectConfig::default()
+                })?);
             }
             let direct = self.engines.last().ok_or("no engine")?.clone();
-            let (server, kind, ears, room, places) = (self.server, self.kind, self.ears.clone(), room.clone(), places.clone());
+            let (server, kind, ears, room, places) = (
+                self.server,
+                self.kind,
+                self.ears.clone(),
+                room.clone(),
+                places.clone(),
+            );
             joining.push(tokio::spawn(async move {
                 let _place = places.acquire().await?;
                 member(server, kind, &direct, &room, format!("m{n}"), ears).await
@@ -123,7 +153,9 @@ impl Members {
         sleep(Duration::from_secs(2)).await;
         let spent = (watch::cpu(self.pid)? - cpu).as_secs_f64();
         let grown = watch::resident(self.pid)?.saturating_sub(resident);
-        Ok(json!({ "ms": ms, "cpu_ms": spent * 1e3 / count as f64, "octets": grown / count as u64 }))
+        Ok(
+            json!({ "ms": ms, "cpu_ms": spent * 1e3 / count as f64, "octets": grown / count as u64 }),
+        )
     }
 
     async fn talk(&self, rate: f64, warm: f64, seconds: f64) -> Outcome<Value> {
@@ -140,7 +172,11 @@ impl Members {
             let mut read = Vec::new();
             for at in window {
                 sleep_until(at.into()).await;
-                read.push((watch::cpu(pid)?, watch::machine()?, watch::cpu(std::process::id() as i32)?));
+                read.push((
+                    watch::cpu(pid)?,
+                    watch::machine()?,
+                    watch::cpu(std::process::id() as i32)?,
+                ));
             }
             let _ = ears_of_clock;
             Outcome::Ok(read)
@@ -191,8 +227,14 @@ impl Member {
         let message = match kind {
             Kind::Old => Message::Text(format!(r#"{head}T={now:0DIGITS$}{fill}"}}"#).into()),
             Kind::Native => {
-                let body = room::Json::parse(format!(r#""T={now:0DIGITS$}{fill}""#).into()).ok_or("no JSON")?;
-                let emit = Emit { to: To::Others, ack: None, fast: false, said: Said::Chat(Body::Json(body)) };
+                let body = room::Json::parse(format!(r#""T={now:0DIGITS$}{fill}""#).into())
+                    .ok_or("no JSON")?;
+                let emit = Emit {
+                    to: To::Others,
+                    ack: None,
+                    fast: false,
+                    said: Said::Chat(Body::Json(body)),
+                };
                 Message::Binary(FromMember::Emit(emit).emit())
             }
         };
@@ -201,14 +243,31 @@ impl Member {
 }
 
 /// Joins, and listens from then on.
-async fn member(server: SocketAddr, kind: Kind, direct: &Direct, room: &str, id: String, ears: Arc<Ears>) -> Outcome<Member> {
+async fn member(
+    server: SocketAddr,
+    kind: Kind,
+    direct: &Direct,
+    room: &str,
+    id: String,
+    ears: Arc<Ears>,
+) -> Outcome<Member> {
     let channel = match kind {
-        Kind::Old => ChannelInit { label: "chat".into(), ordered: true, max_retransmits: Some(3) },
+        Kind::Old => ChannelInit {
+            label: "chat".into(),
+            ordered: true,
+            max_retransmits: Some(3),
+        },
         Kind::Native => ChannelInit::reliable(room::LABEL),
     };
     let (mut link, offer) = direct.offer(&[channel]).await?;
-    let told = http::post(server, "/offer", &json!({ "room": room, "peer_id": id, "offer": { "type": "offer", "sdp": offer } })).await?;
-    link.accept(told["answer"]["sdp"].as_str().ok_or("no answer")?).await?;
+    let told = http::post(
+        server,
+        "/offer",
+        &json!({ "room": room, "peer_id": id, "offer": { "type": "offer", "sdp": offer } }),
+    )
+    .await?;
+    link.accept(told["answer"]["sdp"].as_str().ok_or("no answer")?)
+        .await?;
     let channel = loop {
         match link.event().await {
             Some(LinkEvent::Open(channel)) => break channel,
@@ -254,9 +313,15 @@ async fn hear(mut receiver: ChannelReceiver, ears: Arc<Ears>, got: Arc<AtomicU64
                 frame
             }
         };
-        let Some(at) = octets.windows(MARK.len()).position(|two| two == MARK) else { continue };
-        let digits = octets.get(at + MARK.len()..at + MARK.len() + DIGITS).and_then(|digits| std::str::from_utf8(digits).ok());
-        let Some(sent) = digits.and_then(|digits| digits.parse::<u64>().ok()) else { continue };
+        let Some(at) = octets.windows(MARK.len()).position(|two| two == MARK) else {
+            continue;
+        };
+        let digits = octets
+            .get(at + MARK.len()..at + MARK.len() + DIGITS)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let Some(sent) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
+            continue;
+        };
         let (from, until) = *lock(&ears.window);
         if (from..until).contains(&sent) {
             lock(&ears.nanoseconds).push(arrived.saturating_sub(sent));
@@ -269,7 +334,9 @@ fn note(frame: &Bytes, got: &AtomicU64) {
     let seq = match FromHub::parse(frame.clone()) {
         Ok(Some(FromHub::Message(message))) => message.seq,
         Ok(Some(FromHub::Welcome(welcome))) => welcome.seq,
-        Ok(Some(FromHub::Joined { seq, .. } | FromHub::Left { seq, .. } | FromHub::Host { seq, .. })) => seq,
+        Ok(Some(
+            FromHub::Joined { seq, .. } | FromHub::Left { seq, .. } | FromHub::Host { seq, .. },
+        )) => seq,
         _ => 0,
     };
     got.fetch_max(seq, Ordering::Relaxed);
@@ -280,7 +347,12 @@ async fn acknowledge(sender: ChannelSender, got: Arc<AtomicU64>) {
     loop {
         sleep(GOT).await;
         let now = got.load(Ordering::Relaxed);
-        if now > said && sender.send(Message::Binary(FromMember::Got(now).emit())).await.is_err() {
+        if now > said
+            && sender
+                .send(Message::Binary(FromMember::Got(now).emit()))
+                .await
+                .is_err()
+        {
             return;
         }
         said = now;
@@ -297,7 +369,10 @@ impl Ears {
 fn part(values: &mut [u64], part: f64) -> u64 {
     values.sort_unstable();
     let at = (values.len() as f64 * part).ceil() as usize;
-    values.get(at.saturating_sub(1)).copied().unwrap_or_default()
+    values
+        .get(at.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
