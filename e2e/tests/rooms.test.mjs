@@ -153,24 +153,35 @@ suite('rooms of members of every kind', () => {
         await browser.closeTabs();
     });
 
-    test('a page that is loaded again without a goodbye is back under its name by its token, and keeps its new connection whatever becomes of the old one', async () => {
+    test('a page that is loaded again is back under its name, and keeps its new connection', async () => {
         const room = 'reload';
-        const [watcher, page, marker] = [await oldPageMember(browser, server, room, 'watcher'), await newPageMember(browser, server, room, 'page'), await oldPageMember(browser, server, room, 'marker')];
-        await agreed([watcher, page], ['watcher', 'page', 'marker']);
-        // Without goodbye, as when the page's process was lost: the page says it has left when it can.
-        await Promise.all([crash(marker.page), page.page.evaluate(() => window.addEventListener('pagehide', (event) => event.stopImmediatePropagation(), { capture: true }))]);
+        const [watcher, page] = [await oldPageMember(browser, server, room, 'watcher'), await newPageMember(browser, server, room, 'page')];
+        await agreed([watcher, page], ['watcher', 'page']);
         await page.page.reload();
         await page.page.evaluate(([room]) => window.join_room(room, 'page'), [room]);
         await page.wait('it is in again', () => page.all('open').length === 2);
+        await page.say('here');
+        await watcher.told('message', { sender: 'page', value: 'here' });
+        await watcher.say('good');
+        await page.told('message', { value: 'good' });
+        assert.deepEqual([page.all('closed'), [...watcher.peers].sort()], [[], ['page', 'watcher']]);
+        await browser.closeTabs();
+    });
+
+    test('a page whose process crashes, and that is opened again with its token, has never been away, and keeps its new connection when the old one is found dead', async () => {
+        const room = 'crash';
+        const token = '0123456789abcdef0123456789abcdef';
+        const [watcher, page, marker] = [await oldPageMember(browser, server, room, 'watcher'), await newPageMember(browser, server, room, 'page', { token }), await oldPageMember(browser, server, room, 'marker')];
+        await agreed([watcher, page], ['watcher', 'page', 'marker']);
+        await Promise.all([crash(page.page), crash(marker.page)]);
+        const again = await newPageMember(browser, server, room, 'page', { token });
         // What died with the marker is known by now, so would be what died with the page.
         await watcher.told('left', { peer: 'marker' }, LOST);
         await watcher.say('still there?');
-        await page.told('message', { value: 'still there?' });
-        await page.say('yes');
-        await watcher.told('message', { value: 'yes' });
-        assert.notEqual(watcher.seen.findLast(({ k, peer }) => (k === 'joined' || k === 'left') && peer === 'page')?.k, 'left');
-        assert.deepEqual(page.all('closed'), []);
-        assert.deepEqual([...watcher.peers].sort(), ['page', 'watcher']);
+        await again.told('message', { value: 'still there?' });
+        await again.say('yes');
+        await watcher.told('message', { sender: 'page', value: 'yes' });
+        assert.deepEqual([watcher.all('left').map(({ peer }) => peer), again.all('closed')], [['marker'], []]);
         await browser.closeTabs();
     });
 
