@@ -99,23 +99,31 @@ suite('rooms of members of every kind', () => {
 
     test('what one kind says means the same to every other: chat, events with data, bytes', async (t) => {
         const room = 'tongues';
-        const [old, python, fresh] = [await oldPageMember(browser, server, room, 'old'), await aiortcMember(t, server, room, 'python'), await newPageMember(browser, server, room, 'new')];
-        const all = [old, python, fresh];
+        const speakers = [await oldPageMember(browser, server, room, 'old'), await aiortcMember(t, server, room, 'python'), await newPageMember(browser, server, room, 'new')];
+        const [, , fresh] = speakers;
+        const native = await nativeMember(t, server, room, 'native');
+        const all = [...speakers, native];
         await agreed(all, ids(all));
         const value = { deep: ['tëxt ✓', { er: null }] };
-        for (const from of all) {
+        for (const from of speakers) {
             await from.say(value);
             await from.emit('draw', value);
             await from.do({ do: 'broadcast', event: 'draw', data: 1 });
             await from.do({ do: 'bytes', bytes: [0, 255, 7] });
             await from.say(`end of ${from.id}`);
         }
-        for (const to of all) for (const from of all.filter((other) => other !== to)) {
-            await to.told('message', { value: `end of ${from.id}` });
-            const said = to.messages.filter(({ sender }) => sender === from.id).map(({ value, event }) => [value, event]);
-            const bytes = to === fresh ? [[{ bytes: [0, 255, 7] }, null]] : [];
-            assert.deepEqual(said, [[value, null], [value, 'draw'], [1, 'draw'], ...bytes, [`end of ${from.id}`, null]], `${from.id} to ${to.id}`);
-            if (to !== fresh) assert.equal(to.all('received', { bytes: [0, 255, 7] }).length, 2, 'bytes');
+        await native.say('typed');
+        for (const to of all) {
+            const others = speakers.filter((other) => other !== to);
+            for (const { id } of others) await to.told('message', { value: `end of ${id}` });
+            // How each shows bytes: old members have no message of them.
+            const bytes = { [fresh.id]: [[{ bytes: [0, 255, 7] }, null]], [native.id]: [[{ octets: 3 }, null]] }[to.id] ?? [];
+            for (const { id } of others) {
+                const said = to.messages.filter(({ sender }) => sender === id).map(({ value, event }) => [value, event]);
+                assert.deepEqual(said, [[value, null], [value, 'draw'], [1, 'draw'], ...bytes, [`end of ${id}`, null]], `${id} to ${to.id}`);
+            }
+            if (bytes.length === 0) assert.equal(to.all('received', { bytes: [0, 255, 7] }).length, others.length, `bytes to ${to.id}`);
+            if (to !== native) await to.told('message', { sender: 'native', value: 'typed', event: null });
         }
         await browser.closeTabs();
     });
