@@ -12,7 +12,7 @@
 //! room.to(["bob"]).emit("whisper", "psst").await?;
 //! while let Some(happening) = room.next().await {
 //!     match happening {
-//!         Happening::Message { from, data } => println!("{from}: {data:?}"),
+//!         Happening::Message { from, data, .. } => println!("{from}: {data:?}"),
 //!         Happening::Joined(member) => println!("{} is here", member.name),
 //!         _ => {}
 //!     }
