@@ -1,12 +1,16 @@
 //! One data channel as its user sees it: messages in order, with backpressure.
 
+mod batch;
 mod pipe;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use bytestring::ByteString;
 
 use crate::connection::TrySendError;
+pub use batch::Batch;
+pub(crate) use batch::{Far, Signal};
 pub(crate) use pipe::{Pipe, cost};
 
 /// Largest message that a channel carries, in octets, both ways: what browsers announce and accept as `a=max-message-size`.
@@ -15,11 +19,11 @@ pub const MAX_MESSAGE: usize = 256 * 1024;
 /// Octets that wait for the engine's thread before `send` does, beside the 128 KiB that SCTP holds until they are acknowledged.
 pub(crate) const SEND_QUEUE: usize = 128 * 1024;
 
-/// A message of a data channel.
+/// A message of a data channel. Cloning one costs nothing: the clones share the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// UTF-8 text (PPID 51).
-    Text(String),
+    Text(ByteString),
     /// Bytes (PPID 53).
     Binary(Bytes),
 }
@@ -103,6 +107,7 @@ pub struct ChannelReceiver(Arc<End>);
 #[derive(Debug)]
 struct End {
     label: String,
+    reliable: bool,
     outgoing: Arc<Pipe>,
     incoming: Arc<Pipe>,
     /// Largest message in octets that the peer takes.
@@ -115,19 +120,27 @@ impl Channel {
         let there = Arc::new(Pipe::new(SEND_QUEUE));
         let back = Arc::new(Pipe::new(SEND_QUEUE));
         (
-            Self::new(label.to_owned(), there.clone(), back.clone(), MAX_MESSAGE),
-            Self::new(label.to_owned(), back, there, MAX_MESSAGE),
+            Self::new(
+                label.to_owned(),
+                true,
+                there.clone(),
+                back.clone(),
+                MAX_MESSAGE,
+            ),
+            Self::new(label.to_owned(), true, back, there, MAX_MESSAGE),
         )
     }
 
     pub(crate) fn new(
         label: String,
+        reliable: bool,
         outgoing: Arc<Pipe>,
         incoming: Arc<Pipe>,
         limit: usize,
     ) -> Self {
         let end = Arc::new(End {
             label,
+            reliable,
             outgoing,
             incoming,
             limit,
@@ -141,6 +154,11 @@ impl Channel {
     /// The channel's label.
     pub fn label(&self) -> &str {
         self.sender.label()
+    }
+
+    /// Whether messages are sent again until they arrive; the other kind may lose some.
+    pub fn is_reliable(&self) -> bool {
+        self.sender.is_reliable()
     }
 
     /// Hands a message to the channel; waits while too much is on its way already. See [`ChannelSender::send`].
@@ -190,6 +208,11 @@ impl ChannelSender {
         &self.0.label
     }
 
+    /// As [`Channel::is_reliable`].
+    pub fn is_reliable(&self) -> bool {
+        self.0.reliable
+    }
+
     /// Octets of the largest message that the peer takes; at most [`MAX_MESSAGE`].
     pub fn max_message(&self) -> usize {
         self.0.limit
@@ -208,6 +231,15 @@ impl ChannelSender {
             .map_err(|_| SendError::Closed)
     }
 
+    /// Hands a message to the channel if there is room for it, without waiting: fewer octets than its queue takes are on their way. [`Batch::try_send`] does
+    /// so for many channels.
+    ///
+    /// # Errors
+    /// There is no room; or as [`send`](Self::send).
+    pub fn try_send(&self, message: Message) -> Result<(), TrySendError> {
+        Batch::default().try_send(self, message)
+    }
+
     /// Hands several messages over at once, or none of them.
     pub(crate) fn try_send_all(&self, messages: Vec<Message>) -> Result<(), TrySendError> {
         for message in &messages {
@@ -218,6 +250,10 @@ impl ChannelSender {
             Some(false) => Err(TrySendError::Full),
             None => Err(SendError::Closed.into()),
         }
+    }
+
+    fn outgoing(&self) -> &Pipe {
+        &self.0.outgoing
     }
 
     fn check(&self, message: &Message) -> Result<(), SendError> {

@@ -32,6 +32,7 @@ mod access;
 mod channel;
 mod clock;
 mod connection;
+pub mod direct;
 pub mod doctor;
 mod engine;
 pub mod http;
@@ -44,7 +45,9 @@ mod totals;
 mod tried;
 
 pub use access::Access;
-pub use channel::{Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError};
+pub use channel::{
+    Batch, ByteString, Channel, ChannelReceiver, ChannelSender, MAX_MESSAGE, Message, SendError,
+};
 pub use connection::{
     About, ByteStream, CloseReason, Connection, ConnectionState, Decoder, Incoming, Limits,
     RecvError, Route, Serialization, Serializer, SerializerError, Stats, StreamError, TrySendError,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::Message;
+use super::batch::{Batch, Signal};
 
 /// What each message costs beside its octets, so that empty ones are not free.
 const MESSAGE_COST: usize = 64;
@@ -24,7 +25,7 @@ pub(crate) struct Pipe {
     drained: Notify,
     capacity: AtomicUsize,
     /// Tells the far thread that there is something for it: a first message, room again, or the end.
-    changed: Option<Box<dyn Fn() + Send + Sync>>,
+    changed: Option<Signal>,
 }
 
 #[derive(Default)]
@@ -45,10 +46,10 @@ impl Pipe {
         }
     }
 
-    /// A pipe that calls `changed` when its first message was sent, when a full one was drained by half, and when its user closes it.
-    pub(crate) fn with_signal(capacity: usize, changed: impl Fn() + Send + Sync + 'static) -> Self {
+    /// A pipe that gives the signal when its first message was sent, when a full one was drained by half, and when its user closes it.
+    pub(crate) fn with_signal(capacity: usize, changed: Signal) -> Self {
         Self {
-            changed: Some(Box::new(changed)),
+            changed: Some(changed),
             ..Self::new(capacity)
         }
     }
@@ -73,21 +74,45 @@ impl Pipe {
     }
 
     fn try_send(&self, message: Message) -> Sent {
-        let first = {
-            let mut state = self.state();
-            if state.closed {
-                return Sent::Done(Err(message));
+        match self.try_push(message) {
+            Pushed::First => {
+                self.arrived.notify_one();
+                self.signal();
             }
-            if state.octets >= self.capacity() {
-                return Sent::Full(message);
-            }
-            state.push(message)
-        };
-        if first {
-            self.arrived.notify_one();
-            self.signal();
+            Pushed::Behind => {}
+            Pushed::Full(message) => return Sent::Full(message),
+            Pushed::Closed(message) => return Sent::Done(Err(message)),
         }
         Sent::Done(Ok(()))
+    }
+
+    fn try_push(&self, message: Message) -> Pushed {
+        let mut state = self.state();
+        if state.closed {
+            Pushed::Closed(message)
+        } else if state.octets >= self.capacity() {
+            Pushed::Full(message)
+        } else if state.push(message) {
+            Pushed::First
+        } else {
+            Pushed::Behind
+        }
+    }
+
+    /// Appends if there is room, and says whether; `None` when the pipe is closed. The far thread is told with the batch.
+    pub(crate) fn try_send_in(&self, batch: &mut Batch, message: Message) -> Option<bool> {
+        match self.try_push(message) {
+            Pushed::First => {
+                self.arrived.notify_one();
+                if let Some(signal) = &self.changed {
+                    batch.add(signal);
+                }
+                Some(true)
+            }
+            Pushed::Behind => Some(true),
+            Pushed::Full(_) => Some(false),
+            Pushed::Closed(_) => None,
+        }
     }
 
     /// Appends all of them if there is room for the first, and says whether; `None` when the pipe is closed.
@@ -131,8 +156,7 @@ impl Pipe {
             {
                 let mut state = self.state();
                 if let Some(message) = state.queue.pop_front() {
-                    drop(state);
-                    self.release(cost(&message));
+                    self.release_in(state, cost(&message));
                     return Some(message);
                 }
                 if state.closed {
@@ -151,13 +175,15 @@ impl Pipe {
 
     /// Gives back the room of messages that went on.
     pub(crate) fn release(&self, cost: usize) {
+        self.release_in(self.state(), cost);
+    }
+
+    fn release_in(&self, mut state: MutexGuard<'_, State>, cost: usize) {
         let half = self.capacity() / 2;
-        let drained = {
-            let mut state = self.state();
-            let before = state.octets;
-            state.octets = before.saturating_sub(cost);
-            before > half && state.octets <= half
-        };
+        let before = state.octets;
+        state.octets = before.saturating_sub(cost);
+        let drained = before > half && state.octets <= half;
+        drop(state);
         if drained {
             self.drained.notify_waiters();
             self.signal();
@@ -168,6 +194,11 @@ impl Pipe {
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
         state.closed || state.octets <= self.capacity() / 2
+    }
+
+    /// Whether the capacity is in use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state().octets >= self.capacity()
     }
 
     /// Whether twice the capacity is in use: pushing goes beyond it.
@@ -204,7 +235,7 @@ impl Pipe {
 
     fn signal(&self) {
         if let Some(changed) = &self.changed {
-            changed();
+            changed.give();
         }
     }
 
@@ -234,6 +265,14 @@ impl State {
     }
 }
 
+enum Pushed {
+    /// The queue was empty.
+    First,
+    Behind,
+    Full(Message),
+    Closed(Message),
+}
+
 enum Sent {
     Done(Result<(), Message>),
     Full(Message),
@@ -251,6 +290,16 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::channel::batch::Far;
+
+    struct Count(Arc<AtomicUsize>);
+
+    impl Far for Count {
+        fn changed(&self, conns: &[u64]) {
+            assert_eq!(conns, [7]);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn message(len: usize) -> Message {
         Message::Binary(Bytes::from(vec![0; len]))
@@ -287,12 +336,7 @@ mod tests {
     #[tokio::test]
     async fn the_far_thread_is_told_of_the_first_message_of_room_and_of_the_end() {
         let told = Arc::new(AtomicUsize::new(0));
-        let pipe = Pipe::with_signal(100, {
-            let told = told.clone();
-            move || {
-                told.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+        let pipe = Pipe::with_signal(100, Signal::new(Arc::new(Count(told.clone())), 7));
         pipe.send(message(10)).await.ok();
         assert_eq!(told.load(Ordering::Relaxed), 1);
         pipe.send(message(10)).await.ok();

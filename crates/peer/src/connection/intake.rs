@@ -265,7 +265,7 @@ impl Intake {
         match &mut source.decoding {
             Decoding::Raw => self.value(
                 match message {
-                    Message::Text(text) => Value::Text(text),
+                    Message::Text(text) => Value::Text(text.into()),
                     Message::Binary(bytes) => Value::Bytes(bytes),
                 },
                 octets,

@@ -170,14 +170,14 @@ impl Outlet {
     fn encode(&self, codec: &Codec, value: Value) -> Result<Encoded, SendError> {
         Ok(match codec {
             Codec::Raw => Encoded::Messages(vec![match value {
-                Value::Text(text) => Message::Text(text),
+                Value::Text(text) => Message::Text(text.into()),
                 Value::Bytes(bytes) => Message::Binary(bytes),
                 _ => return Err(SendError::NotRaw),
             }]),
             Codec::Json => {
                 let json = value.to_json().map_err(|_| SendError::NotJson)?;
                 Encoded::Messages(vec![if self.text_json.load(Ordering::Relaxed) {
-                    Message::Text(json)
+                    Message::Text(json.into())
                 } else {
                     Message::Binary(json.into())
                 }])

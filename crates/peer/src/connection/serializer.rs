@@ -68,7 +68,7 @@ pub type SerializerError = Box<dyn Error + Send + Sync>;
 ///
 ///     fn encode(&self, value: &Value) -> Result<Vec<Message>, SerializerError> {
 ///         let text = value.as_str().ok_or("text alone is loud")?;
-///         Ok(vec![Message::Text(text.to_uppercase())])
+///         Ok(vec![Message::Text(text.to_uppercase().into())])
 ///     }
 ///
 ///     fn decoder(&self) -> Box<dyn Decoder> {
@@ -79,7 +79,7 @@ pub type SerializerError = Box<dyn Error + Send + Sync>;
 /// impl Decoder for Loud {
 ///     fn decode(&mut self, message: Message) -> Result<Vec<Value>, SerializerError> {
 ///         match message {
-///             Message::Text(text) => Ok(vec![text.into()]),
+///             Message::Text(text) => Ok(vec![String::from(text).into()]),
 ///             Message::Binary(_) => Err("bytes are silent".into()),
 ///         }
 ///     }

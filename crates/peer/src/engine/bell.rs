@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 
 use super::ConnId;
+use crate::channel::Far;
 use crate::connection::CloseReason;
 
 /// Rung by users, heard by the driver.
@@ -34,12 +35,6 @@ impl Bell {
             asleep: AtomicBool::new(false),
             calls: Mutex::default(),
         }
-    }
-
-    /// A pipe of the connection changed.
-    pub(super) fn changed(&self, conn: ConnId) {
-        self.calls().changed.insert(conn);
-        self.ring();
     }
 
     /// The connection's owner ends it.
@@ -76,6 +71,15 @@ impl Bell {
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Far for Bell {
+    fn changed(&self, conns: &[u64]) {
+        self.calls()
+            .changed
+            .extend(conns.iter().copied().map(ConnId));
+        self.ring();
     }
 }
 

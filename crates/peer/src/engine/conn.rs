@@ -1,4 +1,4 @@
-//! One connection: a WebRTC session with one data channel.
+//! One connection: a WebRTC session with data channels.
 //!
 //! Every method that changes the session is followed by [`Conn::drive`], which drains it: datagrams go to the sink, news to the owner,
 //! messages to the pipe.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use peerage_proto::wire::ice_url::Transport;
 use str0m::change::{SdpAnswer, SdpOffer};
-use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event as RtcEvent, IceCreds, Input, Output, Rtc, RtcError};
@@ -19,17 +19,17 @@ use str0m::{Candidate, Event as RtcEvent, IceCreds, Input, Output, Rtc, RtcError
 use super::consent::{Consent, Generation, Received, Sign, Way};
 
 use super::demux::PortIndex;
-use super::flow::{Flow, SCTP_QUEUE, Written};
+use super::flow::{Flows, SCTP_QUEUE};
 use super::paths::{HEAD_START, Relays};
 use super::record::Record;
-use super::{EngineError, Event, LOST_AFTER, Path, Reports, sdp};
+use super::{ChannelInit, EngineError, Event, MAX_LABEL, Path, Reports, sdp};
 use crate::connection::CloseReason;
-use crate::{MAX_MESSAGE, Message, TriedKind};
+use crate::{ByteString, MAX_MESSAGE, Message, TriedKind};
 
 use restart::{Early, Pending};
 
 /// From the description to the open channel. Above any caller's own deadline.
-const CONNECT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT: Duration = Duration::from_secs(60);
 /// A closed channel's last messages may take this long to be acknowledged.
 const LINGER: Duration = Duration::from_secs(5);
 /// And the shutdown after it.
@@ -50,8 +50,7 @@ pub(super) struct Conn {
     /// Whether [`Consent::our_ufrags`] are others than when [`renamed`](Self::renamed) was last asked.
     renamed: bool,
     phase: Phase,
-    channel: Option<ChannelId>,
-    flow: Flow,
+    flows: Flows,
     peer_limit: usize,
     /// The peer's candidates that it told of, in this generation.
     theirs: Vec<Candidate>,
@@ -65,20 +64,18 @@ pub(super) struct Conn {
     arrived: Option<Way>,
     /// Where the peer was last heard that is not the way in use.
     elsewhere: Option<(Way, Instant)>,
-    /// Octets that the peer had not acknowledged when it was last looked.
-    unacknowledged: usize,
     record: Record,
     reports: Reports,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Until the channel opens.
+    /// Until the first channel opens.
     Connecting {
         until: Instant,
     },
     Open,
-    /// The user closed: what was sent before is still delivered.
+    /// The user closed all channels: what was sent before is still delivered.
     Flushing {
         until: Instant,
     },
@@ -109,28 +106,34 @@ pub(super) struct Ingredients {
     /// Whether nothing may go but through servers.
     pub(super) relay_only: bool,
     /// As in [`EngineConfig`](super::EngineConfig).
+    pub(super) silent_after: Duration,
     pub(super) lost_after: Duration,
+    pub(super) connect: Duration,
 }
 
 impl Conn {
     /// A connection that offers; with the offer.
     pub(super) fn offer(
-        label: String,
-        ordered: bool,
+        channels: Vec<ChannelInit>,
         port: PortIndex,
         ingredients: Ingredients,
-        flow: Flow,
+        mut flows: Flows,
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
-        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
-        let mut rtc = session(ingredients, now);
+        let mut rtc = session(&ingredients, now);
         let mut changes = rtc.sdp_api();
-        let channel = changes.add_channel_with_config(ChannelConfig {
-            label,
-            ordered,
-            ..ChannelConfig::default()
-        });
+        for init in channels {
+            flows.add(changes.add_channel_with_config(ChannelConfig {
+                label: init.label,
+                ordered: init.ordered,
+                reliability: match init.max_retransmits {
+                    Some(retransmits) => Reliability::MaxRetransmits { retransmits },
+                    None => Reliability::Reliable,
+                },
+                ..ChannelConfig::default()
+            }));
+        }
         // A first channel always needs negotiation.
         let (offer, pending) = changes
             .apply()
@@ -138,9 +141,7 @@ impl Conn {
         let offer = offer.to_sdp_string();
         let mid = sdp::attribute(&offer, "mid").unwrap_or(sdp::MID).to_owned();
         let text = sdp::outgoing(&offer, &mid);
-        let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
-        conn.channel = Some(channel);
+        let mut conn = Self::new(rtc, port, mid, &ingredients, flows, reports, now);
         conn.pending = Some(Pending::First(pending));
         Ok((conn, text))
     }
@@ -150,21 +151,19 @@ impl Conn {
         offer: &str,
         port: PortIndex,
         ingredients: Ingredients,
-        flow: Flow,
+        flows: Flows,
         reports: Reports,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
         let parsed = SdpOffer::from_sdp_string(offer)
             .map_err(|error| EngineError::Description(error.to_string()))?;
-        let (relay_only, lost_after) = (ingredients.relay_only, ingredients.lost_after);
-        let mut rtc = session(ingredients, now);
+        let mut rtc = session(&ingredients, now);
         let answer = rtc
             .sdp_api()
             .accept_offer(parsed)
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let mid = sdp::attribute(offer, "mid").unwrap_or(sdp::MID).to_owned();
-        let mut conn = Self::new(rtc, port, mid, flow, reports, now);
-        (conn.relay_only, conn.lost_after) = (relay_only, lost_after);
+        let mut conn = Self::new(rtc, port, mid, &ingredients, flows, reports, now);
         conn.described(offer);
         Ok((conn, answer.to_sdp_string()))
     }
@@ -173,7 +172,8 @@ impl Conn {
         rtc: Rtc,
         port: PortIndex,
         mid: String,
-        flow: Flow,
+        ingredients: &Ingredients,
+        flows: Flows,
         reports: Reports,
         now: Instant,
     ) -> Self {
@@ -182,23 +182,21 @@ impl Conn {
             port,
             mid,
             pending: None,
-            consent: Consent::default(),
+            consent: Consent::new(ingredients.silent_after),
             early: Early::default(),
             renamed: false,
             phase: Phase::Connecting {
-                until: now + CONNECT,
+                until: now + ingredients.connect,
             },
-            channel: None,
-            flow,
+            flows,
             peer_limit: MAX_MESSAGE,
             theirs: Vec::new(),
             relays: Relays::default(),
-            relay_only: false,
-            lost_after: LOST_AFTER,
+            relay_only: ingredients.relay_only,
+            lost_after: ingredients.lost_after,
             nominated: None,
             arrived: None,
             elsewhere: None,
-            unacknowledged: 0,
             record: Record::default(),
             reports,
         }
@@ -219,6 +217,11 @@ impl Conn {
 
     pub(super) fn port(&self) -> PortIndex {
         self.port
+    }
+
+    /// Whether no channel is open yet.
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. })
     }
 
     pub(super) fn ufrag(&mut self) -> String {
@@ -405,8 +408,8 @@ impl Conn {
             }
         }
         // Connectivity checks go on while the reader lags, or the peer would take the path for lost.
-        if is_dtls(datagram) && self.flow.is_stalled(datagram) {
-            return self.flow.hold(source, destination, datagram);
+        if is_dtls(datagram) && self.flows.is_stalled(datagram) {
+            return self.flows.hold(source, destination, datagram);
         }
         self.input(source, destination, datagram, now);
         if datagram.starts_with(&[0, 1]) {
@@ -536,20 +539,20 @@ impl Conn {
             Phase::Leaving { until } if now >= until => self.phase = Phase::Gone,
             _ => {}
         }
-        if self.flow.slow_at().is_some_and(|slow| now >= slow) {
+        if self.flows.slow_at().is_some_and(|slow| now >= slow) {
             self.end(CloseReason::SlowReader, now);
         }
     }
 
     /// The user sent, read or closed.
     pub(super) fn pipes_changed(&mut self, sink: &mut impl Sink, now: Instant) {
-        self.flow.refill();
-        while let Some((source, destination, datagram)) = self.flow.resume() {
+        self.flows.refill();
+        while let Some((source, destination, datagram)) = self.flows.resume() {
             self.input(source, destination, &datagram, now);
             // The stack drops records that it has not been asked about.
             self.drive(sink, now);
         }
-        if self.flow.is_closed() {
+        if self.flows.are_closed() {
             match self.phase {
                 Phase::Open => {
                     self.phase = Phase::Flushing {
@@ -602,7 +605,7 @@ impl Conn {
         };
         let watch = self.consent.poll_timeout();
         let watch = watch.filter(|_| self.phase == Phase::Open);
-        let others = [self.flow.slow_at(), self.relays.due_at(), watch];
+        let others = [self.flows.slow_at(), self.relays.due_at(), watch];
         Some(
             [Some(wanted), Some(own)]
                 .into_iter()
@@ -618,28 +621,26 @@ impl Conn {
         if !matches!(self.phase, Phase::Open | Phase::Flushing { .. }) {
             return false;
         }
-        let Some(mut stream) = self.channel.and_then(|id| self.rtc.channel(id)) else {
-            return false;
-        };
-        // What is less than it was has been acknowledged.
-        let is_heard = stream.buffered_amount() < self.unacknowledged;
-        let written = self.flow.write(&mut stream);
-        self.unacknowledged = stream.buffered_amount();
-        if is_heard {
-            self.hear(now);
-        }
-        match written {
-            Ok(Written::Some) => true,
-            Ok(Written::Everything) if matches!(self.phase, Phase::Flushing { .. }) => {
-                self.end(CloseReason::Local, now);
-                true
-            }
-            Ok(_) => false,
+        let written = match self.flows.write(&mut self.rtc) {
+            Ok(written) => written,
             Err(error) => {
                 self.fail(error, now);
-                true
+                return true;
             }
+        };
+        if written.heard {
+            self.hear(now);
         }
+        if written.everything && matches!(self.phase, Phase::Flushing { .. }) {
+            self.end(CloseReason::Local, now);
+            return true;
+        }
+        let mut some = written.some;
+        while let Some(closed) = self.flows.take_closed() {
+            self.rtc.direct_api().close_data_channel(closed);
+            some = true;
+        }
+        some
     }
 
     fn handle_event(&mut self, event: RtcEvent, now: Instant) {
@@ -650,9 +651,7 @@ impl Conn {
             },
             RtcEvent::ChannelOpen(id, label) => self.channel_opened(id, label, now),
             RtcEvent::ChannelData(data) => self.channel_data(data, now),
-            RtcEvent::ChannelClose(id) if self.channel == Some(id) => {
-                self.end(CloseReason::Remote, now)
-            }
+            RtcEvent::ChannelClose(id) => self.channel_closed(id, now),
             RtcEvent::Closed => self.end(CloseReason::Remote, now),
             RtcEvent::IceConnectionStateChange(state) if state.is_connected() => {
                 self.consent.found();
@@ -668,31 +667,46 @@ impl Conn {
     }
 
     fn channel_opened(&mut self, id: ChannelId, label: String, now: Instant) {
-        match (self.channel, self.phase) {
-            (None, Phase::Connecting { .. }) => self.channel = Some(id),
-            (Some(ours), Phase::Connecting { .. }) if ours == id => {}
-            // One connection, one channel.
-            _ => {
-                self.rtc.direct_api().close_data_channel(id);
-                return;
-            }
+        let is_first = matches!(self.phase, Phase::Connecting { .. });
+        let is_wanted = self.flows.has(id) || self.flows.has_room();
+        if !(is_first || self.phase == Phase::Open) || !is_wanted || label.len() > MAX_LABEL {
+            self.rtc.direct_api().close_data_channel(id);
+            return;
         }
-        self.phase = Phase::Open;
-        self.reports.meter.hear(now);
-        self.consent.watch(now);
-        let channel = self.flow.channel(label, self.peer_limit);
-        self.reports.event(Event::Open(channel));
+        if !self.flows.has(id) {
+            self.flows.add(id);
+        }
+        if is_first {
+            self.phase = Phase::Open;
+            self.reports.meter.hear(now);
+            self.consent.watch(now);
+        }
+        let reliability = |config: &ChannelConfig| config.reliability;
+        let stream = self.rtc.channel(id);
+        let reliability = stream.and_then(|stream| stream.config().map(reliability));
+        let is_reliable = reliability.is_none_or(|it| it == Reliability::Reliable);
+        let limit = self.peer_limit;
+        if let Some(channel) = self.flows.channel(id, label, is_reliable, limit) {
+            self.reports.event(Event::Open(channel));
+        }
+    }
+
+    /// The peer closed it. With the last one the connection ends.
+    fn channel_closed(&mut self, id: ChannelId, now: Instant) {
+        if self.flows.has(id) && !self.flows.remove(id) {
+            self.end(CloseReason::Remote, now);
+        }
     }
 
     fn channel_data(&mut self, ChannelData { id, binary, data }: ChannelData, now: Instant) {
         self.hear(now);
-        if self.channel != Some(id) {
+        if !self.flows.has(id) {
             return;
         }
         let message = if binary {
             Message::Binary(data.into())
         } else {
-            match String::from_utf8(data) {
+            match ByteString::try_from(data) {
                 Ok(text) => Message::Text(text),
                 Err(_) => {
                     return self.end(
@@ -702,7 +716,7 @@ impl Conn {
                 }
             }
         };
-        self.flow.deliver(message, now);
+        self.flows.deliver(id, message, now);
     }
 
     fn fail(&mut self, error: RtcError, now: Instant) {
@@ -731,7 +745,7 @@ impl Conn {
             Phase::Gone
         };
         if connected {
-            if let Some(id) = self.channel {
+            for id in self.flows.ids().collect::<Vec<_>>() {
                 self.rtc.direct_api().close_data_channel(id);
             }
             if self.rtc.close().is_err() {
@@ -743,7 +757,7 @@ impl Conn {
 
     /// Tells the owner; also the way out when the session itself cannot be touched any more.
     pub(super) fn report_end(&self, reason: CloseReason) {
-        self.flow.close();
+        self.flows.close();
         let tried = || self.record.tried(self.reports.servers.all());
         self.reports.tried.get_or_init(tried);
         self.reports.closed.send_if_modified(|closed| {
@@ -757,17 +771,10 @@ impl Conn {
     }
 }
 
-fn session(
-    Ingredients {
-        crypto,
-        certificate,
-        ..
-    }: Ingredients,
-    now: Instant,
-) -> Rtc {
+fn session(ingredients: &Ingredients, now: Instant) -> Rtc {
     Rtc::builder()
-        .set_crypto_provider(crypto)
-        .set_dtls_cert(certificate)
+        .set_crypto_provider(ingredients.crypto.clone())
+        .set_dtls_cert(ingredients.certificate.clone())
         .clear_codecs()
         // A message is handed over whole: there must be room for the largest beside what is queued.
         .set_sctp_max_buffered_amount(SCTP_QUEUE + MAX_MESSAGE)

@@ -16,11 +16,11 @@ use str0m::ice::IceCreds;
 
 use crate::random;
 
-/// Without a sign of the peer for this long the way is silent.
+/// Without a sign of the peer for this long the way is silent, unless something else is wanted.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
-/// Without one for this long it is asked for one, until there is; thrice before the silence is told of.
-const ASK_AFTER: Duration = Duration::from_millis(1500);
-const ASK_EVERY: Duration = Duration::from_millis(500);
+/// After this part of it the peer is asked for a sign, until there is one; thrice before the silence is told of.
+const ASK_AFTER: u32 = 2;
+const ASK_EVERY: u32 = 6;
 /// The same once it was.
 const ASK_LATER: Duration = Duration::from_secs(1);
 /// So many without an answer make a way doubtful.
@@ -47,8 +47,8 @@ pub(super) struct Generation {
     pub(super) theirs: IceCreds,
 }
 
-#[derive(Default)]
 pub(super) struct Consent {
+    silence: Duration,
     current: Option<Generation>,
     /// The last one that worked, while the current one does not yet; the peer may be in it for longer.
     earlier: Option<Generation>,
@@ -101,6 +101,24 @@ pub(super) enum Sign {
 }
 
 impl Consent {
+    /// Without a sign of the peer for `silence` the way is silent.
+    pub(super) fn new(silence: Duration) -> Self {
+        Self {
+            silence,
+            current: None,
+            earlier: None,
+            works: false,
+            role: None,
+            priority: 0,
+            asked: VecDeque::new(),
+            heard: None,
+            ask_at: None,
+            unanswered: 0,
+            is_silent: false,
+            replies: Vec::new(),
+        }
+    }
+
     /// Both descriptions of a generation are there.
     pub(super) fn begin(&mut self, generation: Generation) {
         let old = self.current.replace(generation);
@@ -137,7 +155,7 @@ impl Consent {
     /// The peer was heard on the way in use. Tells when that ends a silence.
     pub(super) fn hear(&mut self, now: Instant) -> Option<Sign> {
         self.heard = Some(now);
-        self.ask_at = Some(now + ASK_AFTER);
+        self.ask_at = Some(now + self.silence / ASK_AFTER);
         self.unanswered = 0;
         std::mem::take(&mut self.is_silent).then_some(Sign::Back)
     }
@@ -260,7 +278,7 @@ impl Consent {
             return (out, None);
         };
         let mut sign = None;
-        if !self.is_silent && now >= heard + SILENCE {
+        if !self.is_silent && now >= heard + self.silence {
             self.is_silent = true;
             sign = Some(Sign::Silent);
         }
@@ -269,7 +287,7 @@ impl Consent {
         {
             let again = match self.is_silent {
                 true => ASK_LATER,
-                false => ASK_EVERY,
+                false => self.silence / ASK_EVERY,
             };
             self.ask_at = Some(now + again);
             if self.unanswered == DOUBTFUL {
@@ -315,7 +333,7 @@ impl Consent {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let silence = self.heard.filter(|_| !self.is_silent);
-        let silence = silence.map(|heard| heard + SILENCE);
+        let silence = silence.map(|heard| heard + self.silence);
         let ask = self.ask_at.filter(|_| self.heard.is_some());
         [silence, ask].into_iter().flatten().min()
     }

@@ -18,12 +18,13 @@ use super::bell::Bell;
 use super::certificate::Certificate;
 use super::conn::{Conn, Ingredients, Sink};
 use super::demux::{Demux, PortIndex, Way};
-use super::flow::Flow;
+use super::flow::Flows;
 use super::gather::{Action, Found, Gatherer, Policy};
 use super::outside::{LegId, News, Outside};
 use super::port::{Port, Receiver, Socket};
 use super::servers::Servers;
-use super::{Answer, Command, ConnId, EngineConfig, EngineError, Made, Reply, interfaces};
+use super::{Answer, Command, ConnId, EngineConfig, EngineError, Made, Reply};
+use crate::channel::Signal;
 use crate::connection::CloseReason;
 
 const BELL: Token = Token(usize::MAX);
@@ -36,11 +37,19 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Goodbyes get this long when the engine stops.
 const SHUTDOWN: Duration = Duration::from_millis(200);
 
+/// What users know of a driver.
+pub(super) struct Started {
+    pub(super) bell: Arc<Bell>,
+    /// Closed when the thread has ended.
+    pub(super) running: watch::Receiver<()>,
+    pub(super) port: u16,
+}
+
 /// Binds the port and starts the thread.
 pub(super) fn start(
     config: EngineConfig,
     commands: mpsc::Receiver<Command>,
-) -> Result<(Arc<Bell>, watch::Receiver<()>), EngineError> {
+) -> Result<Started, EngineError> {
     let poll = Poll::new().map_err(EngineError::Bind)?;
     let bell = Arc::new(Bell::new(
         Waker::new(poll.registry(), BELL).map_err(EngineError::Bind)?,
@@ -55,7 +64,7 @@ pub(super) fn start(
         news,
         servers: Arc::default(),
         ports: Vec::new(),
-        addresses: interfaces::addresses(config.loopback),
+        addresses: config.addresses.list(),
         look_at: None,
         certificate: Certificate::new(Instant::now())?,
         crypto: Arc::new(str0m::crypto::from_feature_flags()),
@@ -65,11 +74,16 @@ pub(super) fn start(
         _running: alive,
     };
     driver.open_port(driver.config.port)?;
+    let port = driver.ports[MAIN_PORT].number();
     std::thread::Builder::new()
         .name("peerage-engine".into())
         .spawn(move || driver.run())
         .map_err(EngineError::Bind)?;
-    Ok((bell, running))
+    Ok(Started {
+        bell,
+        running,
+        port,
+    })
 }
 
 struct Driver {
@@ -181,8 +195,7 @@ impl Driver {
     fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Offer {
-                label,
-                ordered,
+                channels,
                 slot,
                 reply,
             } => {
@@ -190,14 +203,17 @@ impl Driver {
                     reply,
                     now,
                     Some(slot),
-                    |port, ingredients, flow, reports| {
-                        Conn::offer(label, ordered, port, ingredients, flow, reports, now)
+                    |port, ingredients, flows, reports| {
+                        Conn::offer(channels, port, ingredients, flows, reports, now)
                     },
                 );
             }
             Command::Answer { offer, reply } => {
-                self.make(reply, now, None, |port, ingredients, flow, reports| {
-                    Conn::answer(&offer, port, ingredients, flow, reports, now)
+                if self.table.is_busy(self.config.half_open) {
+                    return drop(reply.send(Err(EngineError::Busy)));
+                }
+                self.make(reply, now, None, |port, ingredients, flows, reports| {
+                    Conn::answer(&offer, port, ingredients, flows, reports, now)
                 });
             }
             Command::SetIceServers(servers) => {
@@ -248,7 +264,7 @@ impl Driver {
         make: impl FnOnce(
             PortIndex,
             Ingredients,
-            Flow,
+            Flows,
             super::Reports,
         ) -> Result<(Conn, String), EngineError>,
     ) {
@@ -270,16 +286,18 @@ impl Driver {
             crypto: self.crypto.clone(),
             certificate: self.certificate.current(now),
             relay_only: self.config.relay_only,
+            silent_after: self.config.silent_after,
             lost_after: self.config.lost_after,
+            connect: self.config.connect,
         };
-        let bell = self.bell.clone();
-        let flow = Flow::new(move || bell.changed(id));
+        let signal = Signal::new(self.bell.clone(), id.0);
+        let flows = Flows::new(self.config.queues, signal);
         let (reports, events, facts) = Made::reports(
             self.config.totals.clone(),
             self.ports[port].gatherer.outcomes().clone(),
         );
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let (mut conn, sdp) = make(port, ingredients, flow, reports)?;
+            let (mut conn, sdp) = make(port, ingredients, flows, reports)?;
             let fingerprint = conn
                 .fingerprint()
                 .ok_or_else(|| EngineError::Certificate("no SHA-256 fingerprint".into()))?;
@@ -290,6 +308,10 @@ impl Driver {
                 .filter(|address| self.ports[port].serves(**address))
             {
                 conn.add_address(SocketAddr::new(*address, number));
+            }
+            for (outside, base) in self.config.addresses.mapped(&self.addresses) {
+                let [outside, base] = [outside, base].map(|ip| SocketAddr::new(ip, number));
+                conn.add_reflexive(outside, base);
             }
             Ok((conn, sdp, fingerprint))
         }))
@@ -485,6 +507,7 @@ impl Driver {
         let gatherer = Gatherer::new(index, registry, servers, policy);
         let port = Port::bind(
             number,
+            self.config.addresses.is_loopback(),
             self.poll.registry(),
             [Token(2 * index), Token(2 * index + 1)],
             gatherer,
@@ -496,11 +519,13 @@ impl Driver {
 
     fn refresh(&mut self, now: Instant) {
         self.look_at = Some(now + LOOK);
-        let fresh = interfaces::addresses(self.config.loopback);
+        let fresh = self.config.addresses.list();
         let old = std::mem::replace(&mut self.addresses, fresh);
         if old == self.addresses {
             return;
         }
+        let mapped = self.config.addresses.mapped(&self.addresses);
+        let mapped_before = self.config.addresses.mapped(&old);
         let ids: Vec<_> = self.table.conns.keys().copied().collect();
         for id in ids {
             let Some(port) = self.table.conns.get(&id).map(|entry| entry.conn.port()) else {
@@ -513,6 +538,14 @@ impl Driver {
                 }
                 for address in old.iter().filter(|address| !addresses.contains(address)) {
                     conn.remove_address(SocketAddr::new(*address, number));
+                }
+                for (outside, base) in mapped.iter().filter(|it| !mapped_before.contains(it)) {
+                    let [outside, base] = [*outside, *base].map(|ip| SocketAddr::new(ip, number));
+                    conn.add_reflexive(outside, base);
+                }
+                for (outside, base) in mapped_before.iter().filter(|it| !mapped.contains(it)) {
+                    let [outside, base] = [*outside, *base].map(|ip| SocketAddr::new(ip, number));
+                    conn.remove_reflexive(outside, base);
                 }
                 conn.addresses_changed();
                 conn.handle_timeout(now);
@@ -650,6 +683,12 @@ fn socket_of(ports: &mut [Port], token: Token) -> Option<&mut Socket> {
 }
 
 impl Table {
+    /// Whether this many connections have no open channel yet.
+    fn is_busy(&self, half_open: usize) -> bool {
+        let waiting = self.conns.values().filter(|it| it.conn.is_connecting());
+        waiting.take(half_open).count() >= half_open
+    }
+
     /// Lets a connection do something, drains it and sets its timer. A panic in the stack ends this connection alone.
     fn act(
         &mut self,

@@ -34,6 +34,8 @@ use peerage_proto::wire::ice_servers::IceServer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use flow::Queues;
+pub use interfaces::Addresses;
 pub(crate) use meter::Meter;
 
 use crate::connection::CloseReason;
@@ -57,14 +59,22 @@ const LOOKUPS: usize = 8;
 pub(crate) struct EngineConfig {
     /// UDP port for incoming connections, 0 for any. Outgoing ones use ports of their own, see [`Engine::offer`].
     pub(crate) port: u16,
-    /// Offer loopback addresses too: for peers on this machine.
-    pub(crate) loopback: bool,
+    /// What peers are told.
+    pub(crate) addresses: Addresses,
     /// Reach peers through TURN servers only, as browsers' `iceTransportPolicy: 'relay'`.
     pub(crate) relay_only: bool,
     /// How long what servers gave is kept after a port's last connection, for the next one. Default 60 s.
     pub(crate) relay_linger: Duration,
+    /// Without a word of the peer for this long the way to it is [silent](Path::Silent). Default 3 s.
+    pub(crate) silent_after: Duration,
     /// Without a word of the peer for this long a connection is over. Default 30 s.
     pub(crate) lost_after: Duration,
+    /// How long a connection may take until its first channel is open. Default 60 s.
+    pub(crate) connect: Duration,
+    /// Answered connections that may be waiting for that at a time; one more is [`EngineError::Busy`]. Default: any number.
+    pub(crate) half_open: usize,
+    /// What connections may hold.
+    pub(crate) queues: Queues,
     /// Whom TURN servers over TLS are trusted by.
     pub(crate) roots: Roots,
     /// Where all connections' octets are counted too.
@@ -75,10 +85,14 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             port: 0,
-            loopback: false,
+            addresses: Addresses::default(),
             relay_only: false,
             relay_linger: Duration::from_secs(60),
+            silent_after: consent::SILENCE,
             lost_after: LOST_AFTER,
+            connect: conn::CONNECT,
+            half_open: usize::MAX,
+            queues: Queues::default(),
             roots: Roots::default(),
             totals: Arc::default(),
         }
@@ -87,9 +101,12 @@ impl Default for EngineConfig {
 
 /// A handle of the engine's thread, which ends with the last handle and connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Engine(Arc<Remote>);
+pub(crate) struct Engine {
+    remote: Arc<Remote>,
+    port: u16,
+}
 
-/// One connection: at first a promise of one, then a channel.
+/// One connection: at first a promise of one, then its channels.
 ///
 /// Dropping it ends the connection at once; the channel's own end delivers first what was sent.
 #[derive(Debug)]
@@ -117,7 +134,7 @@ pub(crate) enum Event {
     Candidate(String),
     /// The handshake is done: SHA-256 of the certificate that the peer proved to have. Comes before `Open`.
     Certificate([u8; 32]),
-    /// The data channel is open.
+    /// A data channel is open.
     Open(Channel),
     /// The way to the peer changed. Comes while the channel is open.
     Path(Path),
@@ -126,7 +143,8 @@ pub(crate) enum Event {
 /// What became of the way to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// On the way in use, nothing that only the peer can have sent has come for 3 s. After 30 s the connection ends.
+    /// On the way in use, nothing that only the peer can have sent has come for [`EngineConfig::silent_after`]. After
+    /// [`EngineConfig::lost_after`] the connection ends.
     Silent,
     /// Addresses of this machine came or went.
     Changed,
@@ -159,12 +177,45 @@ pub(crate) enum EngineError {
     Label(usize),
     #[error("too many connections to one peer")]
     Slots,
+    #[error("too many connections are being made")]
+    Busy,
     #[error("the engine has stopped")]
     Stopped,
 }
 
 /// Octets of a channel label; PeerJS labels are ids, and a DCEP message must fit one packet.
 pub(crate) const MAX_LABEL: usize = 512;
+
+/// A channel that an offer asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelInit {
+    /// Its label, at most 512 octets.
+    pub label: String,
+    /// Whether messages arrive in the order they were sent in.
+    pub ordered: bool,
+    /// How often a message that got lost is sent again; `None`: until it arrives.
+    pub max_retransmits: Option<u16>,
+}
+
+impl ChannelInit {
+    /// A channel that delivers everything, in order.
+    pub fn reliable(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            ordered: true,
+            max_retransmits: None,
+        }
+    }
+
+    /// A channel whose messages are sent once, and arrive in any order or not at all.
+    pub fn fast(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            ordered: false,
+            max_retransmits: Some(0),
+        }
+    }
+}
 
 /// Names a connection inside the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,8 +235,7 @@ struct Remote {
 #[derive(Debug)]
 enum Command {
     Offer {
-        label: String,
-        ordered: bool,
+        channels: Vec<ChannelInit>,
         slot: usize,
         reply: Reply,
     },
@@ -233,12 +283,22 @@ impl Engine {
     /// Binds the port and starts the thread.
     pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let (bell, running) = driver::start(config, inbox)?;
-        Ok(Self(Arc::new(Remote {
+        let driver::Started {
+            bell,
+            running,
+            port,
+        } = driver::start(config, inbox)?;
+        let remote = Arc::new(Remote {
             commands: Some(commands),
             bell,
             running,
-        })))
+        });
+        Ok(Self { remote, port })
+    }
+
+    /// The port of incoming connections.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Makes a connection with one channel and its offer.
@@ -251,20 +311,33 @@ impl Engine {
         ordered: bool,
         slot: usize,
     ) -> Result<Described, EngineError> {
-        if label.len() > MAX_LABEL {
-            return Err(EngineError::Label(label.len()));
-        }
         let label = label.to_owned();
-        self.make(|reply| Command::Offer {
+        let channel = ChannelInit {
             label,
             ordered,
+            max_retransmits: None,
+        };
+        self.offer_channels(vec![channel], slot).await
+    }
+
+    /// The same with several channels, each of which opens with an event of its own.
+    pub(crate) async fn offer_channels(
+        &self,
+        channels: Vec<ChannelInit>,
+        slot: usize,
+    ) -> Result<Described, EngineError> {
+        if let Some(long) = channels.iter().find(|it| it.label.len() > MAX_LABEL) {
+            return Err(EngineError::Label(long.label.len()));
+        }
+        self.make(|reply| Command::Offer {
+            channels,
             slot,
             reply,
         })
         .await
     }
 
-    /// Makes the answering end for an offer. Takes the offer's first channel.
+    /// Makes the answering end for an offer. Takes the offer's first channels, as many as [`Queues`] says.
     pub(crate) async fn answer(&self, offer: &str) -> Result<Described, EngineError> {
         let offer = offer.to_owned();
         self.make(|reply| Command::Answer { offer, reply }).await
@@ -272,25 +345,25 @@ impl Engine {
 
     /// Looks at the network interfaces again: new addresses become candidates of all connections, lost ones are withdrawn.
     pub(crate) async fn refresh_interfaces(&self) -> Result<(), EngineError> {
-        self.0.send(Command::Refresh).await
+        self.remote.send(Command::Refresh).await
     }
 
     /// The STUN and TURN servers to use from now on, by connections that live too. Nothing is asked of them before a connection begins.
     pub(crate) async fn set_ice_servers(&self, servers: Vec<IceServer>) -> Result<(), EngineError> {
-        self.0.send(Command::SetIceServers(servers)).await
+        self.remote.send(Command::SetIceServers(servers)).await
     }
 
     /// Ends the thread, and resolves when every peer was told.
     pub(crate) async fn stop(&self) {
-        let mut running = self.0.running.clone();
+        let mut running = self.remote.running.clone();
         // One that has stopped already takes no commands.
-        let _ = self.0.send(Command::Stop).await;
+        let _ = self.remote.send(Command::Stop).await;
         while running.changed().await.is_ok() {}
     }
 
     async fn make(&self, command: impl FnOnce(Reply) -> Command) -> Result<Described, EngineError> {
         let (reply, made) = oneshot::channel();
-        self.0.send(command(reply)).await?;
+        self.remote.send(command(reply)).await?;
         let Made {
             id,
             sdp,
@@ -300,7 +373,7 @@ impl Engine {
         } = made.await.map_err(|_| EngineError::Stopped)??;
         let conn = EngineConn {
             id,
-            engine: self.0.clone(),
+            engine: self.remote.clone(),
             events,
             facts,
             lookups: JoinSet::new(),
@@ -387,6 +460,20 @@ impl EngineConn {
     /// Ends the connection at once, for this reason: what is queued is not delivered any more.
     pub(crate) fn end(&self, reason: CloseReason) {
         self.engine.bell.end(self.id, reason);
+    }
+
+    /// An event that is there already.
+    pub(crate) fn try_event(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    /// As [`add_candidate`](Self::add_candidate), but names are not looked up: where a stranger chooses them.
+    pub(crate) async fn add_plain_candidate(&self, candidate: &str) -> Result<(), EngineError> {
+        let candidate = candidate.strip_prefix("a=").unwrap_or(candidate).to_owned();
+        let conn = self.id;
+        self.engine
+            .send(Command::AddCandidate { conn, candidate })
+            .await
     }
 
     /// What remains readable after the end.

@@ -51,16 +51,18 @@ struct Batch {
 }
 
 impl Port {
-    /// Binds `number` (0: any) in both families; one of them is enough where the other is not to be had.
+    /// Binds `number` (0: any) in both families, for all of the machine's addresses or its loopback ones alone; one family is enough where the other is
+    /// not to be had.
     pub(super) fn bind(
         number: u16,
+        loopback: bool,
         registry: &Registry,
         tokens: [Token; 2],
         gatherer: Gatherer,
     ) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..BIND_ATTEMPTS {
-            match Self::try_bind(number) {
+            match Self::try_bind(number, loopback) {
                 Ok((number, mut sockets)) => {
                     for (socket, token) in sockets.iter_mut().zip(tokens) {
                         socket.register(registry, token)?;
@@ -80,10 +82,14 @@ impl Port {
         Err(last)
     }
 
-    fn try_bind(number: u16) -> io::Result<(u16, Vec<Socket>)> {
-        let v4 = Socket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)));
+    fn try_bind(number: u16, loopback: bool) -> io::Result<(u16, Vec<Socket>)> {
+        let (v4, v6) = match loopback {
+            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        };
+        let v4 = Socket::bind(SocketAddr::from((v4, number)));
         let number = v4.as_ref().map_or(number, |socket| socket.number);
-        let v6 = match Socket::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number))) {
+        let v6 = match Socket::bind(SocketAddr::from((v6, number))) {
             // The other family has the number taken by somebody else: then it is not ours here either.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             other => other,

@@ -22,7 +22,7 @@ use super::registry::Registry;
 use super::{Handle, Inner, OpenError, Peer};
 use crate::access::Access;
 use crate::connection::{Limits, Serializer, Serializers};
-use crate::engine::{Engine, EngineConfig, LOST_AFTER};
+use crate::engine::{Addresses, Engine, EngineConfig, LOST_AFTER};
 use crate::net::Roots;
 use crate::signalling::{Registration, Signalling, SignallingError};
 use crate::totals::Totals;
@@ -250,7 +250,10 @@ impl Builder {
         let totals = Arc::new(Totals::default());
         let engine = Engine::new(EngineConfig {
             port: self.port,
-            loopback: self.loopback.unwrap_or_else(|| is_this_machine(&server)),
+            addresses: match self.loopback.unwrap_or_else(|| is_this_machine(&server)) {
+                true => Addresses::AllAndLoopback,
+                false => Addresses::All,
+            },
             relay_only: self.relay_only,
             lost_after: self.lost_after.unwrap_or(LOST_AFTER),
             roots: self.roots.clone(),

@@ -38,7 +38,7 @@ pub async fn serve_legacy(channel: Channel, proxy: Proxy, shutdown: impl Future<
     loop {
         while let Some(output) = session.poll_output() {
             let message = match output {
-                Output::Text(text) => Message::Text(text),
+                Output::Text(text) => Message::Text(text.into()),
                 Output::Binary(octets) => Message::Binary(octets),
                 Output::Ask(request) => {
                     let answer = ask(proxy.clone(), request, session.max_body());

@@ -66,7 +66,7 @@ async fn up(
     let mut takes = true;
     loop {
         let message = match caller.recv().await {
-            Ok(Received::Message(Message::Text(text))) => text.into(),
+            Ok(Received::Message(Message::Text(text))) => String::from(text).into(),
             Ok(Received::Message(Message::Binary(bytes))) => bytes.into(),
             Ok(Received::Close(close)) => {
                 let close = tungstenite::Message::Close(close.as_ref().map(close_frame));
@@ -89,7 +89,7 @@ async fn up(
 async fn down(mut target: SplitStream<Target>, mut caller: WebSocketSender) {
     loop {
         let message = match target.next().await {
-            Some(Ok(tungstenite::Message::Text(text))) => Message::Text(text.as_str().to_owned()),
+            Some(Ok(tungstenite::Message::Text(text))) => Message::Text(text.as_str().into()),
             Some(Ok(tungstenite::Message::Binary(bytes))) => Message::Binary(bytes),
             Some(Ok(tungstenite::Message::Close(close))) => {
                 let _ = caller.close(close.as_ref().and_then(read_close)).await;

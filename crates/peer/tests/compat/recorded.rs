@@ -184,7 +184,7 @@ pub(crate) fn recorded_message(sent: &Json) -> String {
 pub(crate) fn whole(sent: &Json) -> Option<Message> {
     if let Some(text) = sent["text"].as_str() {
         let is_whole = sent["chars"] == text.len();
-        return is_whole.then(|| Message::Text(text.to_owned()));
+        return is_whole.then(|| Message::Text(text.into()));
     }
     let hex = sent["binary"]["hex"].as_str()?;
     let octets = (0..hex.len()).step_by(2);

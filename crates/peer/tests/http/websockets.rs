@@ -75,9 +75,9 @@ async fn messages_come_back_whole_in_order_and_of_their_kind() {
     let messages = [
         Message::Text("hello".into()),
         Message::Binary(noise(10)),
-        Message::Text(String::new()),
+        Message::Text(String::new().into()),
         Message::Binary(Bytes::new()),
-        Message::Text("grüße ".repeat(20_000)),
+        Message::Text("grüße ".repeat(20_000).into()),
         Message::Binary(noise(5 << 20)),
         Message::Text("end".into()),
     ];
@@ -124,7 +124,7 @@ async fn a_hundred_sockets_at_once_each_hear_their_own() {
         async move {
             let mut socket = opened(&client).await;
             for turn in 0..10 {
-                let message = Message::Text(format!("{number} {turn}"));
+                let message = Message::Text(format!("{number} {turn}").into());
                 socket.send(message.clone()).await.unwrap();
                 assert_eq!(socket.recv().await.unwrap(), Received::Message(message));
             }

@@ -303,7 +303,7 @@ impl Serializer for Loud {
 
     fn encode(&self, value: &Value) -> Result<Vec<Message>, SerializerError> {
         let text = value.as_str().ok_or("text alone is loud")?;
-        Ok(vec![Message::Text(text.to_uppercase())])
+        Ok(vec![Message::Text(text.to_uppercase().into())])
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -314,7 +314,7 @@ impl Serializer for Loud {
 impl Decoder for Loud {
     fn decode(&mut self, message: Message) -> Result<Vec<Value>, SerializerError> {
         match message {
-            Message::Text(text) => Ok(vec![text.into()]),
+            Message::Text(text) => Ok(vec![String::from(text).into()]),
             Message::Binary(_) => Err("bytes are silent".into()),
         }
     }

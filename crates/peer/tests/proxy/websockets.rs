@@ -171,9 +171,9 @@ async fn messages_of_every_kind_and_size_come_back_from_the_app() {
     let messages = [
         Message::Text("hello".into()),
         Message::Binary(noise(10)),
-        Message::Text(String::new()),
+        Message::Text(String::new().into()),
         Message::Binary(Bytes::new()),
-        Message::Text("grüße ".repeat(200_000)),
+        Message::Text("grüße ".repeat(200_000).into()),
         Message::Binary(noise(8 << 20)),
         Message::Text("end".into()),
     ];
@@ -414,7 +414,10 @@ async fn many_sockets_at_once_each_hear_their_own_and_hold_a_place_each() {
             let mut socket = opened(&client).await;
             for turn in 0..5 {
                 let word = format!("{number} {turn}");
-                socket.send(Message::Text(word.clone())).await.unwrap();
+                socket
+                    .send(Message::Text(word.clone().into()))
+                    .await
+                    .unwrap();
                 assert_eq!(socket.recv().await.unwrap(), text(&word));
             }
             socket

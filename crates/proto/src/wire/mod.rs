@@ -17,6 +17,7 @@ pub mod legacy;
 pub mod link_url;
 pub mod msgpack;
 pub mod pack;
+pub mod room;
 pub mod rope;
 pub mod sdp;
 pub mod signal;

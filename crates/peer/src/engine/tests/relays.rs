@@ -28,7 +28,7 @@ impl End {
     async fn new(server: &TurnServer, relay_only: bool, linger: Duration) -> Self {
         let totals = Arc::new(Totals::default());
         let engine = Engine::new(EngineConfig {
-            loopback: true,
+            addresses: Addresses::AllAndLoopback,
             relay_only,
             relay_linger: linger,
             roots: Roots {

@@ -20,7 +20,7 @@ pub(super) struct Side {
 pub(super) fn engine() -> Engine {
     Engine::new(EngineConfig {
         port: 0,
-        loopback: true,
+        addresses: Addresses::AllAndLoopback,
         ..EngineConfig::default()
     })
     .expect("loopback is there")
@@ -104,7 +104,7 @@ pub(super) async fn reason(facts: &ConnFacts) -> CloseReason {
 }
 
 pub(super) fn text(text: &str) -> Message {
-    Message::Text(text.to_owned())
+    Message::Text(text.into())
 }
 
 #[tokio::test]
@@ -346,7 +346,10 @@ async fn garbage_at_the_socket_disturbs_nobody() {
 
 /// A candidate of the engine that a side belongs to.
 async fn engine_candidate(side: &Side) -> String {
-    let engine = Engine(side.conn.engine.clone());
+    let engine = Engine {
+        remote: side.conn.engine.clone(),
+        port: 0,
+    };
     let offer = engine.offer("probe", true, 0).await.expect("offer");
     let mut described = engine.answer(&offer.sdp).await.expect("answer");
     loop {

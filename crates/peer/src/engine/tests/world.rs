@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
+use crate::channel::{Far, Signal};
 use crate::connection::CloseReason;
 use crate::engine::certificate::Certificate;
-use crate::engine::conn::{Conn, Ingredients, Sink};
-use crate::engine::flow::Flow;
+use crate::engine::conn::{CONNECT, Conn, Ingredients, Sink};
+use crate::engine::flow::{Flows, Queues};
 use crate::engine::record::Outcomes;
-use crate::engine::{ConnFacts, Event, Made, Path};
+use crate::engine::{ChannelInit, ConnFacts, Event, Made, Path, consent};
 use crate::{Channel, Message};
 
 /// What the network does to a datagram: what is delivered in its place.
@@ -44,6 +45,13 @@ pub(super) struct End {
     pub(super) told: Vec<String>,
 }
 
+/// The world looks at pipes in every turn.
+struct Nobody;
+
+impl Far for Nobody {
+    fn changed(&self, _: &[u64]) {}
+}
+
 #[derive(Default)]
 pub(super) struct Outbox(Vec<(SocketAddr, SocketAddr, Vec<u8>)>);
 
@@ -71,15 +79,18 @@ impl World {
             crypto: Arc::new(str0m::crypto::from_feature_flags()),
             certificate: Certificate::new(now).expect("made").current(now),
             relay_only: false,
+            silent_after: consent::SILENCE,
             lost_after: crate::engine::LOST_AFTER,
+            connect: CONNECT,
         };
-        let flow = || Flow::new(|| ());
+        let flows = || Flows::new(Queues::default(), Signal::new(Arc::new(Nobody), 0));
+        let channels = vec![ChannelInit::reliable("x")];
         let (reports, events_a, facts_a) = Made::reports(Arc::default(), Outcomes::default());
         let (a, offer) =
-            Conn::offer("x".into(), true, 0, ingredients(), flow(), reports, now).expect("offered");
+            Conn::offer(channels, 0, ingredients(), flows(), reports, now).expect("offered");
         let (reports, events_b, facts_b) = Made::reports(Arc::default(), Outcomes::default());
         let (b, answer) =
-            Conn::answer(&offer, 0, ingredients(), flow(), reports, now).expect("answered");
+            Conn::answer(&offer, 0, ingredients(), flows(), reports, now).expect("answered");
         let end = |conn, events, facts| End {
             conn,
             due: Some(now),

@@ -127,7 +127,7 @@ impl WebSocketReceiver {
         if !text {
             return Ok(Some(Message::Binary(whole)));
         }
-        match String::from_utf8(whole.into()) {
+        match whole.try_into() {
             Ok(text) => Ok(Some(Message::Text(text))),
             Err(_) => Err(self.refuse(Close::NOT_TEXT, "text that is no UTF-8")),
         }

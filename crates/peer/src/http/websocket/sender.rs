@@ -51,7 +51,7 @@ impl WebSocketSender {
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.flush().await?;
         self.rest = Some(match message {
-            Message::Text(text) => (text.into(), true),
+            Message::Text(text) => (text.into_bytes(), true),
             Message::Binary(bytes) => (bytes, false),
         });
         self.flush().await

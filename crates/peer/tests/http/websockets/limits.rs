@@ -98,7 +98,7 @@ async fn a_message_above_the_limit_closes_the_socket_as_too_large() {
 async fn unfinished_messages_of_a_link_have_a_limit_together_and_give_their_room_back() {
     let client = sockets(|mut socket| async move {
         if let Ok(Received::Message(message)) = socket.recv().await {
-            let octets = Message::Text(message.len().to_string());
+            let octets = Message::Text(message.len().to_string().into());
             // Its requester may be gone.
             let _ = socket.send(octets).await;
             let _ = socket.close(None).await;
@@ -116,7 +116,7 @@ async fn unfinished_messages_of_a_link_have_a_limit_together_and_give_their_room
     let answers = tokio::time::timeout(Duration::from_secs(60), asked)
         .await
         .unwrap();
-    let whole = Received::Message(Message::Text(OCTETS.to_string()));
+    let whole = Received::Message(Message::Text(OCTETS.to_string().into()));
     let refused = Received::Close(close(1009, "too many large messages at once"));
     assert!(answers.contains(&refused), "{answers:?}");
     let others = answers.iter().filter(|answer| **answer != refused);

@@ -28,7 +28,7 @@ impl Client {
     }
 
     async fn send(&self, text: &str) {
-        self.0.send(Message::Text(text.to_owned())).await.unwrap();
+        self.0.send(Message::Text(text.into())).await.unwrap();
     }
 
     async fn next(&mut self) -> Option<Message> {

@@ -87,7 +87,7 @@ fn is_keep_alive(message: &Message) -> bool {
 /// As the table writes it.
 fn shown(message: &Message) -> String {
     match message {
-        Message::Text(text) => text.clone(),
+        Message::Text(text) => text.to_string(),
         Message::Binary(octets) => bracketed(octets),
     }
 }
