@@ -11,6 +11,7 @@ pub mod legacy;
 pub mod link;
 pub mod names;
 pub mod nearby;
+pub mod room;
 pub mod signal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

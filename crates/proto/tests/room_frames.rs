@@ -1,5 +1,7 @@
 //! `vectors/room-frames.json`: frames of rooms, good and bad, for every language that speaks them.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use bytes::Bytes;
 use peerage_proto::wire::room::*;
 use serde_json::{Value, json};
@@ -203,7 +205,7 @@ const BAD: &[(&str, &str, FrameError, &str)] = &[
     ),
     (
         "hub",
-        "81 01 0102030405060708 01 04 03 00 00 00",
+        "81 01 0102030405060708 01 04 03 00 00 00 00",
         FrameError::Value,
         "WELCOME, resumed in a fourth way",
     ),
@@ -254,15 +256,15 @@ const BAD: &[(&str, &str, FrameError, &str)] = &[
 ];
 
 fn number(number: u64) -> MemberNumber {
-    MemberNumber::new(number).unwrap()
+    MemberNumber::new(number).expect("as it was written")
 }
 
 fn text(text: &str) -> Body {
-    Body::Json(Json::parse(text.into()).unwrap())
+    Body::Json(Json::parse(text.into()).expect("as it was written"))
 }
 
 fn event(name: &str) -> Event {
-    Event::parse(name.into()).unwrap()
+    Event::parse(name.into()).expect("as it was written")
 }
 
 fn octets() -> Body {
@@ -288,7 +290,7 @@ fn from_members() -> Vec<FromMember> {
         }),
         FromMember::Hello(Hello {
             token: Token::new([255; 16]),
-            metadata: Json::parse("{\"colour\": \"türkis\"}".into()).unwrap(),
+            metadata: Json::parse("{\"colour\": \"türkis\"}".into()).expect("as it was written"),
             epoch: Epoch([1, 2, 3, 4, 5, 6, 7, 8]),
             last: 16_384,
         }),
@@ -334,7 +336,7 @@ fn from_members() -> Vec<FromMember> {
             ack: 0,
             body: octets(),
         }),
-        FromMember::Metadata(Json::parse("{\"name\":\"Bob\"}".into()).unwrap()),
+        FromMember::Metadata(Json::parse("{\"name\":\"Bob\"}".into()).expect("as it was written")),
         FromMember::Leave,
         FromMember::Pong([0, 1, 2, 3, 4, 5, 6, 7]),
         FromMember::Got(1_073_741_824),
@@ -344,8 +346,8 @@ fn from_members() -> Vec<FromMember> {
 fn from_hubs() -> Vec<FromHub> {
     let entry = |at: u64, name: &str, metadata: &str| Entry {
         number: number(at),
-        name: Name::parse(name).unwrap(),
-        metadata: Json::parse(metadata.into()).unwrap(),
+        name: Name::parse(name).expect("as it was written"),
+        metadata: Json::parse(metadata.into()).expect("as it was written"),
         joined: 1_795_204_884_188,
     };
     let epoch = Epoch([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -355,6 +357,7 @@ fn from_hubs() -> Vec<FromHub> {
             you: number(1),
             seq: 2,
             resumed: Resumed::New,
+            heard: 0,
             host: Some(number(1)),
             total: 1,
             members: vec![entry(1, "alice", "null")],
@@ -364,6 +367,7 @@ fn from_hubs() -> Vec<FromHub> {
             you: number(7),
             seq: 90,
             resumed: Resumed::Whole,
+            heard: 64,
             host: None,
             total: 0,
             members: vec![],
@@ -373,6 +377,7 @@ fn from_hubs() -> Vec<FromHub> {
             you: number(3),
             seq: 70_000,
             resumed: Resumed::Missed,
+            heard: 1,
             host: Some(number(2)),
             total: 3,
             members: vec![entry(2, "Zoë \"\\", "{\"a\":[]}"), entry(3, "carol", "7")],
@@ -443,6 +448,7 @@ fn from_hubs() -> Vec<FromHub> {
             ack: 2,
             members: vec![number(2), number(300)],
         },
+        FromHub::Heard(32),
         FromHub::Ping([7, 6, 5, 4, 3, 2, 1, 0]),
     ];
     frames.extend(LeftReason::ALL.map(|reason| FromHub::Left {
@@ -493,7 +499,7 @@ fn hub_frame(frame: &FromHub) -> Value {
     match frame {
         FromHub::Welcome(it) => json!({
             "type": "welcome", "epoch": hex(&it.epoch.0), "you": it.you.get(), "seq": it.seq,
-            "resumed": match it.resumed { Resumed::New => "new", Resumed::Whole => "whole", Resumed::Missed => "missed" },
+            "resumed": match it.resumed { Resumed::New => "new", Resumed::Whole => "whole", Resumed::Missed => "missed" }, "heard": it.heard,
             "host": maybe(&it.host), "total": it.total, "members": entries(&it.members),
         }),
         FromHub::Members(Members(them)) => json!({"type": "members", "members": entries(them)}),
@@ -534,6 +540,7 @@ fn hub_frame(frame: &FromHub) -> Value {
         FromHub::Asked { ack, members } => {
             json!({"type": "asked", "ack": ack, "members": members.iter().map(|it| it.get()).collect::<Vec<_>>()})
         }
+        FromHub::Heard(count) => json!({"type": "heard", "count": count}),
         FromHub::Ping(octets) => json!({"type": "ping", "octets": hex(octets)}),
         FromHub::Refused(code) => json!({"type": "refused", "code": code.name()}),
     }
@@ -573,6 +580,9 @@ fn unhex(text: &str) -> Bytes {
     let digits: Vec<_> = text.bytes().filter(|it| *it != b' ').collect();
     let pairs = digits.chunks(2);
     pairs
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .map(|pair| {
+            u8::from_str_radix(str::from_utf8(pair).expect("as it was written"), 16)
+                .expect("as it was written")
+        })
         .collect()
 }

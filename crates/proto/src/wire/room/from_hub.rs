@@ -20,6 +20,7 @@ const PING: u8 = 137;
 const REFUSED: u8 = 138;
 const MEMBERS: u8 = 139;
 const ASKED: u8 = 140;
+const HEARD: u8 = 141;
 
 /// A frame from the hub to a member. Where it has a `seq`, that is its place in the room's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,8 @@ pub enum FromHub {
         /// Who got it and can answer.
         members: Vec<MemberNumber>,
     },
+    /// So many of this member's counted frames have come: they need not be kept.
+    Heard(u64),
     /// To be answered with a PONG of the same octets.
     Ping([u8; 8]),
     /// The hub closes the channel.
@@ -97,6 +100,8 @@ pub struct Welcome {
     pub seq: u64,
     /// What became of what was missed.
     pub resumed: Resumed,
+    /// How many counted frames (EMIT that is not fast, ACK, METADATA) have come from the member under this number.
+    pub heard: u64,
     /// The host; none when resumed, as what changed follows.
     pub host: Option<MemberNumber>,
     /// Members in all, this one included; none when resumed.
@@ -239,6 +244,7 @@ impl FromHub {
                         2 => Resumed::Missed,
                         _ => return Err(FrameError::Value),
                     },
+                    heard: reader.integer()?,
                     host: reader.member_or_none()?,
                     total: reader.integer()?,
                     members: entries(&mut reader)?,
@@ -300,6 +306,7 @@ impl FromHub {
                     members: members.collect::<Result<_, _>>()?,
                 }
             }
+            HEARD => Self::Heard(reader.integer()?),
             PING => Self::Ping(reader.array()?),
             REFUSED => Self::Refused(RefusedCode::of(&text(reader.rest())?)),
             _ => return Ok(None),
@@ -313,7 +320,7 @@ impl FromHub {
     pub fn emit(&self) -> Bytes {
         match self {
             Self::Welcome(welcome) => {
-                let mut frame = Writer::new(WELCOME, 48 + octets(&welcome.members));
+                let mut frame = Writer::new(WELCOME, 56 + octets(&welcome.members));
                 frame.u8(VERSION);
                 frame.octets(&welcome.epoch.0);
                 frame.member(welcome.you);
@@ -323,6 +330,7 @@ impl FromHub {
                     Resumed::Whole => 1,
                     Resumed::Missed => 2,
                 });
+                frame.integer(welcome.heard);
                 frame.member_or_none(welcome.host);
                 frame.integer(welcome.total);
                 write_entries(&mut frame, &welcome.members);
@@ -392,6 +400,11 @@ impl FromHub {
                 }
                 frame.end()
             }
+            Self::Heard(count) => {
+                let mut frame = Writer::new(HEARD, 9);
+                frame.integer(*count);
+                frame.end()
+            }
             Self::Ping(octets) => {
                 let mut frame = Writer::new(PING, 9);
                 frame.octets(octets);
@@ -410,21 +423,27 @@ impl Message {
     /// Writes the frame.
     #[must_use]
     pub fn emit(&self) -> Bytes {
-        let mut frame = Writer::new(MESSAGE, 36 + self.said.octets());
-        frame.integer(self.seq);
-        frame.member_or_none(self.from);
+        Self::write(self.seq, self.from, self.ack, &self.said)
+    }
+
+    /// Writes the frame of a message that nobody has put together.
+    #[must_use]
+    pub fn write(seq: u64, from: Option<MemberNumber>, ack: Option<u64>, said: &Said) -> Bytes {
+        let mut frame = Writer::new(MESSAGE, 36 + said.octets());
+        frame.integer(seq);
+        frame.member_or_none(from);
         // What is fast wants no answer.
-        let ack = self.ack.filter(|_| self.seq != 0);
+        let ack = ack.filter(|_| seq != 0);
         let more = match ack {
             Some(_) => flags::ACK,
-            None if self.seq == 0 => flags::FAST,
+            None if seq == 0 => flags::FAST,
             None => 0,
         };
-        frame.u8(self.said.flags() | more);
+        frame.u8(said.flags() | more);
         if let Some(ack) = ack {
             frame.integer(ack);
         }
-        self.said.write(&mut frame);
+        said.write(&mut frame);
         frame.end()
     }
 }

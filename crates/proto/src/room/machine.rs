@@ -1,0 +1,796 @@
+//! Who comes, who goes, who is host.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use crate::wire::room::{
+    Epoch, FromHub, Json, LeftReason, MemberNumber, Name, RefusedCode, UnackedReason, legacy,
+};
+
+use super::acks::{Acks, Unanswered};
+use super::seat::{Leaving, Seat};
+use super::window::{Audience, Window};
+use super::{
+    Closed, Closing, Config, ConnKey, Conns, Dropped, Kind, Output, Payload, Recipients, Ticket,
+    Told, Unjudged, Verdict, View, Way,
+};
+
+/// How often what nobody needs is forgotten.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// The machine of one room.
+///
+/// A message costs the same however large the room is; coming and going is O(members). Memory is bounded by [`Config`]: members with their metadata, what is kept for
+/// who comes back, what waits for verdicts.
+pub struct Room {
+    pub(super) config: Config,
+    pub(super) epoch: Epoch,
+    // Hashed, not ordered: nothing is ever done in these maps' order.
+    pub(super) conns: HashMap<ConnKey, Conn>,
+    pub(super) names: HashMap<Name, MemberNumber>,
+    pub(super) tickets: HashMap<Ticket, MemberNumber>,
+    pub(super) seats: BTreeMap<MemberNumber, Seat>,
+    /// Who others see, in the order of their joining.
+    pub(super) present: BTreeMap<u64, MemberNumber>,
+    pub(super) host: Option<MemberNumber>,
+    /// The connections of those, by what they speak.
+    pub(super) natives: Arc<Vec<ConnKey>>,
+    pub(super) legacies: Arc<Vec<ConnKey>>,
+    /// Seats of native members.
+    pub(super) native_seats: usize,
+    /// Octets of all metadata.
+    pub(super) metadata: usize,
+    last_number: u64,
+    last_order: u64,
+    pub(super) last_ticket: u64,
+    /// The last place in the room's order.
+    pub(super) seq: u64,
+    pub(super) window: Window,
+    pub(super) acks: Acks,
+    barred: VecDeque<(Name, Duration)>,
+    pub(super) outputs: VecDeque<Output>,
+    /// Nothing is due before.
+    wake: Option<Duration>,
+    pub(super) dropped: Dropped,
+    is_shut: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) name: Name,
+    pub(super) kind: Kind,
+    pub(super) state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    /// For HELLO or `PEER_JOIN`, until then.
+    Waiting(Duration),
+    In(MemberNumber),
+}
+
+impl Room {
+    /// An empty room. `epoch` is drawn at random.
+    #[must_use]
+    pub fn new(config: Config, epoch: Epoch) -> Self {
+        Self {
+            config,
+            epoch,
+            conns: HashMap::new(),
+            names: HashMap::new(),
+            tickets: HashMap::new(),
+            seats: BTreeMap::new(),
+            present: BTreeMap::new(),
+            host: None,
+            natives: Arc::default(),
+            legacies: Arc::default(),
+            native_seats: 0,
+            metadata: 0,
+            last_number: 0,
+            last_order: 0,
+            last_ticket: 0,
+            seq: 0,
+            window: Window::default(),
+            acks: Acks::default(),
+            barred: VecDeque::new(),
+            outputs: VecDeque::new(),
+            wake: None,
+            dropped: Dropped::default(),
+            is_shut: false,
+        }
+    }
+
+    /// The channel of a connection is open, and its client called itself so in signalling.
+    pub fn handle_opened(&mut self, conn: ConnKey, name: Name, kind: Kind, now: Duration) {
+        if self.conns.contains_key(&conn) {
+            return;
+        }
+        if self.is_shut {
+            return self.refuse(conn, kind, RefusedCode::Closed);
+        }
+        if self
+            .barred
+            .iter()
+            .any(|(barred, until)| *barred == name && *until > now)
+        {
+            return self.refuse(conn, kind, RefusedCode::Kicked);
+        }
+        if self.conns.len() >= 2 * self.config.members {
+            return self.refuse(conn, kind, RefusedCode::Full);
+        }
+        let within = match kind {
+            Kind::Native => self.config.hello_within,
+            Kind::Legacy => match self.names.get(&name).copied() {
+                Some(holder) => return self.take_over(conn, name, holder, now),
+                None if !self.has_place(Json::NULL.as_str().len()) => {
+                    return self.refuse(conn, kind, RefusedCode::Full);
+                }
+                None => self.config.join_within,
+            },
+        };
+        let state = State::Waiting(now + within);
+        self.conns.insert(conn, Conn { name, kind, state });
+        self.wake_at(now + within);
+    }
+
+    /// A message came by a connection's channel.
+    pub fn handle_message(&mut self, conn: ConnKey, payload: Payload, way: Way, now: Duration) {
+        let Some(Conn { kind, state, name }) = self.conns.get(&conn) else {
+            return;
+        };
+        let (kind, state) = (*kind, *state);
+        if payload.len() > self.config.message {
+            return self.drop_conn(conn, RefusedCode::Protocol, now);
+        }
+        let number = match state {
+            State::In(number) => number,
+            State::Waiting(_) => {
+                let name = name.clone();
+                return match kind {
+                    Kind::Native => self.handle_hello(conn, name, payload, way, now),
+                    Kind::Legacy => self.handle_first(conn, name, payload, now),
+                };
+            }
+        };
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        seat.seen = now;
+        seat.is_suspected = false;
+        if !seat.rate.takes(&self.config, now) {
+            if way == Way::Fast {
+                self.dropped.rate += 1;
+                return;
+            }
+            return self.drop_conn(conn, RefusedCode::Rate, now);
+        }
+        match kind {
+            Kind::Native => self.handle_native(conn, number, payload, way, now),
+            Kind::Legacy => self.handle_old(conn, number, payload, now),
+        }
+    }
+
+    /// What becomes of a message that [`Told::Message`] told of. Those of one sender are relayed in their order, so that one waits for the verdicts on all before it.
+    pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Duration) {
+        let Some(number) = self.tickets.remove(&ticket) else {
+            return;
+        };
+        if let Some(seat) = self.seats.get_mut(&number)
+            && let Some(pending) = seat.pending.iter_mut().find(|it| it.ticket == ticket)
+        {
+            pending.verdict = Some(verdict);
+        }
+        self.relay_judged(number, now);
+    }
+
+    /// Nothing is heard of a connection just now, or is again. It shows in [`Room::members`], and nowhere else.
+    pub fn handle_suspected(&mut self, conn: ConnKey, is_suspected: bool) {
+        if let Some(seat) = self.seat_of(conn) {
+            seat.is_suspected = is_suspected;
+        }
+    }
+
+    /// A connection is gone that the room has not closed itself.
+    pub fn handle_closed(&mut self, conn: ConnKey, why: Closed, now: Duration) {
+        let Some(number) = self.forget_conn(conn) else {
+            return;
+        };
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        let reason = match why {
+            Closed::Left => LeftReason::Left,
+            Closed::Ended if seat.kind == Kind::Legacy => LeftReason::Left,
+            Closed::Ended => {
+                // Perhaps it comes back.
+                seat.is_suspected = true;
+                let (away, held) = (now + self.config.away, now + self.config.hold);
+                seat.away_until = Some(away.min(held));
+                seat.held_until = Some(held);
+                return self.wake_at(away.min(held));
+            }
+            Closed::Lost => LeftReason::Lost,
+            Closed::Slow => LeftReason::Slow,
+        };
+        self.depart(number, reason, why != Closed::Left, None, now);
+    }
+
+    /// Puts a member out; its name may not come back for [`Config::barred_for`]. Whether there was one.
+    pub fn handle_kick(&mut self, name: &Name, now: Duration) -> bool {
+        let mut conns: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, it)| it.name == *name && matches!(it.state, State::Waiting(_)))
+            .map(|(conn, it)| (*conn, it.kind))
+            .collect();
+        conns.sort_by_key(|(conn, _)| *conn);
+        let Some(&number) = self.names.get(name) else {
+            return false;
+        };
+        for (conn, kind) in conns {
+            self.conns.remove(&conn);
+            self.refuse(conn, kind, RefusedCode::Kicked);
+        }
+        if self.config.barred > 0 {
+            self.barred
+                .retain(|(barred, until)| barred != name && *until > now);
+            if self.barred.len() >= self.config.barred {
+                self.barred.pop_front();
+            }
+            let until = now + self.config.barred_for;
+            self.barred.push_back((name.clone(), until));
+        }
+        let mut was_present = false;
+        if let Some(seat) = self.seats.get_mut(&number) {
+            was_present = seat.is_present();
+            for pending in seat.pending.drain(..) {
+                self.tickets.remove(&pending.ticket);
+            }
+            seat.pending_octets = 0;
+            if let Some(conn) = seat.conn {
+                let kind = seat.kind;
+                self.forget_conn(conn);
+                self.refuse(conn, kind, RefusedCode::Kicked);
+            }
+        }
+        self.depart(number, LeftReason::Kicked, false, None, now);
+        was_present
+    }
+
+    /// The room ends: all are told, and let go.
+    pub fn handle_shutdown(&mut self, _now: Duration) {
+        self.is_shut = true;
+        let mut conns: Vec<_> = self.conns.drain().collect();
+        conns.sort_by_key(|(conn, _)| *conn);
+        for (conn, Conn { kind, .. }) in conns {
+            self.refuse(conn, kind, RefusedCode::Closed);
+        }
+        self.names.clear();
+        self.tickets.clear();
+        self.seats.clear();
+        self.present.clear();
+        self.host = None;
+        self.natives = Arc::default();
+        self.legacies = Arc::default();
+        self.native_seats = 0;
+        self.metadata = 0;
+        self.window.clear();
+        self.acks = Acks::default();
+        self.barred.clear();
+        self.wake = None;
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if self.wake.is_none_or(|wake| wake > now) {
+            return;
+        }
+        let mut late: Vec<_> = self
+            .conns
+            .iter()
+            .filter_map(|(conn, it)| match it.state {
+                State::Waiting(until) if until <= now => Some(*conn),
+                _ => None,
+            })
+            .collect();
+        late.sort();
+        for conn in late {
+            match self.conns.get(&conn).map(|it| (it.kind, it.name.clone())) {
+                Some((Kind::Native, _)) => self.drop_conn(conn, RefusedCode::Protocol, now),
+                Some((Kind::Legacy, name)) => {
+                    self.join_old(conn, name, Json::NULL, None, now);
+                }
+                None => {}
+            }
+        }
+        let due: Vec<_> = self
+            .seats
+            .values()
+            .filter(|seat| seat.due().is_some_and(|due| due <= now))
+            .map(|seat| seat.number)
+            .collect();
+        for number in due {
+            self.seat_is_due(number, now);
+        }
+        for unanswered in self.acks.expire(now) {
+            self.tell_unanswered(&unanswered, UnackedReason::Late);
+        }
+        self.barred.retain(|(_, until)| *until > now);
+        self.tidy(now);
+        self.wake = self.next_due(now);
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Room::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.wake
+    }
+
+    /// Who is there, in the order of joining.
+    pub fn members(&self) -> impl Iterator<Item = View<'_>> + '_ {
+        self.present.values().filter_map(|number| {
+            let seat = self.seats.get(number)?;
+            Some(View {
+                name: &seat.name,
+                number: seat.number,
+                kind: seat.kind,
+                metadata: &seat.metadata,
+                joined: seat.joined,
+                seen: seat.seen,
+                is_host: self.host == Some(seat.number),
+                is_suspected: seat.is_suspected,
+            })
+        })
+    }
+
+    /// How many are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// Whether nobody is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// Who is host: of those who are there the one that has been for the longest time, since the last host left.
+    #[must_use]
+    pub fn host(&self) -> Option<&Name> {
+        Some(&self.seats.get(&self.host?)?.name)
+    }
+
+    /// Whether there is neither a member nor a connection, and no place is held: it may be forgotten.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.conns.is_empty() && self.seats.is_empty() && self.barred.is_empty()
+    }
+
+    /// What was not passed on.
+    #[must_use]
+    pub const fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    // Coming.
+
+    /// Whether there is a place, and room for so much metadata. Takes that of the one whose place was held longest, if there is none else.
+    pub(super) fn has_place(&mut self, metadata: usize) -> bool {
+        if self.metadata + metadata > self.config.metadata {
+            return false;
+        }
+        if self.seats.len() < self.config.members {
+            return true;
+        }
+        let held = self.seats.values().filter(|seat| !seat.is_present());
+        let Some(oldest) = held.min_by_key(|seat| seat.held_until) else {
+            return false;
+        };
+        let number = oldest.number;
+        self.remove_seat(number);
+        true
+    }
+
+    pub(super) fn next_number(&mut self) -> Option<MemberNumber> {
+        self.last_number += 1;
+        MemberNumber::new(self.last_number)
+    }
+
+    pub(super) fn add_seat(&mut self, mut seat: Seat) {
+        self.metadata += seat.metadata.as_str().len();
+        if seat.kind == Kind::Native {
+            self.native_seats += 1;
+        }
+        seat.since = self.seq;
+        self.names.insert(seat.name.clone(), seat.number);
+        self.seats.insert(seat.number, seat);
+    }
+
+    /// The connection is the member's from now on: it gets what is said.
+    pub(super) fn connect(&mut self, conn: ConnKey, number: MemberNumber) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        seat.conn = Some(conn);
+        seat.away_until = None;
+        seat.held_until = None;
+        seat.leaving = None;
+        seat.is_suspected = false;
+        let (name, kind) = (seat.name.clone(), seat.kind);
+        let state = State::In(number);
+        self.conns.insert(conn, Conn { name, kind, state });
+        Arc::make_mut(self.list(kind)).push(conn);
+    }
+
+    /// Others see it from now on. `original` is an old client's `PEER_JOIN`, as others may have it.
+    pub(super) fn join(
+        &mut self,
+        number: MemberNumber,
+        original: Option<ByteString>,
+        now: Duration,
+    ) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        if seat.is_present() {
+            return;
+        }
+        self.last_order += 1;
+        let order = self.last_order;
+        seat.order = Some(order);
+        self.present.insert(order, number);
+        let entry = seat.entry();
+        let (name, kind, joined) = (seat.name.clone(), seat.kind, seat.joined);
+        let metadata = seat.metadata.clone();
+        let text =
+            || original.unwrap_or_else(|| legacy::join(name.as_str(), &metadata, millis(joined)));
+        self.announce_old(text, Some(number));
+        self.announce(
+            |seq| FromHub::Joined { seq, member: entry },
+            Some(number),
+            now,
+        );
+        self.outputs.push_back(Output::Told(Told::Joined {
+            name,
+            kind,
+            metadata,
+            joined,
+        }));
+    }
+
+    /// Whoever has been there for the longest time, if the host is not.
+    pub(super) fn elect(&mut self, now: Duration) {
+        let is_there = |host| {
+            self.seats
+                .get(&host)
+                .is_some_and(|seat: &Seat| seat.is_present())
+        };
+        if self.host.is_some_and(is_there) {
+            return;
+        }
+        let next = self.present.values().next().copied();
+        if self.host == next {
+            return;
+        }
+        self.host = next;
+        let name = next.and_then(|host| Some(self.seats.get(&host)?.name.clone()));
+        if let Some(name) = &name {
+            self.announce_old(|| legacy::host_change(name.as_str(), millis(now)), None);
+        }
+        self.announce(|seq| FromHub::Host { seq, member: next }, None, now);
+        self.outputs.push_back(Output::Told(Told::Host(name)));
+    }
+
+    // Going.
+
+    /// A member goes, once everything that it said is judged.
+    pub(super) fn depart(
+        &mut self,
+        number: MemberNumber,
+        reason: LeftReason,
+        is_held: bool,
+        original: Option<Payload>,
+        now: Duration,
+    ) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        let leaving = Leaving {
+            reason,
+            is_held: is_held && seat.kind == Kind::Native,
+            original,
+        };
+        seat.away_until = None;
+        if seat.pending.is_empty() {
+            self.finish(number, leaving, now);
+        } else {
+            // Its verdicts have their own time.
+            seat.held_until = None;
+            seat.leaving = Some(leaving);
+        }
+    }
+
+    pub(super) fn finish(&mut self, number: MemberNumber, leaving: Leaving, now: Duration) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        let order = seat.order.take();
+        let (name, metadata, joined) = (seat.name.clone(), seat.metadata.clone(), seat.joined);
+        if leaving.is_held {
+            let until = now + self.config.hold;
+            seat.held_until = Some(until);
+            self.wake_at(until);
+        } else {
+            self.remove_seat(number);
+        }
+        let Some(order) = order else {
+            return;
+        };
+        self.present.remove(&order);
+        let reason = leaving.reason;
+        let text = || match leaving.original {
+            Some(Payload::Text(text)) => text,
+            _ => legacy::leave(name.as_str(), millis(now)),
+        };
+        self.announce_old(text, Some(number));
+        let left = |seq| FromHub::Left {
+            seq,
+            member: number,
+            reason,
+        };
+        self.announce(left, Some(number), now);
+        self.outputs.push_back(Output::Told(Told::Left {
+            name,
+            reason,
+            metadata,
+            joined,
+        }));
+        for unanswered in self.acks.lose(number) {
+            self.tell_unanswered(&unanswered, UnackedReason::Left);
+        }
+        self.elect(now);
+    }
+
+    fn remove_seat(&mut self, number: MemberNumber) {
+        let Some(seat) = self.seats.remove(&number) else {
+            return;
+        };
+        self.metadata -= seat.metadata.as_str().len();
+        self.names.remove(&seat.name);
+        for pending in &seat.pending {
+            self.tickets.remove(&pending.ticket);
+        }
+        self.acks.forget(number);
+        if seat.kind == Kind::Native {
+            self.native_seats -= 1;
+            if self.native_seats == 0 {
+                self.window.clear();
+            }
+        }
+    }
+
+    /// Ends a connection for what it did.
+    pub(super) fn drop_conn(&mut self, conn: ConnKey, code: RefusedCode, now: Duration) {
+        let Some(kind) = self.conns.get(&conn).map(|it| it.kind) else {
+            return;
+        };
+        let number = self.forget_conn(conn);
+        self.refuse(conn, kind, code);
+        if let Some(number) = number {
+            let reason = match code {
+                RefusedCode::Rate => LeftReason::Rate,
+                _ => LeftReason::Protocol,
+            };
+            // Who says too much may come back and say less.
+            self.depart(number, reason, code == RefusedCode::Rate, None, now);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, conn: ConnKey, kind: Kind, code: RefusedCode) {
+        if kind == Kind::Native {
+            let frame = FromHub::Refused(code).emit();
+            self.send(Recipients::one(conn), Payload::Bytes(frame), Way::Reliable);
+        }
+        self.outputs.push_back(Output::Close {
+            conn,
+            why: Closing::Refused(code),
+        });
+    }
+
+    /// Whose it was.
+    pub(super) fn forget_conn(&mut self, conn: ConnKey) -> Option<MemberNumber> {
+        let Conn { kind, state, .. } = self.conns.remove(&conn)?;
+        let State::In(number) = state else {
+            return None;
+        };
+        let list = Arc::make_mut(self.list(kind));
+        if let Some(at) = list.iter().position(|it| *it == conn) {
+            list.remove(at);
+        }
+        let seat = self.seats.get_mut(&number)?;
+        seat.conn.take_if(|it| *it == conn)?;
+        Some(number)
+    }
+
+    fn seat_is_due(&mut self, number: MemberNumber, now: Duration) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        if seat.away_until.is_some_and(|until| until <= now) {
+            // Held since its connection went.
+            let held = seat.held_until;
+            self.depart(number, LeftReason::Lost, true, None, now);
+            if let Some(seat) = self.seats.get_mut(&number)
+                && seat.leaving.is_none()
+            {
+                seat.held_until = held;
+            }
+        }
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        if !seat.is_present() && seat.held_until.is_some_and(|until| until <= now) {
+            return self.remove_seat(number);
+        }
+        let verdict = match self.config.unjudged {
+            Unjudged::Relay => Verdict::Relay,
+            Unjudged::Drop => Verdict::Drop,
+        };
+        let mut unjudged = 0;
+        for pending in &mut seat.pending {
+            if pending.until <= now && pending.verdict.is_none() {
+                pending.verdict = Some(verdict.clone());
+                self.tickets.remove(&pending.ticket);
+                unjudged += 1;
+            }
+        }
+        self.dropped.unjudged += unjudged;
+        self.relay_judged(number, now);
+    }
+
+    // Saying.
+
+    /// The next thing in the room's order, to all native members but the one that it is about.
+    pub(super) fn announce(
+        &mut self,
+        frame: impl FnOnce(u64) -> FromHub,
+        about: Option<MemberNumber>,
+        now: Duration,
+    ) {
+        self.seq += 1;
+        if self.native_seats == 0 {
+            return;
+        }
+        let frame = frame(self.seq).emit();
+        let audience = Audience::AllBut(about);
+        self.keep(frame.clone(), audience, now);
+        self.send_to(Kind::Native, about, Payload::Bytes(frame), Way::Reliable);
+    }
+
+    /// To all old clients but the one that it is about.
+    pub(super) fn announce_old(
+        &mut self,
+        text: impl FnOnce() -> ByteString,
+        about: Option<MemberNumber>,
+    ) {
+        if !self.legacies.is_empty() {
+            let payload = Payload::Text(text());
+            self.send_to(Kind::Legacy, about, payload, Way::Reliable);
+        }
+    }
+
+    pub(super) fn keep(&mut self, frame: bytes::Bytes, audience: Audience, now: Duration) {
+        self.window
+            .push(self.seq, frame, audience, &self.config, now);
+        let due = self.window.due(&self.config);
+        if let Some(due) = due {
+            self.wake_at(due.max(now + TIDY));
+        }
+    }
+
+    pub(super) fn send_to(
+        &mut self,
+        kind: Kind,
+        but: Option<MemberNumber>,
+        payload: Payload,
+        way: Way,
+    ) {
+        let except = but.and_then(|but| self.seats.get(&but)?.conn);
+        let conns = self.list(kind).clone();
+        if conns.iter().any(|it| Some(*it) != except) {
+            let conns = Conns::Shared(conns);
+            self.send(Recipients { conns, except }, payload, way);
+        }
+    }
+
+    pub(super) fn send(&mut self, to: Recipients, payload: Payload, way: Way) {
+        self.outputs.push_back(Output::Send { to, payload, way });
+    }
+
+    /// To one native member, now or when it is back.
+    pub(super) fn send_one(&mut self, number: MemberNumber, frame: &FromHub) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        let frame = frame.emit();
+        match seat.conn {
+            Some(conn) => self.send(Recipients::one(conn), Payload::Bytes(frame), Way::Reliable),
+            None => seat.owe(frame),
+        }
+    }
+
+    pub(super) fn tell_unanswered(&mut self, unanswered: &Unanswered, reason: UnackedReason) {
+        let frame = FromHub::Unacked {
+            ack: unanswered.ack,
+            from: Some(unanswered.from),
+            reason,
+        };
+        self.send_one(unanswered.asker, &frame);
+    }
+
+    // Times.
+
+    pub(super) fn wake_at(&mut self, due: Duration) {
+        self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
+    }
+
+    fn tidy(&mut self, now: Duration) {
+        let natives = self.seats.values().filter(|it| it.kind == Kind::Native);
+        let got = natives.map(|it| it.got.max(it.since)).min().unwrap_or(0);
+        self.window.trim(got, &self.config, now);
+    }
+
+    fn next_due(&self, now: Duration) -> Option<Duration> {
+        let conns = self.conns.values().filter_map(|it| match it.state {
+            State::Waiting(until) => Some(until),
+            State::In(_) => None,
+        });
+        let seats = self.seats.values().filter_map(Seat::due);
+        let window = self.window.due(&self.config).map(|due| due.max(now + TIDY));
+        let barred = self.barred.front().map(|(_, until)| *until);
+        let others = [self.acks.due(), window, barred];
+        conns.chain(seats).chain(others.into_iter().flatten()).min()
+    }
+
+    // Small things.
+
+    pub(super) fn list(&mut self, kind: Kind) -> &mut Arc<Vec<ConnKey>> {
+        match kind {
+            Kind::Native => &mut self.natives,
+            Kind::Legacy => &mut self.legacies,
+        }
+    }
+
+    fn seat_of(&mut self, conn: ConnKey) -> Option<&mut Seat> {
+        match self.conns.get(&conn)?.state {
+            State::In(number) => self.seats.get_mut(&number),
+            State::Waiting(_) => None,
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis(now: Duration) -> u64 {
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Without names: who meets where is nobody's business.
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room")
+            .field("members", &self.present.len())
+            .field("conns", &self.conns.len())
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
