@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
+use peerage_server::hub::Secret as RoomsSecret;
 use peerage_server::{NearbySecret, TurnSecret};
 
 use crate::{
@@ -25,11 +26,24 @@ const TURN: Kept<TurnSecret> = Kept {
     anew: "new TURN credentials",
 };
 
+/// What requests to the webhook of rooms are signed with.
+const WEBHOOK: Kept<RoomsSecret> = Kept {
+    file: "webhook.secret",
+    make: || RoomsSecret::generate(&mut keys::random()),
+    expose: RoomsSecret::expose,
+    anew: "a new one, which the webhook's service must then know",
+};
+
 /// None where there is no folder and none was asked for: a server can do without.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
     pub(crate) rooms: Option<NearbySecret>,
     pub(crate) turn: Option<TurnSecret>,
+}
+
+/// The secret that a webhook's requests are signed with, made if it is not there yet. There is no doing without.
+pub(crate) fn of_webhook(asked: Option<PathBuf>) -> Result<RoomsSecret, Failure> {
+    WEBHOOK.load_or_make(&State::at(asked)?)
 }
 
 impl Secrets {
@@ -123,6 +137,16 @@ mod tests {
             assert!(failure.to_string().contains(file), "{failure}");
             std::fs::write(dir.path().join(file), text).expect("written");
         }
+    }
+
+    #[test]
+    fn a_webhooks_secret_is_made_once_and_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = || of_webhook(Some(dir.path().to_owned()));
+        let first = at().expect("made");
+        assert_eq!(at().expect("read"), first);
+        std::fs::write(dir.path().join(WEBHOOK.file), "short").expect("written");
+        assert!(at().is_err());
     }
 
     #[test]

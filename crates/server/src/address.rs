@@ -9,7 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, StatusCode};
-use peerage_proto::wire::forwarded::{self, Household};
+use ipnet::IpNet;
+use peerage_proto::wire::forwarded::{self, Header, Household};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
@@ -20,7 +21,13 @@ use crate::state::State;
 /// The client's address: the other end of the connection, or what believed proxies say. In a foreign application it is known only if that application
 /// serves with axum's `ConnectInfo<SocketAddr>`.
 pub(crate) fn of_client(config: &Config, parts: &Parts) -> Option<IpAddr> {
-    Some(told(config, remote(&parts.extensions)?, &parts.headers))
+    behind(&config.proxies, &config.proxy_header, parts)
+}
+
+/// The same with the proxies that are believed.
+pub(crate) fn behind(proxies: &[IpNet], header: &Header, parts: &Parts) -> Option<IpAddr> {
+    let remote = remote(&parts.extensions)?;
+    Some(told(proxies, header, remote, &parts.headers))
 }
 
 fn remote(extensions: &Extensions) -> Option<IpAddr> {
@@ -31,13 +38,13 @@ fn remote(extensions: &Extensions) -> Option<IpAddr> {
     Some(address.ip())
 }
 
-fn told(config: &Config, remote: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let values = headers.get_all(config.proxy_header.name()).iter();
+fn told(proxies: &[IpNet], header: &Header, remote: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let values = headers.get_all(header.name()).iter();
     forwarded::client(
         remote,
-        &config.proxy_header,
+        header,
         values.map(|value| value.as_bytes()),
-        &config.proxies,
+        proxies,
     )
 }
 
@@ -135,7 +142,12 @@ pub(crate) async fn layer(Shared(state): Shared<State>, request: Request, next: 
     else {
         return next.run(request).await;
     };
-    let client = told(config, remote, request.headers());
+    let client = told(
+        &config.proxies,
+        &config.proxy_header,
+        remote,
+        request.headers(),
+    );
     let Ok(seat) = state.seats().take(client) else {
         debug!(%client, "too many connections");
         return (StatusCode::TOO_MANY_REQUESTS, "Too many connections").into_response();

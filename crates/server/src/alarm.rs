@@ -33,7 +33,7 @@ impl Alarm {
     }
 
     /// The next deadline may be another one now: an earlier one is not to be slept over.
-    pub(crate) fn moved(&self, before: Option<Instant>, now: Option<Instant>) {
+    pub(crate) fn moved<T: Ord>(&self, before: Option<T>, now: Option<T>) {
         if let Some(now) = now
             && before.is_none_or(|before| now < before)
         {

@@ -52,6 +52,24 @@ pub(crate) static PEERJS_ICE: LazyLock<File> = LazyLock::new(|| {
     )
 });
 
+/// `joinRoom`, for pages on any site.
+pub(crate) static ROOMS: LazyLock<File> = LazyLock::new(|| {
+    file(
+        "/peerjs/rooms.js",
+        SCRIPT,
+        include_bytes!("../dist/rooms.global.js"),
+    )
+});
+
+/// The classes that pages of PeerPyRTC's client know.
+pub(crate) static PEERPYRTC: LazyLock<File> = LazyLock::new(|| {
+    file(
+        "/peerjs/peerpyrtc.js",
+        SCRIPT,
+        include_bytes!("../dist/peerpyrtc.global.js"),
+    )
+});
+
 /// The file that a device origin has at a path.
 pub(crate) fn at(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)

@@ -47,6 +47,10 @@ pub struct Config {
     pub ice_secret: Option<IceSecret>,
     /// STUN and TURN, served by [`Server`](crate::Server): where, for whom, how much. None turns both off. Mounted in another application nothing is served.
     pub turn: Option<TurnConfig>,
+    /// Rooms whose members all connect to this server, served by [`Server`](crate::Server). Default none: they are off. Mounted in another application nothing is
+    /// served: that has a [`Hub`](crate::hub::Hub) of its own.
+    #[cfg(feature = "hub")]
+    pub hub: Option<crate::hub::HubConfig>,
     /// Where to tell Prometheus what is counted, at `/metrics`, without asking who wants to know. Default none: nowhere.
     pub metrics: Option<SocketAddr>,
     /// TCP connections at a time. Default 100,000, an idle WebSocket holds about 8 kB, more with TLS. Further ones are closed at once.
@@ -96,6 +100,8 @@ impl Default for Config {
             ice_servers: Vec::new(),
             ice_secret: None,
             turn: Some(TurnConfig::default()),
+            #[cfg(feature = "hub")]
+            hub: None,
             metrics: None,
             connections: 100_000,
             connections_per_address: None,
@@ -139,6 +145,10 @@ impl Config {
         }
         if let Some(turn) = &self.turn {
             turn.check(self.tls.is_some())?;
+        }
+        #[cfg(feature = "hub")]
+        if let Some(hub) = &self.hub {
+            hub.check()?;
         }
         let mints = self.ice_secret.is_some();
         if let Some(server) = self.ice_servers.iter().find(|server| {

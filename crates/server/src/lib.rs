@@ -45,6 +45,8 @@ mod config;
 mod directory;
 mod hooks;
 mod host;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod metrics;
 mod nearby;
 mod rations;

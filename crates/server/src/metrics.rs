@@ -103,11 +103,56 @@ impl Collector for Counts {
             "Requests on device origins that no page of ours makes",
         )
         .one(&mut encoder, self.state.misses())?;
-        match self.state.turn_stats() {
-            Some(stats) => turn(&stats, &mut encoder),
-            None => Ok(()),
+        if let Some(stats) = self.state.turn_stats() {
+            turn(&stats, &mut encoder)?;
         }
+        #[cfg(feature = "hub")]
+        if let Some(hub) = self.state.hub() {
+            rooms(&hub.stats(), &mut encoder)?;
+        }
+        Ok(())
     }
+}
+
+#[cfg(feature = "hub")]
+fn rooms(stats: &crate::hub::HubStats, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+    Metric::gauge("peerage_rooms", "Rooms").one(encoder, stats.rooms as u64)?;
+    Metric::gauge("peerage_rooms_members", "Members of rooms")
+        .one(encoder, stats.members as u64)?;
+    Metric::gauge(
+        "peerage_rooms_half_open",
+        "Connections of members that are being made",
+    )
+    .one(encoder, stats.half_open as u64)?;
+    Metric::counter("peerage_rooms_offers", "Offers of members").by(
+        encoder,
+        "result",
+        [("answered", stats.offers), ("refused", stats.refused)],
+    )?;
+    Metric::counter("peerage_rooms_joined", "Members that joined").one(encoder, stats.joined)?;
+    Metric::counter(
+        "peerage_rooms_messages",
+        "Messages of rooms: in from members, out to them, one for each of them",
+    )
+    .by(
+        encoder,
+        "direction",
+        [("in", stats.received), ("out", stats.sent)],
+    )?;
+    Metric::counter("peerage_rooms_dropped", "What went no further").by(
+        encoder,
+        "cause",
+        [
+            ("moderated", stats.withheld),
+            ("moderator_failed", stats.unmoderated),
+            ("handler_full", stats.unhandled),
+            ("handler_panicked", stats.panicked),
+            ("webhook_failed", stats.untold),
+            ("candidates", stats.candidates),
+            ("never_opened", stats.never_opened),
+            ("slow_member", stats.slow),
+        ],
+    )
 }
 
 fn turn(stats: &TurnStats, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {

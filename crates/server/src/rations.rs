@@ -1,4 +1,4 @@
-//! How often credentials may be asked for: each id of its own, and each address for all who come from it.
+//! How often something may be asked for: credentials by each id for itself, and more by each address for all who come from it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -22,10 +22,19 @@ const OF_HOUSEHOLD: Ration = Ration {
 const HOUSEHOLDS: usize = 16_384;
 
 /// Who asked how much. [`Rations::forget`] must follow the end of an id's registration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rations {
     ids: Mutex<HashMap<PeerId, Whole>>,
-    households: Mutex<Households>,
+    households: PerHousehold,
+}
+
+impl Default for Rations {
+    fn default() -> Self {
+        Self {
+            ids: Mutex::default(),
+            households: PerHousehold::new(OF_HOUSEHOLD),
+        }
+    }
 }
 
 /// Too often; the next question may come after this.
@@ -43,7 +52,7 @@ impl Rations {
 
     /// Counts a question from an address, if there may be one.
     pub(crate) fn ask(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
-        lock(&self.households).ask(Household::of(address), now)
+        self.households.take(address, now)
     }
 
     /// The id is held no longer.
@@ -52,10 +61,40 @@ impl Rations {
     }
 }
 
+/// A ration for each household.
+#[derive(Debug)]
+pub(crate) struct PerHousehold {
+    ration: Ration,
+    households: Mutex<Households>,
+}
+
+impl PerHousehold {
+    pub(crate) fn new(ration: Ration) -> Self {
+        Self {
+            ration,
+            households: Mutex::default(),
+        }
+    }
+
+    /// Whether there may be one.
+    #[cfg(feature = "hub")]
+    pub(crate) fn may(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+        let households = lock(&self.households);
+        let before = households.all.get(&Household::of(address)).copied();
+        self.ration.take(before, now).map(drop)
+    }
+
+    /// Counts one, if there may be one.
+    pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+        lock(&self.households).take(&self.ration, Household::of(address), now)
+    }
+}
+
 /// So many at once, and one more each so often: the generic cell rate algorithm, whose state is a point in time.
-struct Ration {
-    burst: u32,
-    every: Duration,
+#[derive(Debug)]
+pub(crate) struct Ration {
+    pub(crate) burst: u32,
+    pub(crate) every: Duration,
 }
 
 /// When somebody has the whole ration again, if nothing is taken meanwhile.
@@ -82,9 +121,14 @@ struct Households {
 }
 
 impl Households {
-    fn ask(&mut self, household: Household, now: Instant) -> Result<(), TooOften> {
+    fn take(
+        &mut self,
+        ration: &Ration,
+        household: Household,
+        now: Instant,
+    ) -> Result<(), TooOften> {
         let before = self.all.get(&household).copied();
-        let whole = OF_HOUSEHOLD.take(before, now)?;
+        let whole = ration.take(before, now)?;
         if let Some(before) = before {
             self.by_time.remove(&(before, household));
         }
@@ -171,7 +215,7 @@ mod tests {
             rations.ask(greedy, start).unwrap();
         }
         let count = || {
-            let households = lock(&rations.households);
+            let households = lock(&rations.households.households);
             assert_eq!(households.all.len(), households.by_time.len());
             households.all.len()
         };

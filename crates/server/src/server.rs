@@ -71,6 +71,10 @@ impl Server {
         }
         server.state.answers_turn_at(places);
         server.turn = turn;
+        #[cfg(feature = "hub")]
+        if let Some(hub) = crate::hub::serve(server.state.config(), server.address).await? {
+            server.state.has_rooms_in(hub);
+        }
         Ok(server)
     }
 
@@ -143,8 +147,15 @@ impl Server {
                 metrics::serve(listener, self.state.clone(), places, &closing).await;
             }
         };
+        let rooms = async {
+            #[cfg(feature = "hub")]
+            if let Some(hub) = self.state.hub() {
+                closing.cancelled().await;
+                hub.close().await;
+            }
+        };
         let sockets = self.state.run(shutdown);
-        tokio::join!(sockets, self.accept(&closing), turn, metrics);
+        tokio::join!(sockets, self.accept(&closing), turn, metrics, rooms);
     }
 
     async fn accept(&self, closing: &CancellationToken) {
@@ -288,6 +299,10 @@ pub enum BindError {
     /// TLS was asked for and cannot be served.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
+    /// Rooms were asked for and cannot be served.
+    #[cfg(feature = "hub")]
+    #[error("rooms cannot be served")]
+    Hub(#[from] crate::hub::HubError),
 }
 
 /// Where a request's connection arrived, for its handlers.

@@ -39,6 +39,8 @@ struct Shared {
     turn_secret: Option<Secret>,
     turn: OnceLock<TurnPlaces>,
     turn_stats: OnceLock<SharedStats>,
+    #[cfg(feature = "hub")]
+    hub: OnceLock<crate::hub::Hub>,
 }
 
 impl State {
@@ -90,6 +92,8 @@ impl State {
             turn_secret,
             turn: OnceLock::new(),
             turn_stats: OnceLock::new(),
+            #[cfg(feature = "hub")]
+            hub: OnceLock::new(),
         })))
     }
 
@@ -135,6 +139,19 @@ impl State {
     /// Tells where it is counted.
     pub(crate) fn counts_turn_in(&self, stats: SharedStats) {
         let _ = self.0.turn_stats.set(stats);
+    }
+
+    /// Rooms. None where they are off, or [`router`](crate::router) is mounted in an application.
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn hub(&self) -> Option<&crate::hub::Hub> {
+        self.0.hub.get()
+    }
+
+    /// Tells where they are, before anybody asks.
+    #[cfg(feature = "hub")]
+    pub(crate) fn has_rooms_in(&self, hub: crate::hub::Hub) {
+        let _ = self.0.hub.set(hub);
     }
 
     /// With what credentials of our TURN server are made and checked.

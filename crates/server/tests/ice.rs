@@ -606,20 +606,26 @@ async fn a_secret_that_nobody_gave_is_drawn_and_not_twice_the_same() {
 }
 
 #[tokio::test]
-async fn a_page_of_any_site_gets_the_script_that_asks_for_stock_clients() {
+async fn a_page_of_any_site_gets_the_scripts_that_ask_for_stock_clients_and_join_rooms() {
     let server = serve().await;
-    let answer = ask(server.address(), "GET", "/peerjs/ice.js", &[]).await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.body.contains("useIceServers"));
-    for (name, value) in [
-        ("content-type", "text/javascript; charset=utf-8"),
-        ("cross-origin-resource-policy", "cross-origin"),
-        ("x-content-type-options", "nosniff"),
+    for (path, defines) in [
+        ("/peerjs/ice.js", "useIceServers"),
+        ("/peerjs/rooms.js", "joinRoom"),
+        ("/peerjs/peerpyrtc.js", "WebRTCConnection"),
     ] {
-        assert_eq!(answer.header(name), value, "{name}");
+        let answer = ask(server.address(), "GET", path, &[]).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.body.contains(defines), "{path}");
+        for (name, value) in [
+            ("content-type", "text/javascript; charset=utf-8"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(answer.header(name), value, "{path}: {name}");
+        }
+        let tag = answer.header("etag").to_owned();
+        let known = [("if-none-match", tag.as_str())];
+        let answer = ask(server.address(), "GET", path, &known).await;
+        assert_eq!(answer.status, 304, "{path}");
     }
-    let tag = answer.header("etag").to_owned();
-    let known = [("if-none-match", tag.as_str())];
-    let answer = ask(server.address(), "GET", "/peerjs/ice.js", &known).await;
-    assert_eq!(answer.status, 304);
 }

@@ -102,6 +102,15 @@ fn rows(config: &Config) -> Vec<Row> {
             .any(|place| !place.ip().is_loopback());
         rows.push(relays(&turn.relay_ports, &turn.relay_addresses, is_open));
     }
+    if let Some(hub) = &config.hub {
+        let port = hub.port.unwrap_or(config.listen.port());
+        let addresses = match hub.addresses.is_empty() {
+            true => vec![config.listen.ip()],
+            false => hub.addresses.clone(),
+        };
+        let places: Vec<_> = addresses.into_iter().map(|ip| (ip, port).into()).collect();
+        rows.extend(row(&places, "udp", "members of rooms", true));
+    }
     rows
 }
 
@@ -146,9 +155,22 @@ fn table(config: &Config, rows: &[Row]) -> String {
     }
     match &config.turn {
         None => text += "STUN and TURN are off.\n",
-        Some(_) if !rows[1..].iter().any(|row| row.open) => {
+        Some(_)
+            if !config
+                .turn_listen()
+                .iter()
+                .chain(&config.turn_tls_listen())
+                .any(|place| !place.ip().is_loopback()) =>
+        {
             text +=
                 "STUN and TURN are for this machine only: --turn-listen names another address.\n";
+        }
+        Some(_) => {}
+    }
+    match &config.hub {
+        None => text += "Rooms are off.\n",
+        Some(_) if !rows.last().is_some_and(|row| row.open) => {
+            text += "Rooms are for this machine only: --rooms-address names another address.\n";
         }
         Some(_) => {}
     }

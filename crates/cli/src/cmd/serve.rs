@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use peerage_server::hub::{Hub, HubError};
 use peerage_server::{
     BindError, Config, Server, SignalConfig, TurnError, TurnPlaces, TurnTransport,
 };
@@ -21,7 +22,7 @@ pub(super) use self::sources::Asked;
 use crate::{
     exit::{Exit, Failure},
     output,
-    secrets::Secrets,
+    secrets::{self, Secrets},
     signals,
 };
 
@@ -49,17 +50,23 @@ impl Serve {
         let settled = self.asked.settle()?;
         let mut config = settled.with_secret()?;
         let own = config.turn.as_mut().filter(|turn| turn.secret.is_none());
-        let secrets = Secrets::of(state, own.is_some())?;
+        let secrets = Secrets::of(state.clone(), own.is_some())?;
         config.nearby.secret = secrets.rooms;
         if let Some(turn) = own {
             turn.secret = secrets.turn;
+        }
+        if let Some(hub) = &mut config.hub
+            && hub.webhook.is_some()
+            && hub.webhook_secret.is_none()
+        {
+            hub.webhook_secret = Some(secrets::of_webhook(state)?);
         }
         let server = Server::bind(config).await.map_err(|error| match error {
             BindError::Config(error) => settled.explain(&error),
             error => refused(error),
         })?;
-        let turn = server.state().turn();
-        self.announce(&settled.config, server.local_addr(), turn)?;
+        let (turn, hub) = (server.state().turn(), server.state().hub());
+        self.announce(&settled.config, server.local_addr(), turn, hub)?;
         server.run(end).await;
         Ok(())
     }
@@ -69,6 +76,7 @@ impl Serve {
         config: &Config,
         address: SocketAddr,
         turn: Option<&TurnPlaces>,
+        hub: Option<&Hub>,
     ) -> io::Result<()> {
         if let Some(turn) = turn {
             warn_of_missed(turn);
@@ -105,6 +113,7 @@ impl Serve {
                     "event": "listening", "url": url, "address": address, "turn": turn.filter(|_| config.turn.is_some()).map(|turn| serde_json::json!({
                         "udp": turn.udp, "tcp": turn.tcp, "tls": turn.tls,
                     })),
+                    "rooms": hub.map(|hub| serde_json::json!({ "udp": hub.port() })),
                 }),
             );
         }
@@ -134,6 +143,7 @@ impl Serve {
         }
         writeln!(out, "  PeerJS    new Peer(id, {{ {options} }})")?;
         writeln!(out, "  STUN/TURN {}", turn_line(config, turn))?;
+        writeln!(out, "  rooms     {}", rooms_line(config, address, hub))?;
         if config.tls.is_none() && !is_behind && !address.ip().is_loopback() {
             output::warn(
                 "without a certificate, browsers open links on this machine only: \
@@ -142,6 +152,22 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Where the members of rooms come to.
+fn rooms_line(config: &Config, address: SocketAddr, hub: Option<&Hub>) -> String {
+    let (Some(settings), Some(hub)) = (&config.hub, hub) else {
+        return "off, as asked for".to_owned();
+    };
+    let mut line = format!("UDP port {}", hub.port());
+    let named = &settings.addresses;
+    if !named.is_empty() {
+        let named: Vec<_> = named.iter().map(IpAddr::to_string).collect();
+        line += &format!(" of {}", named.join(" and "));
+    } else if address.ip().is_loopback() {
+        line += ", for this machine only, unless --rooms-address names another address";
+    }
+    line
 }
 
 /// Where STUN and TURN are, or why they are not.
@@ -274,6 +300,12 @@ pub(super) fn refused(error: BindError) -> Failure {
             Exit::Port,
             format_args!(
                 "cannot listen on {address} for --metrics ({source}): name another place, or end what listens there"
+            ),
+        ),
+        BindError::Hub(HubError::Port { port, source }) => Failure::new(
+            Exit::Port,
+            format_args!(
+                "cannot open UDP port {port} for rooms ({source}): name another one with --rooms-port, or do without (--no-rooms)"
             ),
         ),
         BindError::Turn(error) => {

@@ -34,6 +34,7 @@ fn ports_lists_what_a_server_with_these_settings_needs_open() {
             "3478 TCP better TURN from networks without UDP",
             "5349 TCP better TURN over TLS, from networks that let nothing else through",
             "61000-62999 UDP yes relayed connections",
+            "443 UDP yes members of rooms",
         ]
     );
     let own = [
@@ -57,12 +58,16 @@ fn ports_lists_what_a_server_with_these_settings_needs_open() {
 #[test]
 fn ports_says_what_is_for_this_machine_only_and_what_is_off() {
     let lines = ports(&[]);
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].contains("127.0.0.1:9000, for this machine only: --host"));
     assert!(lines[1].contains("for this machine only: --turn-listen"));
-    let proxied = ports(&["--proxied", "--no-turn"]);
+    assert!(lines[2].contains("for this machine only: --rooms-address"));
+    let proxied = ports(&["--proxied", "--no-turn", "--no-rooms"]);
     assert!(proxied[0].contains("the proxy in front"), "{proxied:?}");
-    assert_eq!(proxied[1], "STUN and TURN are off.");
+    assert_eq!(proxied[1..], ["STUN and TURN are off.", "Rooms are off."]);
+    let open = ["--rooms-address", "192.0.2.1", "--rooms-port", "7"];
+    let lines = ports(&open);
+    assert_eq!(lines[1], "7 UDP yes members of rooms", "{lines:?}");
 }
 
 #[test]
@@ -72,7 +77,8 @@ fn ports_reads_settings_where_serve_does() {
     fs::write(place.path("peerage.toml"), text).unwrap();
     let file = place.text("peerage.toml");
     let variables = [("PEERAGE_CONFIG", file.as_str()), ("PEERAGE_PORT", "2")];
-    let mut child = Running::start_with(&variables, &["ports", "--json", "--no-turn"]);
+    let mut child =
+        Running::start_with(&variables, &["ports", "--json", "--no-turn", "--no-rooms"]);
     assert!(child.end().success());
     let told: Value = serde_json::from_str(&child.rest()).unwrap();
     let row = &told["ports"][0];

@@ -13,21 +13,26 @@ use crate::config::Cors;
 use crate::state::State;
 
 pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    shared(&state.config().cors, request, next).await
+}
+
+/// The same with the pages that may.
+pub(crate) async fn shared(cors: &Cors, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
         preflight(request.headers())
     } else {
         next.run(request).await
     };
-    permit(&state, origin, &mut response);
+    permit(cors, origin, &mut response);
     response
 }
 
 /// Lets the page that asked read the response, if its origin is one of those allowed.
-pub(super) fn permit(state: &State, origin: Option<HeaderValue>, response: &mut Response) {
+pub(super) fn permit(cors: &Cors, origin: Option<HeaderValue>, response: &mut Response) {
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin.filter(|origin| is_allowed(&state.config().cors, origin)) {
+    if let Some(origin) = origin.filter(|origin| is_allowed(cors, origin)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
 }

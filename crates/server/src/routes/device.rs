@@ -31,7 +31,11 @@ pub(super) async fn answer(state: State, request: Request) -> Response {
         // Pages of other sites call the device too. Who is to be told is known by a token, which such a page asks to send first.
         "/__peerage/ice" if parts.method == Method::OPTIONS => {
             let mut response = super::cors::preflight(&parts.headers);
-            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            super::cors::permit(
+                &state.config().cors,
+                parts.headers.remove(ORIGIN),
+                &mut response,
+            );
             response
         }
         _ if !matches!(parts.method, Method::GET | Method::HEAD) || is_upgrade(&parts.headers) => {
@@ -39,13 +43,21 @@ pub(super) async fn answer(state: State, request: Request) -> Response {
         }
         "/__peerage/ice" => {
             let mut response = super::ice::answer(&state, &parts, true);
-            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            super::cors::permit(
+                &state.config().cors,
+                parts.headers.remove(ORIGIN),
+                &mut response,
+            );
             response
         }
         "/__peerage/config.json" => {
             // Pages of other sites call the device too, and need this for it: it is public, and the same for every device.
             let mut response = settings(&state);
-            super::cors::permit(&state, parts.headers.remove(ORIGIN), &mut response);
+            super::cors::permit(
+                &state.config().cors,
+                parts.headers.remove(ORIGIN),
+                &mut response,
+            );
             response
         }
         path => match bundle::at(path) {

@@ -10,7 +10,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use peerage_proto::turn::credentials::Secret;
 use peerage_proto::turn::server::Transport;
 use peerage_proto::wire::id::PeerId;
@@ -21,7 +21,6 @@ use tracing::debug;
 use super::key_of;
 use super::socket::wall_time;
 use crate::address;
-use crate::bundle;
 use crate::config::IceServer;
 use crate::host::{UrlHost, server_of};
 use crate::rations::TooOften;
@@ -37,18 +36,6 @@ pub(super) async fn get(
     let (parts, _) = request.into_parts();
     let names_key = key_of(&params) == state.config().signal.key;
     answer(&state, &parts, names_key)
-}
-
-/// For pages of any site, as the whole interface is: a helper that asks in the stock client's place.
-pub(super) async fn script(headers: HeaderMap) -> Response {
-    let mut response = super::device::serve(&bundle::PEERJS_ICE, &headers);
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        HeaderName::from_static("cross-origin-resource-policy"),
-        HeaderValue::from_static("cross-origin"),
-    );
-    response
 }
 
 /// Answers who names the token of the id's socket. `is_known` is false for who named something else wrong.

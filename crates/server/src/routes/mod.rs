@@ -2,13 +2,14 @@
 
 mod banner;
 mod call;
-mod cors;
+pub(crate) mod cors;
 mod device;
 mod ice;
 mod id;
 mod peers;
 mod prefix;
 mod room;
+mod script;
 mod socket;
 mod username;
 
@@ -22,7 +23,10 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS
 use http::{HeaderMap, StatusCode};
 
 use crate::address;
+use crate::bundle;
 use crate::host::device_of;
+#[cfg(feature = "hub")]
+use crate::hub;
 use crate::state::State;
 use crate::websocket::{Share, is_upgrade};
 
@@ -59,13 +63,32 @@ fn routes(state: State) -> Router {
         .route("/peerjs", get(socket::get).fallback(not_found))
         .route("/{key}/id", get(id::get).fallback(not_found))
         .route("/{key}/ice", get(ice::get).fallback(not_found))
-        .route("/{key}/ice.js", get(ice::script).fallback(not_found))
+        .route("/{key}/ice.js", script::route(&bundle::PEERJS_ICE))
+        .route("/{key}/rooms.js", script::route(&bundle::ROOMS))
+        .route("/{key}/peerpyrtc.js", script::route(&bundle::PEERPYRTC))
         .route("/{key}/peers", get(peers::get).fallback(not_found))
         .merge(by_name)
+        .merge(rooms(&state))
         .route("/{key}/{id}/{token}/{*call}", any(call::answer))
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), cors::layer))
         .with_state(state)
+}
+
+#[cfg(feature = "hub")]
+fn rooms(state: &State) -> Router<State> {
+    match (state.hub(), &state.config().hub) {
+        (Some(hub), Some(config)) => {
+            let admin = hub::bare_admin_routes(hub, config.admin.clone());
+            hub::bare_routes(hub).merge(admin).with_state(())
+        }
+        _ => Router::new(),
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+fn rooms(_: &State) -> Router<State> {
+    Router::new()
 }
 
 /// A WebSocket here is somebody's who talks by name.
@@ -104,7 +127,7 @@ fn key_of(params: &RawPathParams) -> &str {
 }
 
 /// What peerjs-server says: 400 to a WebSocket, 404 to the rest.
-async fn not_found(headers: HeaderMap) -> Response {
+pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     if is_upgrade(&headers) {
         return StatusCode::BAD_REQUEST.into_response();
     }

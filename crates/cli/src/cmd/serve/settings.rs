@@ -6,6 +6,7 @@ mod table;
 
 use std::path::PathBuf;
 
+use peerage_server::hub::{Admin, HubConfig};
 use peerage_server::{Config, NamesConfig, TlsFiles, TurnConfig, TurnSecret};
 
 pub(super) use self::{
@@ -40,6 +41,11 @@ pub(super) struct Draft {
     pub(super) serves_turn: bool,
     pub(super) turn: TurnConfig,
     pub(super) turn_secret: Option<GivenSecret>,
+    pub(super) serves_rooms: bool,
+    pub(super) hub: HubConfig,
+    pub(super) rooms_admin_open: bool,
+    pub(super) rooms_admin_token: Option<PathBuf>,
+    pub(super) rooms_webhook_secret: Option<PathBuf>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
 }
@@ -71,6 +77,11 @@ impl Draft {
             serves_turn: true,
             turn: TurnConfig::default(),
             turn_secret: None,
+            serves_rooms: true,
+            hub: HubConfig::default(),
+            rooms_admin_open: false,
+            rooms_admin_token: None,
+            rooms_webhook_secret: None,
             tls_cert: None,
             tls_key: None,
         }
@@ -86,10 +97,16 @@ impl Draft {
         };
         let names = self.usernames.then_some(self.names);
         let turn = self.serves_turn.then_some(self.turn);
+        let admin = match self.rooms_admin_open {
+            true => Admin::Open,
+            false => Admin::Nobody,
+        };
+        let hub = self.serves_rooms.then_some(HubConfig { admin, ..self.hub });
         Ok(Config {
             tls,
             names,
             turn,
+            hub,
             ..self.config
         })
     }

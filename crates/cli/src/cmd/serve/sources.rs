@@ -5,10 +5,12 @@ use std::{
     ffi::OsString,
     fmt, fs,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser};
+use peerage_server::hub::{Admin, Secret};
 use peerage_server::{Config, ConfigError, IceSecret, IceServer, TurnSecret};
 use toml::Value;
 
@@ -166,6 +168,8 @@ pub(in crate::cmd) struct Settled {
     pub(in crate::cmd) config: Config,
     turn_secret: Option<GivenSecret>,
     lifetime: Duration,
+    rooms_admin_token: Option<PathBuf>,
+    rooms_webhook_secret: Option<PathBuf>,
     /// By [`Setting::field`].
     sources: HashMap<&'static str, Source>,
 }
@@ -194,6 +198,13 @@ impl Settled {
         }
         let Gathered { draft, sources } = gathered;
         let (turn_secret, lifetime) = (draft.turn_secret.clone(), draft.turn.lifetime);
+        let rooms_admin_token = draft.rooms_admin_token.clone();
+        if rooms_admin_token.is_some() && draft.rooms_admin_open {
+            return Err(usage(
+                "--rooms-admin-token-file and --rooms-admin-open exclude each other: with a token nobody comes in without it",
+            ));
+        }
+        let rooms_webhook_secret = draft.rooms_webhook_secret.clone();
         let config = draft.finish().map_err(|HalfOfTls { given, missing }| {
             // Of the two it is the one that was said.
             let source = sources.get("tls").map(Source::to_string);
@@ -214,13 +225,23 @@ impl Settled {
             config,
             turn_secret,
             lifetime,
+            rooms_admin_token,
+            rooms_webhook_secret,
             sources,
         })
     }
 
-    /// The configuration with the owner's own secret, if one was named. It is then good for other servers, too, that have none.
+    /// The configuration with the owner's own secrets, as far as they were named. That of TURN is then good for other servers, too, that have none.
     pub(super) fn with_secret(&self) -> Result<Config, Failure> {
         let mut config = self.config.clone();
+        if let Some(hub) = &mut config.hub {
+            if let Some(path) = &self.rooms_admin_token {
+                hub.admin = Admin::Token(read_rooms_secret(path)?);
+            }
+            if let Some(path) = &self.rooms_webhook_secret {
+                hub.webhook_secret = Some(read_rooms_secret(path)?);
+            }
+        }
         let Some(given) = &self.turn_secret else {
             return Ok(config);
         };
@@ -328,14 +349,23 @@ impl Gathered {
 const HIDDEN: &str = "not what it should be (not shown, as it may hold a password)";
 
 fn read_secret(path: &Path) -> Result<TurnSecret, Failure> {
+    read_line(path, &Kind::TurnSecret.expected())
+}
+
+fn read_rooms_secret(path: &Path) -> Result<Secret, Failure> {
+    read_line(
+        path,
+        "a line of 16 to 1024 printable ASCII characters without spaces, such as `openssl rand -hex 32` makes",
+    )
+}
+
+fn read_line<T: FromStr>(path: &Path, expected: &str) -> Result<T, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| usage(format_args!("cannot read {shown}: {error}")))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
-    line.parse().map_err(|_| {
-        let expected = Kind::TurnSecret.expected();
-        usage(format_args!("{shown} holds no secret; expected {expected}"))
-    })
+    line.parse()
+        .map_err(|_| usage(format_args!("{shown} holds no secret; expected {expected}")))
 }
 
 /// A value as people write it.

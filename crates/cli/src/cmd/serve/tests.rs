@@ -1,6 +1,7 @@
 use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
 use clap::Parser;
+use peerage_server::hub::{Admin, HubConfig, HubLimits};
 use peerage_server::{
     Config, ConfigError, Cors, NamesConfig, NearbyConfig, SignalConfig, TurnConfig,
 };
@@ -99,7 +100,7 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
     let own = each_field!(config, "", Config {
         listen, domain, tls, path, proxies, proxy_header, discovery, cors, ice_servers, metrics, connections, connections_per_address, handshake,
         http_lifetime, message_rate, message_burst, octet_rate, send_queue, buffered, stall, drain,
-    } but signal, names, nearby, turn, ice_secret);
+    } but signal, names, nearby, turn, hub, ice_secret);
     let signal = each_field!(
         &config.signal,
         "signal.",
@@ -154,6 +155,30 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             deny_peers,
         }
     );
+    let default = HubConfig::default();
+    let hub = config.hub.as_ref().unwrap_or(&default);
+    let limits = each_field!(
+        &hub.limits,
+        "hub.limits.",
+        HubLimits {
+            rooms,
+            members,
+            room_members,
+            members_per_address,
+            half_open,
+            half_open_per_address,
+            offer_rate,
+            offer_burst,
+            message,
+            message_rate,
+            message_burst,
+            send_queue,
+        }
+    );
+    let hub = each_field!(hub, "hub.", HubConfig {
+        port, addresses, admin, webhook, webhook_secret, moderate, moderation_timeout, moderation_otherwise,
+    } but limits);
+    let with_hub = ("hub", config.hub.is_some().to_string());
     let with_names = ("names", config.names.is_some().to_string());
     let with_turn = ("turn", config.turn.is_some().to_string());
     own.into_iter()
@@ -161,7 +186,9 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
         .chain(names)
         .chain(nearby)
         .chain(turn)
-        .chain([with_names, with_turn])
+        .chain(hub)
+        .chain(limits)
+        .chain([with_names, with_turn, with_hub])
         .collect()
 }
 
@@ -205,6 +232,17 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("turn-bandwidth", "1MiB", "'1MiB'"),
     ("turn-allow-peer", "10.0.0.0/8", "['10.0.0.0/8']"),
     ("turn-deny-peer", "192.0.2.1", "'192.0.2.1'"),
+    ("rooms", "false", "false"),
+    ("no-rooms", "true", "true"),
+    ("rooms-port", "9001", "9001"),
+    ("rooms-address", "192.0.2.1", "'192.0.2.1'"),
+    ("rooms-admin-token-file", "", ""),
+    ("rooms-admin-open", "true", "true"),
+    ("rooms-webhook", "http://x.example/", "'http://x.example/'"),
+    ("rooms-webhook-secret-file", "", ""),
+    ("rooms-moderate", "true", "true"),
+    ("rooms-moderation-timeout", "1234", "1234"),
+    ("rooms-moderation-fallback", "drop", "'drop'"),
     ("metrics", "127.0.0.1:9100", "'127.0.0.1:9100'"),
     ("connections", "12", "12"),
     ("connections-per-address", "12", "12"),
@@ -230,6 +268,18 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("usernames-per-socket", "12", "12"),
     ("usernames-ping", "1234", "1234"),
     ("usernames-alive-timeout", "1234", "1234"),
+    ("rooms-limit", "12", "12"),
+    ("rooms-members", "12", "12"),
+    ("rooms-members-per-room", "12", "12"),
+    ("rooms-members-per-address", "12", "12"),
+    ("rooms-half-open", "12", "12"),
+    ("rooms-half-open-per-address", "12", "12"),
+    ("rooms-offer-rate", "12", "12"),
+    ("rooms-offer-burst", "12", "12"),
+    ("rooms-message-size", "8KiB", "'8KiB'"),
+    ("rooms-message-rate", "12", "12"),
+    ("rooms-message-burst", "12", "12"),
+    ("rooms-send-queue", "8MiB", "'8MiB'"),
     ("drain-timeout", "1234", "1234"),
 ];
 
@@ -241,8 +291,9 @@ fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_h
     let before = fields(&defaults());
     let mut reached = Vec::new();
     for (setting, (name, text, toml)) in SETTINGS.iter().zip(SAMPLES) {
+        reached.push(setting.field);
         // What is in a file has a test of its own.
-        if *name == "turn-secret-file" {
+        if text.is_empty() {
             continue;
         }
         let mut option = vec![format!("--{name}={text}")];
@@ -292,7 +343,6 @@ fn every_setting_is_an_option_a_variable_and_a_key_of_the_file_and_every_field_h
                 assert_eq!(changed, [expected], "{name}");
             }
         }
-        reached.push(setting.field);
     }
     for field in before.keys() {
         assert!(reached.contains(field), "{field} has no setting");
@@ -730,6 +780,53 @@ fn the_turn_secret_may_be_in_a_file_of_its_own_and_what_is_said_last_counts() {
     );
     let config = settled.and_then(|settled| settled.with_secret()).unwrap();
     assert_eq!(config.turn.unwrap().secret.unwrap().expose(), "beside it");
+}
+
+#[test]
+fn rooms_are_there_unless_they_are_turned_off() {
+    let is_on = |told: Told<'_>| told.config().hub.is_some();
+    assert!(is_on(options(&[])));
+    for line in [&["--no-rooms"][..], &["--rooms=false"]] {
+        assert!(!is_on(options(line)), "{line:?}");
+    }
+    assert!(!is_on(variables(&[("PEERAGE_NO_ROOMS", "1")])));
+    assert!(!is_on(file("rooms = false")));
+    let port = |value: &str| options(&["--rooms-port", value]).config().hub.unwrap().port;
+    assert_eq!((port("0"), port("none")), (Some(0), None));
+}
+
+#[test]
+fn secrets_of_rooms_are_in_files_of_their_own_and_no_error_shows_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    let path = path.to_str().unwrap();
+    fs::write(path, "0123456789abcdef\n").unwrap();
+    let hub = |option: &str| options(&[option, path]).config().hub.unwrap();
+    let token = hub("--rooms-admin-token-file").admin;
+    assert_eq!(token, Admin::Token("0123456789abcdef".parse().unwrap()));
+    let secret = hub("--rooms-webhook-secret-file").webhook_secret;
+    assert_eq!(secret.unwrap().expose(), "0123456789abcdef");
+
+    for short in ["hush", "hush hush hush hush hush", ""] {
+        fs::write(path, short).unwrap();
+        for option in ["--rooms-admin-token-file", "--rooms-webhook-secret-file"] {
+            let settled = options(&[option, path]).settled();
+            let failure = settled
+                .and_then(|settled| settled.with_secret())
+                .unwrap_err();
+            assert!(failure.to_string().contains(path), "{failure}");
+            assert!(!failure.to_string().contains("hush"), "{failure}");
+        }
+    }
+    let both = ["--rooms-admin-open", "--rooms-admin-token-file", path];
+    assert!(options(&both).complaint().contains("exclude each other"));
+    for url in ["http://u:hush@x.example/", "x.example/hush", "ftp://hush/"] {
+        let complaint = options(&["--rooms-webhook", url]).complaint();
+        assert!(
+            !complaint.contains("hush") && complaint.contains("https://"),
+            "{complaint}"
+        );
+    }
 }
 
 #[test]

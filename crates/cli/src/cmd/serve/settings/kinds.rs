@@ -9,6 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use peerage_server::hub::Otherwise;
 use peerage_server::{Cors, IceServer};
 use serde::Deserialize;
 use toml::Value;
@@ -43,6 +44,10 @@ pub(in super::super) enum Kind {
     PortRange(fn(&mut Draft) -> &mut RangeInclusive<u16>),
     TurnSecret,
     TurnSecretFile,
+    /// Or the server's own.
+    RoomsPort,
+    RoomsWebhook,
+    RoomsOtherwise,
     Proxies,
     ProxyHeader,
     Origins,
@@ -85,6 +90,9 @@ impl Kind {
             Self::PortRange(_) => "ports from 1 on, the lower one first, such as 61000-62999".into(),
             Self::TurnSecret => "a line of 1 to 1024 printable characters".into(),
             Self::Millis(least, _) => format!("milliseconds, a whole number, {least} to {LONGEST} (a year)"),
+            Self::RoomsPort => "a port, 0 to 65535, or none".into(),
+            Self::RoomsWebhook => "a URL such as https://app.example/rooms, without user and password".into(),
+            Self::RoomsOtherwise => "relay or drop".into(),
             Self::Proxies => "true, false, or addresses and networks such as 10.0.0.0/8".into(),
             Self::ProxyHeader => "a header's name such as X-Forwarded-For, Forwarded or X-Real-IP".into(),
             Self::Origins => "origins such as https://app.example, or *".into(),
@@ -112,7 +120,10 @@ impl Kind {
 
     /// Whether a value may be shown to whoever reads errors.
     pub(in super::super) const fn is_public(&self) -> bool {
-        !matches!(self, Self::IceServers | Self::TurnSecret)
+        !matches!(
+            self,
+            Self::IceServers | Self::TurnSecret | Self::RoomsWebhook
+        )
     }
 
     /// One value of an option or a variable, as a file would hold it. What has the wrong form stays text, for [`Kind::set`] to refuse.
@@ -136,11 +147,14 @@ impl Kind {
             | Self::Networks(_)
             | Self::PortRange(_)
             | Self::TurnSecret
-            | Self::TurnSecretFile => None,
+            | Self::TurnSecretFile
+            | Self::RoomsWebhook
+            | Self::RoomsOtherwise => None,
             Self::Flag(_) | Self::Not(_) | Self::Proxies => truth(),
             Self::IceServers if text.starts_with('{') => serde_json::from_str(text).ok(),
             Self::IceServers => None,
             Self::Port
+            | Self::RoomsPort
             | Self::Count(_)
             | Self::Rate(_)
             | Self::MaybeCount(_)
@@ -215,6 +229,20 @@ impl Kind {
             Self::TurnSecretFile => {
                 draft.turn_secret = Some(GivenSecret::File(file(value, base)?));
             }
+            Self::RoomsPort => {
+                draft.hub.port = match value.as_str() {
+                    Some("none") => None,
+                    _ => Some(value.as_integer()?.try_into().ok()?),
+                }
+            }
+            Self::RoomsWebhook => draft.hub.webhook = Some(parsed(value)?),
+            Self::RoomsOtherwise => {
+                draft.hub.moderation_otherwise = match value.as_str()? {
+                    "relay" => Otherwise::Relay,
+                    "drop" => Otherwise::Drop,
+                    _ => return None,
+                }
+            }
             Self::Millis(least, at) => {
                 *at(draft) = Duration::from_millis(within(value, *least, LONGEST)?);
             }
@@ -246,6 +274,8 @@ impl Kind {
                 let range = at(draft);
                 Some(format!("{}-{}", range.start(), range.end()))
             }
+            Self::RoomsPort => Some("that of --port, or any other if it is taken".into()),
+            Self::RoomsOtherwise => Some("relay".into()),
             Self::Origins => Some("*".into()),
             Self::ProxyHeader => Some(draft.config.proxy_header.to_string()),
             Self::Flag(at) => Some(at(draft).to_string()),
@@ -259,6 +289,7 @@ impl Kind {
             | Self::Networks(_)
             | Self::TurnSecret
             | Self::TurnSecretFile
+            | Self::RoomsWebhook
             | Self::IceServers => None,
         }
     }

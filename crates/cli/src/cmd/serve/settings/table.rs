@@ -21,6 +21,10 @@ const TURN: Setting = Setting {
     heading: "STUN and TURN",
     ..PEERJS
 };
+const ROOMS: Setting = Setting {
+    heading: "Rooms",
+    ..PEERJS
+};
 const LIMIT: Setting = Setting {
     heading: "Limits (MS: milliseconds; OCTETS: a number, or with KiB, MiB, GiB)",
     ..PEERJS
@@ -309,6 +313,94 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         ..TURN
     },
     Setting {
+        name: "rooms",
+        field: "hub",
+        value: "BOOL",
+        help: "Relay the messages of rooms: those of our clients, and of PeerPyRTC's",
+        kind: Kind::Flag(|draft| &mut draft.serves_rooms),
+        ..ROOMS
+    },
+    Setting {
+        name: "no-rooms",
+        field: "hub",
+        value: "BOOL",
+        help: "Do not: the same as --rooms false",
+        kind: Kind::Not(|draft| &mut draft.serves_rooms),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-port",
+        field: "hub.port",
+        value: "PORT",
+        help: "UDP port of all members",
+        kind: Kind::RoomsPort,
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-address",
+        field: "hub.addresses",
+        value: "ADDRESS",
+        help: "Where members come to: addresses of this machine, or what the internet calls it behind a 1:1 NAT; may be given several times [default: those of --host]",
+        kind: Kind::Addresses(|draft| &mut draft.hub.addresses),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-admin-token-file",
+        field: "hub.admin",
+        value: "FILE",
+        help: "File with the token, on one line, that opens /rooms, /room-status/ROOM and /broadcast",
+        kind: Kind::File(|draft| &mut draft.rooms_admin_token),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-admin-open",
+        field: "hub.admin",
+        value: "BOOL",
+        help: "Open them without a token, for play on one machine: to all who reach it by localhost or an IP address and are no page of another origin",
+        kind: Kind::Flag(|draft| &mut draft.rooms_admin_open),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-webhook",
+        field: "hub.webhook",
+        value: "URL",
+        help: "HTTP service that is told who joins, leaves and says what",
+        kind: Kind::RoomsWebhook,
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-webhook-secret-file",
+        field: "hub.webhook_secret",
+        value: "FILE",
+        help: "File with the secret, on one line, that its requests are signed with [default: webhook.secret in the state folder, made at the first start that needs it]",
+        kind: Kind::File(|draft| &mut draft.rooms_webhook_secret),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-moderate",
+        field: "hub.moderate",
+        value: "BOOL",
+        help: "Relay a message only after that service has answered",
+        kind: Kind::Flag(|draft| &mut draft.hub.moderate),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-moderation-timeout",
+        field: "hub.moderation_timeout",
+        value: "MS",
+        help: "How long a message waits for the answer, in milliseconds",
+        kind: Kind::Millis(1, |draft| &mut draft.hub.moderation_timeout),
+        ..ROOMS
+    },
+    Setting {
+        name: "rooms-moderation-fallback",
+        field: "hub.moderation_otherwise",
+        value: "WHAT",
+        help: "What becomes of a message without an answer: relay or drop",
+        kind: Kind::RoomsOtherwise,
+        ..ROOMS
+    },
+    Setting {
         name: "metrics",
         field: "metrics",
         value: "ADDRESS:PORT",
@@ -506,6 +598,102 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         value: "MS",
         help: "Silence after which it is closed, and its names are free",
         kind: Kind::Millis(1, |draft| &mut draft.names.alive_for),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-limit",
+        field: "hub.limits.rooms",
+        value: "N",
+        help: "Rooms at a time",
+        kind: Kind::Count(|draft| &mut draft.hub.limits.rooms),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-members",
+        field: "hub.limits.members",
+        value: "N",
+        help: "Members of all rooms",
+        kind: Kind::Count(|draft| &mut draft.hub.limits.members),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-members-per-room",
+        field: "hub.limits.room_members",
+        value: "N",
+        help: "Members of one room",
+        kind: Kind::Count(|draft| &mut draft.hub.limits.room_members),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-members-per-address",
+        field: "hub.limits.members_per_address",
+        value: "N",
+        help: "Members of rooms from one address, or one IPv6 /64; or none",
+        kind: Kind::MaybeCount(|draft| &mut draft.hub.limits.members_per_address),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-half-open",
+        field: "hub.limits.half_open",
+        value: "N",
+        help: "Members' connections that are being made",
+        kind: Kind::Count(|draft| &mut draft.hub.limits.half_open),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-half-open-per-address",
+        field: "hub.limits.half_open_per_address",
+        value: "N",
+        help: "The same from one address, or one IPv6 /64",
+        kind: Kind::Count(|draft| &mut draft.hub.limits.half_open_per_address),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-offer-rate",
+        field: "hub.limits.offer_rate",
+        value: "N",
+        help: "Members' offers a second from one address, or one IPv6 /64, in the long run",
+        kind: Kind::Rate(|draft| &mut draft.hub.limits.offer_rate),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-offer-burst",
+        field: "hub.limits.offer_burst",
+        value: "N",
+        help: "The same at once, beyond that",
+        kind: Kind::Rate(|draft| &mut draft.hub.limits.offer_burst),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-message-size",
+        field: "hub.limits.message",
+        value: "OCTETS",
+        help: "Octets of one message of a member",
+        kind: Kind::Octets(|draft| &mut draft.hub.limits.message),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-message-rate",
+        field: "hub.limits.message_rate",
+        value: "N",
+        help: "Messages a second of one member in the long run",
+        kind: Kind::Rate(|draft| &mut draft.hub.limits.message_rate),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-message-burst",
+        field: "hub.limits.message_burst",
+        value: "N",
+        help: "Messages of one member at once, beyond that",
+        kind: Kind::Rate(|draft| &mut draft.hub.limits.message_burst),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-send-queue",
+        field: "hub.limits.send_queue",
+        value: "OCTETS",
+        help: "Octets that wait for one member to take them; a slower one is dropped",
+        kind: Kind::Octets(|draft| &mut draft.hub.limits.send_queue),
         ..LIMIT
     },
     Setting {
