@@ -33,6 +33,7 @@ async function visit(name) {
   if (current) current.link.removeAttribute('aria-current');
   current = entry;
   entry.link.setAttribute('aria-current', 'page');
+  entry.link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   count(entry, 0);
   find('title').textContent = `# ${name}`;
   document.title = `${name} · Chat`;
@@ -210,4 +211,7 @@ find('other-form').addEventListener('submit', (event) => {
   location.hash = encodeURIComponent(name);
 });
 
-addEventListener('resize', () => { current.log.scrollTop = current.log.scrollHeight; });
+addEventListener('resize', () => {
+  current.log.scrollTop = current.log.scrollHeight;
+  current.link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+});

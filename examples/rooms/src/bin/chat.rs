@@ -188,7 +188,7 @@ impl History {
 
     async fn last_of(&self, room: String) -> anyhow::Result<Vec<Line>> {
         self.ask(move |database| {
-            let mut query = database.prepare_cached(
+            let mut query = database.prepare(
                 "SELECT sender, text, at FROM (SELECT * FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
             )?;
             let lines = query.query_map((room, SHOWN), |row| {
