@@ -71,7 +71,7 @@ export class WebRTCConnection {
   /** @internal */
   readonly [HOOKS]: Hooks = {};
   #wire: Wire | null = null;
-  readonly #outbox = new Outbox();
+  readonly #outbox = new Outbox(Date.now);
   #peers: RoomPeers | null = null;
   /** From `connect` to the end. */
   #life: AbortController | null = null;

@@ -26,7 +26,7 @@ export interface WireOptions {
 }
 
 export interface WireEvents {
-  onMessage(data: unknown): void;
+  onMessage(data: unknown, channel: number): void;
   /** Less waits in the first channel. */
   onLow(): void;
   /** Once, after the connection was open, unless it was closed here. */
@@ -85,10 +85,10 @@ class RtcWire implements Wire {
     } catch (error) {
       throw new RoomError('bad-option', 'the ICE servers are none', { cause: error });
     }
-    this.#channels = options.channels.map(({ label, init }) => {
+    this.#channels = options.channels.map(({ label, init }, at) => {
       const channel = this.#pc.createDataChannel(label, init);
       channel.binaryType = 'arraybuffer';
-      channel.addEventListener('message', ({ data }) => this.#isOver || events.onMessage(data));
+      channel.addEventListener('message', ({ data }) => this.#isOver || events.onMessage(data, at));
       return channel;
     });
     const [first] = this.#channels;
