@@ -268,6 +268,16 @@ describe('saying', () => {
     expect(room.buffered).toBe(0);
   });
 
+  test('nothing overtakes what waits, though there is room again', async () => {
+    const { hub, room } = await joined();
+    hub.last.waiting = [300_000];
+    room.emit('n', 1);
+    hub.last.waiting = [0];
+    room.emit('n', 2);
+    hub.last.takes();
+    expect(hub.last.saidOf('emit').map(({ body }) => body)).toEqual([{ json: '1' }, { json: '2' }]);
+  });
+
   test('no more is said than a hub takes: 400 messages at once, and 180 a second, those that may be lost dropped beyond', async () => {
     const { hub, room } = await joined({ unreliable: true });
     for (let n = 0; n < 1_000; n++) room.emit('n', n);
@@ -396,6 +406,15 @@ describe('hearing', () => {
     expect(heard).toEqual(['kept']);
   });
 
+  test('a handler that another one ended in the same turn is not called', async () => {
+    const { hub, room } = await joined();
+    const second = vi.fn();
+    room.on('a', () => room.off('a', second));
+    room.on('a', second);
+    hub.last.says(message(11, 1, 'a', 1));
+    expect(second).not.toHaveBeenCalled();
+  });
+
   test('what was handed on is confirmed, once a second', async () => {
     const { hub } = await joined();
     hub.last.says(message(11, 1, 'a', 1), message(12, 1, 'a', 1));
@@ -467,7 +486,7 @@ describe('answers', () => {
   test('of several', async () => {
     const { hub, room } = await joined();
     const answers = room.emitWithAck('ready?', 1, { to: ['ann', 'bob'] });
-    hub.last.says({ type: 'ack', ack: 1, from: 1, body: { json: '1' } }, { type: 'ack', ack: 1, from: 2, body: { json: '2' } });
+    hub.last.says({ type: 'ack', ack: 1, from: 1, body: { json: '1' } }, { type: 'ack', ack: 1, from: 1, body: { json: '9' } }, { type: 'ack', ack: 1, from: 2, body: { json: '2' } });
     expect(await answers).toEqual(
       new Map([
         ['ann', 1],

@@ -20,6 +20,8 @@ type Octets = Uint8Array<ArrayBuffer>;
 const FAST_MAX = 16_384;
 const ACK_WITHIN = 10_000;
 const LEAVE_WITHIN = 1_000;
+/** A new connection costs little and loses nothing, and the hub holds a place without a word of it for ten seconds. */
+const PATIENCE = 1_000;
 /** After these there is no coming back. */
 const FINAL: readonly string[] = ['version', 'name-taken', 'kicked', 'protocol', 'replaced', 'unsupported', 'bad-option'];
 const REFUSALS: Readonly<Record<RefusedCode, string>> = {
@@ -276,6 +278,7 @@ export class HubRoom {
           id,
           channels: [{ label: LABEL, init: { ordered: true } }, ...(unreliable ? [{ label: FAST_LABEL, init: { ordered: false, maxRetransmits: 0 } }] : [])],
           iceServers,
+          patience: PATIENCE,
           signal,
         },
         {
