@@ -41,7 +41,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Options { listen, database } = Options::parse();
-    let history = History::open(&database)
+    let history = History::open(&database, KEPT)
         .with_context(|| format!("cannot open the database {}", database.display()))?;
 
     // What speaks for the server is there once the hub is.
@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
         .tap(move |message| {
             let history = tap.clone();
             async move {
-                if let Err(error) = history.keep(message).await {
+                if let Err(error) = history.hear(message).await {
                     eprintln!("a line was not kept: {error:#}");
                 }
             }
@@ -150,10 +150,14 @@ struct Line {
 
 /// What was said, in a database.
 #[derive(Clone)]
-struct History(Arc<Mutex<Connection>>);
+struct History {
+    database: Arc<Mutex<Connection>>,
+    /// Lines that stay.
+    kept: i64,
+}
 
 impl History {
-    fn open(file: &Path) -> rusqlite::Result<Self> {
+    fn open(file: &Path, kept: i64) -> rusqlite::Result<Self> {
         let database = Connection::open(file)?;
         database.execute_batch(
             "PRAGMA journal_mode = WAL;
@@ -163,23 +167,28 @@ impl History {
              );
              CREATE INDEX IF NOT EXISTS lines_of_room ON lines (room, id);",
         )?;
-        Ok(Self(Arc::new(Mutex::new(database))))
+        let database = Arc::new(Mutex::new(database));
+        Ok(Self { database, kept })
     }
 
     /// The tap: hears what was passed on, as it was passed on.
-    async fn keep(&self, message: Incoming) -> anyhow::Result<()> {
-        let (None, Some(text)) = (&message.event, message.text()) else {
-            return Ok(());
-        };
+    async fn hear(&self, message: Incoming) -> anyhow::Result<()> {
+        match (&message.event, message.text()) {
+            (None, Some(text)) => self.keep(message.room, message.from, text).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn keep(&self, room: Arc<str>, from: Arc<str>, text: String) -> anyhow::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let at = i64::try_from(now.as_millis())?;
+        let kept = self.kept;
         self.ask(move |database| {
-            let line = (&*message.room, &*message.from, text, at);
             database.execute(
                 "INSERT INTO lines (room, sender, text, at) VALUES (?, ?, ?, ?)",
-                line,
+                (&*room, &*from, text, at),
             )?;
-            let oldest = database.last_insert_rowid() - KEPT;
+            let oldest = database.last_insert_rowid() - kept;
             database.execute("DELETE FROM lines WHERE id <= ?", [oldest])
         })
         .await?;
@@ -204,7 +213,7 @@ impl History {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
-        let database = self.0.clone();
+        let database = self.database.clone();
         let asked = tokio::task::spawn_blocking(move || {
             let database = database
                 .lock()
@@ -218,6 +227,19 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_history_is_of_one_room_the_oldest_first_and_of_all_rooms_the_last_lines() {
+        let history = History::open(Path::new(":memory:"), 3).unwrap();
+        for (room, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+            let kept = history.keep(room.into(), "ann".into(), text.to_owned());
+            kept.await.unwrap();
+        }
+        let last = history.last_of("a".to_owned()).await.unwrap();
+        let texts: Vec<&str> = last.iter().map(|line| &*line.text).collect();
+        assert_eq!(texts, ["3", "4"]);
+        assert_eq!(history.last_of("b".to_owned()).await.unwrap().len(), 1);
+    }
 
     #[test]
     fn words_are_masked_as_whole_words_and_in_any_case() {
