@@ -161,7 +161,7 @@ impl Room {
         };
         seat.seen = now;
         seat.is_suspected = false;
-        if !seat.rate.takes(&self.config, now) {
+        if !seat.rate.takes(self.config.rate, self.config.burst, now) {
             if way == Way::Fast {
                 self.dropped.rate += 1;
                 return;

@@ -10,6 +10,7 @@
 
 mod acks;
 mod machine;
+pub mod member;
 mod native;
 mod old;
 mod relay;
@@ -29,6 +30,7 @@ use bytestring::ByteString;
 use crate::wire::room::{Body, Json, LeftReason, MemberNumber, Name, RefusedCode, Said};
 
 pub use machine::Room;
+pub use member::Member;
 
 /// Limits and times of a [`Room`].
 #[derive(Debug, Clone)]

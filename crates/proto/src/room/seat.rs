@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::wire::room::{Json, LeftReason, MemberNumber, Name, Said, To, Token};
 
-use super::{Config, ConnKey, Kind, Payload, Ticket, Verdict};
+use super::{ConnKey, Kind, Payload, Ticket, Verdict};
 
 /// Most frames outside of the room's order that wait for a member that is away, and their octets.
 const OWED_FRAMES: usize = 256;
@@ -158,14 +158,20 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Whether one more is within the rate.
-    pub(super) fn takes(&mut self, config: &Config, now: Duration) -> bool {
-        let each = Duration::from_secs(1) / config.rate.max(1);
-        let next = self.next.max(now);
-        if next + each > now + each * config.burst.max(1) {
+    /// Whether one more is within `rate` a second, and `burst` at once.
+    pub(super) fn takes(&mut self, rate: u32, burst: u32, now: Duration) -> bool {
+        let each = Duration::from_secs(1) / rate.max(1);
+        let next = self.next.max(now) + each;
+        if next > now + each * burst.max(1) {
             return false;
         }
-        self.next = next + each;
+        self.next = next;
         true
+    }
+
+    /// When one more is.
+    pub(super) fn due(&self, rate: u32, burst: u32) -> Duration {
+        let each = Duration::from_secs(1) / rate.max(1);
+        (self.next + each).saturating_sub(each * burst.max(1))
     }
 }
