@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "by a panic a test fails")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -301,6 +302,8 @@ struct Stage<'a> {
 struct Player {
     sender: ChannelSender,
     reader: JoinHandle<()>,
+    /// It said goodbye: what becomes of its connection is its own doing.
+    leaving: Arc<AtomicBool>,
     _link: Link,
 }
 
@@ -399,6 +402,8 @@ impl<'a> Stage<'a> {
         };
         let (sender, mut receiver) = channel.split();
         let (log, name) = (self.log.clone(), who.to_owned());
+        let leaving = Arc::<AtomicBool>::default();
+        let is_leaving = leaving.clone();
         let reader = tokio::spawn(async move {
             while let Some(message) = receiver.recv().await {
                 let line = match message {
@@ -407,11 +412,14 @@ impl<'a> Stage<'a> {
                 };
                 log.write(&name, line);
             }
-            log.write(&name, format!("{name} cut off"));
+            if !is_leaving.load(Ordering::Relaxed) {
+                log.write(&name, format!("{name} cut off"));
+            }
         });
         let player = Player {
             sender,
             reader,
+            leaving,
             _link: link,
         };
         self.players
@@ -431,6 +439,9 @@ impl<'a> Stage<'a> {
 
     async fn say(&self, who: &str, room: &str, text: &str) {
         let player = &self.players[&(who.to_owned(), room.to_owned())];
+        if text.contains("PEER_LEAVE") {
+            player.leaving.store(true, Ordering::Relaxed);
+        }
         let sent = player.sender.send(Message::Text(text.to_owned().into()));
         // One that was cut off says nothing; that it was is seen already.
         let _ = soon("sending", sent).await;
