@@ -124,7 +124,7 @@ async fn play(index: usize, scenario: &Scenario, stage: &mut Stage<'_>) {
                 ("carol", &["bob3", "alice3"]),
             ] {
                 stage.connect(who, "r1").await;
-                stage.say(who, "r1", scenario.sent(who)[0]).await;
+                stage.join(who, "r1", scenario.sent(who)[0]).await;
                 stage.settle("r1").await;
                 // Those who were there said what they knew.
                 for part in others {
@@ -171,10 +171,10 @@ async fn play(index: usize, scenario: &Scenario, stage: &mut Stage<'_>) {
                 panic!("another recording");
             };
             stage.connect("dave", "m1").await;
-            stage.say("dave", "m1", join_m1).await;
+            stage.join("dave", "m1", join_m1).await;
             stage.settle("m1").await;
             stage.connect("dave", "m2").await;
-            stage.say("dave", "m2", join_m2).await;
+            stage.join("dave", "m2", join_m2).await;
             for (room, text) in [("m1", welcome), ("m1", first), ("m2", second), ("m1", chat)] {
                 stage.say("dave", room, text).await;
             }
@@ -435,6 +435,18 @@ impl<'a> Stage<'a> {
         self.await_that(|lines| lines.iter().any(|(_, line)| line.starts_with(&host_change)))
             .await;
         self.log.read().retain(|(of, _)| of != who);
+    }
+
+    /// Says `PEER_JOIN`, and waits until it is in: it is told then who is host.
+    async fn join(&self, who: &str, room: &str, text: &str) {
+        let told = format!("{who} recv HOST_CHANGE");
+        let count = |lines: &[(String, String)]| {
+            let told = lines.iter().filter(|(_, line)| line.starts_with(&told));
+            told.count()
+        };
+        let before = count(&self.log.read());
+        self.say(who, room, text).await;
+        self.await_that(|lines| count(lines) > before).await;
     }
 
     async fn say(&self, who: &str, room: &str, text: &str) {
