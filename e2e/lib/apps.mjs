@@ -66,9 +66,8 @@ async function film(into) {
     writeFileSync(into, readFileSync(cached));
 }
 
-/** The `bin` folder of an environment with exactly what `../apps/NAME.txt` lists; made once for each content of that list. */
-export async function installed(name) {
-    const list = join(ROOT, 'e2e', 'apps', `${name}.txt`);
+/** The `bin` folder of an environment with exactly what a list names, `../apps/NAME.txt` if no other one is given; made once for each content of that list. */
+export async function installed(name, list = join(ROOT, 'e2e', 'apps', `${name}.txt`)) {
     const [into, wanted] = [join(OUT, name), readFileSync(list, 'utf8')];
     const mark = join(into, 'installed.txt');
     if (!existsSync(mark) || readFileSync(mark, 'utf8') !== wanted) {

@@ -13,6 +13,8 @@ import { RoomPeers } from './peerpyrtc-peers.js';
 const MESSAGE_MAX = 65_536;
 /** How long what is said last, and the goodbye by HTTP, may take. */
 const LEAVE_WITHIN = 1_000;
+/** Messages said meanwhile are lost with a connection: it may take its time to heal. A server of Peerage waits for ten seconds in all. */
+const PATIENCE = 3_000;
 const LABEL = 'chat';
 
 export interface WebRTCConnectionOptions {
@@ -71,7 +73,7 @@ export class WebRTCConnection {
   /** @internal */
   readonly [HOOKS]: Hooks = {};
   #wire: Wire | null = null;
-  readonly #outbox = new Outbox();
+  readonly #outbox = new Outbox(Date.now);
   #peers: RoomPeers | null = null;
   /** From `connect` to the end. */
   #life: AbortController | null = null;
@@ -196,7 +198,7 @@ export class WebRTCConnection {
     try {
       signal.throwIfAborted();
       wire = await WORLD.open(
-        { server: serverOf(server), room: this.room, id: this.#peerId, channels: [{ label: LABEL, init: { ordered: true } }], iceServers, signal },
+        { server: serverOf(server), room: this.room, id: this.#peerId, channels: [{ label: LABEL, init: { ordered: true } }], iceServers, patience: PATIENCE, signal },
         {
           onMessage: (data) => isCurrent() && this.#heard(hear(data)),
           onLow: () => isCurrent() && this.#outbox.flush(),

@@ -3,7 +3,8 @@ import type { UnackedReason } from '../protocol/room/frame.js';
 import { Deferred } from './deferred.js';
 import { RoomError, type RoomCode } from './error.js';
 
-export const ASKS_MAX = 1_000;
+/** As many as a hub remembers. */
+export const ASKS_MAX = 256;
 
 interface Ask {
   readonly deferred: Deferred<unknown>;
@@ -12,6 +13,7 @@ interface Ask {
   readonly several: boolean;
   /** Numbers of those who have not answered, with their ids; `null` until it is known who was asked. */
   expected: Map<number, string> | null;
+  isSent: boolean;
   readonly answers: Map<string, unknown>;
 }
 
@@ -34,11 +36,21 @@ export class Asks {
     const ack = this.#next++;
     const deferred = new Deferred<unknown>();
     const timer = setTimeout(() => this.#fail(ack, 'late'), ms);
-    this.#asks.set(ack, { deferred, timer, several, expected: null, answers: new Map() });
+    this.#asks.set(ack, { deferred, timer, several, expected: null, isSent: false, answers: new Map() });
     return { ack, promise: deferred.promise };
   }
 
-  /** It is being sent to these. */
+  sent(ack: number): void {
+    const ask = this.#asks.get(ack);
+    if (ask !== undefined) ask.isSent = true;
+  }
+
+  /** The room is another: nobody answers what was asked before. */
+  beginAnew(): void {
+    for (const [ack, { isSent }] of this.#asks) if (isSent) this.#fail(ack, 'left');
+  }
+
+  /** These are asked. */
   asked(ack: number, who: ReadonlyMap<number, string>): void {
     const ask = this.#asks.get(ack);
     if (ask === undefined) return;

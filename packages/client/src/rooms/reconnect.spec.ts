@@ -24,8 +24,9 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function resumes(wire: FakeWire, seq: number): void {
-  wire.says({ type: 'welcome', epoch: EPOCH, you: 3, seq, resumed: 'whole', host: 0, total: 0, members: [] });
+/** `heard`: messages of ours that the hub had. */
+function resumes(wire: FakeWire, seq: number, heard = 0): void {
+  wire.says({ type: 'welcome', epoch: EPOCH, you: 3, seq, resumed: 'whole', heard, host: 0, total: 0, members: [] });
 }
 
 describe('a connection that breaks', () => {
@@ -111,6 +112,73 @@ describe('a connection that breaks', () => {
     ]);
   });
 
+  test('loses nothing that was on its way: what the hub did not hear is said again first, the rest not', async () => {
+    const { hub, room } = await joined();
+    for (let n = 0; n < 5; n++) room.emit('n', n);
+    room.emit('fast', 0, { unreliable: true });
+    hub.last.breaks();
+    room.emit('n', 5);
+    await passes(500);
+    resumes(hub.last, 11, 2);
+    await settled();
+    const numbers = (): unknown[] => hub.last.saidOf('emit').map(({ event, body }) => [event, 'json' in body && JSON.parse(body.json)]);
+    expect(numbers()).toEqual([['n', 2], ['n', 3], ['n', 4], ['fast', 0], ['n', 5]]);
+    hub.last.says({ type: 'heard', count: 6 });
+    hub.last.breaks();
+    await passes(500);
+    resumes(hub.last, 11, 6);
+    await settled();
+    expect(numbers()).toEqual([['n', 5]]);
+  });
+
+  test('loses nothing either where the hub has forgotten what we missed', async () => {
+    const { hub, room } = await joined();
+    room.emit('n', 1);
+    room.setMetadata(1);
+    hub.last.breaks();
+    room.setMetadata(2);
+    await passes(500);
+    hub.last.welcomes(3, [ANN, BOB, ME], { resumed: 'missed', seq: 50, heard: 0 });
+    await settled();
+    expect(hub.last.said().slice(1)).toMatchObject([{ type: 'emit', body: { json: '1' } }, { type: 'metadata', metadata: '1' }, { type: 'metadata', metadata: '2' }]);
+  });
+
+  test('gives up what was said to a hub that began anew: it is not known who heard it', async () => {
+    const { hub, room } = await joined();
+    room.emit('n', 1);
+    hub.last.breaks();
+    await passes(500);
+    hub.last.welcomes(3, [ANN, BOB, ME], { epoch: OTHER_EPOCH, resumed: 'new' });
+    await settled();
+    expect(hub.last.saidOf('emit')).toEqual([]);
+    room.emit('n', 2);
+    hub.last.breaks();
+    await passes(500);
+    hub.last.welcomes(3, [], { epoch: OTHER_EPOCH, resumed: 'whole', heard: 1, host: 0 });
+    await settled();
+    expect([room.state, hub.last.saidOf('emit')]).toEqual(['joined', []]);
+  });
+
+  test('keeps no more than 256 messages that the hub has not said to have', async () => {
+    const { hub, room } = await joined();
+    for (let n = 0; n < 300; n++) room.emit('n', n);
+    expect(hub.last.saidOf('emit')).toHaveLength(256);
+    hub.last.says({ type: 'heard', count: 32 });
+    expect(hub.last.saidOf('emit')).toHaveLength(288);
+  });
+
+  test('to a hub that claims to have heard more than was said is the end', async () => {
+    for (const says of [{ type: 'heard', count: 2 }, { type: 'welcome', epoch: EPOCH, you: 3, seq: 10, resumed: 'whole', heard: 2, host: 0, total: 0, members: [] }] as const) {
+      const { hub, room, told } = await joined();
+      room.emit('n', 1);
+      if (says.type === 'welcome') hub.last.breaks();
+      await passes(500);
+      hub.last.says(says);
+      await settled();
+      expect(told.at(-1)).toEqual(['closed', expect.objectContaining({ code: 'protocol' })]);
+    }
+  });
+
   test('refuses more than a thousand messages meanwhile', async () => {
     const { hub, room } = await joined();
     hub.last.breaks();
@@ -124,11 +192,23 @@ describe('a connection that breaks', () => {
     hub.last.breaks();
     const meanwhile = room.emitWithAck('b', 1, { to: 'ann' });
     await passes(500);
-    resumes(hub.last, 11);
+    resumes(hub.last, 11, 1);
     await settled();
     expect(hub.last.saidOf('emit')).toMatchObject([{ ack: 2, to: [1] }]);
     hub.last.says({ type: 'ack', ack: 1, from: 2, body: { json: '1' } }, { type: 'ack', ack: 2, from: 1, body: { json: '2' } });
     expect(await Promise.all([before, meanwhile])).toEqual([1, 2]);
+  });
+
+  test('to a hub that began anew ends waits for what was asked before, not for what is still to be asked', async () => {
+    const { hub, room } = await joined();
+    const gone = expect(room.emitWithAck('a')).rejects.toMatchObject({ code: 'left' });
+    hub.last.breaks();
+    const meanwhile = room.emitWithAck('b', 1, { to: 'ann' });
+    await passes(500);
+    hub.last.welcomes(3, [ANN, BOB, ME], { epoch: OTHER_EPOCH, resumed: 'new' });
+    await gone;
+    hub.last.says({ type: 'ack', ack: 2, from: 1, body: { json: '2' } });
+    expect(await meanwhile).toBe(2);
   });
 
   test('is tried again with growing pauses, and each failure is told', async () => {

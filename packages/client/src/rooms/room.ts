@@ -20,6 +20,8 @@ type Octets = Uint8Array<ArrayBuffer>;
 const FAST_MAX = 16_384;
 const ACK_WITHIN = 10_000;
 const LEAVE_WITHIN = 1_000;
+/** A new connection costs little and loses nothing, and the hub holds a place without a word of it for ten seconds. */
+const PATIENCE = 1_000;
 /** After these there is no coming back. */
 const FINAL: readonly string[] = ['version', 'name-taken', 'kicked', 'protocol', 'replaced', 'unsupported', 'bad-option'];
 const REFUSALS: Readonly<Record<RefusedCode, string>> = {
@@ -69,7 +71,7 @@ export class HubRoom {
   readonly #member: Member;
   readonly #handlers = new Handlers();
   readonly #asks = new Asks();
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   #state: RoomState | 'joining' = 'joining';
   #wire: Wire | null = null;
   /** Ends with the room. */
@@ -78,6 +80,8 @@ export class HubRoom {
   #welcome: Deferred<void> | null = null;
   /** What the hub said last before it closed. */
   #refusal: RoomError | null = null;
+  /** What the hub has not heard of what was sent by a connection before. */
+  #again: readonly Octets[] = [];
   #gotTimer: ReturnType<typeof setTimeout> | undefined;
   /** Ends the pause before the next attempt. */
   #wake: (() => void) | null = null;
@@ -90,6 +94,7 @@ export class HubRoom {
     this.name = name;
     this.#settings = settings;
     this.#world = world;
+    this.#outbox = new Outbox(world.now);
     this.#member = new Member(settings.tokenOctets, settings.metadata);
   }
 
@@ -186,8 +191,7 @@ export class HubRoom {
     this.#needOpen();
     const frame = this.#member.setMetadata(json);
     this.#members = null;
-    // Otherwise the greeting has it.
-    if (this.#member.isIn) this.#outbox.add(frame.length, () => frame);
+    if (frame !== null) this.#outbox.add(frame.length, () => this.#member.keep(frame));
     const you = this.#member.you;
     if (you !== null) this.#handlers.call('metadata', [this.#show(you)]);
   }
@@ -224,17 +228,22 @@ export class HubRoom {
       if (ack !== null) this.#asking(ack, receivers, typeof to === 'string');
       return receivers === null ? null : emitFrame({ type: 'emit', to: receivers, ack, event, fast: isFast, body });
     };
+    const kept = (): Octets | null => {
+      const frame = make();
+      return frame === null || isFast ? frame : this.#member.keep(frame);
+    };
     if (isFast) {
       const buffered = this.#member.isIn ? (this.#wire?.buffered(1) ?? null) : null;
-      if (!this.#member.isIn || (buffered !== null && buffered > FAST_MAX)) return;
+      if (!this.#member.isIn || (buffered !== null && buffered > FAST_MAX) || !this.#outbox.spend()) return;
       const frame = make();
       if (frame === null || this.#wire?.send(frame, 1)) return;
     }
-    this.#outbox.add(size, make);
+    this.#outbox.add(size, kept);
   }
 
   /** Who is asked, as far as it is known here. */
   #asking(ack: number, receivers: To | null, one: boolean): void {
+    this.#asks.sent(ack);
     if (receivers === null && one) this.#asks.unanswered(ack, 0, 'unknown');
     else if (receivers !== 'others') this.#asks.asked(ack, this.#namesOf(receivers === 'hub' ? [] : (receivers ?? []), receivers === 'hub'));
   }
@@ -269,10 +278,11 @@ export class HubRoom {
           id,
           channels: [{ label: LABEL, init: { ordered: true } }, ...(unreliable ? [{ label: FAST_LABEL, init: { ordered: false, maxRetransmits: 0 } }] : [])],
           iceServers,
+          patience: PATIENCE,
           signal,
         },
         {
-          onMessage: (data) => isCurrent() && this.#received(data),
+          onMessage: (data, channel) => isCurrent() && this.#received(data, channel !== 0),
           onLow: () => isCurrent() && this.#outbox.flush(),
           onBroken: () => isCurrent() && this.#broken(),
         },
@@ -349,10 +359,10 @@ export class HubRoom {
 
   // ------------------------------------------------------------------------------------------------------------- hearing
 
-  #received(data: unknown): void {
+  #received(data: unknown, isFast: boolean): void {
     // Texts are not of this protocol.
     if (typeof data === 'string') return;
-    for (const happening of this.#member.handleMessage(new Uint8Array(data as ArrayBuffer), this.#world.now())) {
+    for (const happening of this.#member.handleMessage(new Uint8Array(data as ArrayBuffer), isFast, this.#world.now())) {
       if (this.#state === 'closed') return;
       this.#happened(happening);
     }
@@ -365,10 +375,10 @@ export class HubRoom {
         this.#members = null;
         this.#become('joined');
         this.#welcome?.resolve();
-        if (this.#wire !== null) this.#outbox.open(this.#wire);
-        return;
+        return this.#openOutbox();
       case 'missed':
         this.#members = null;
+        if (!happening.isSameLife) this.#asks.beginAnew();
         return this.#handlers.call('missed', []);
       case 'joined':
       case 'metadata':
@@ -392,7 +402,25 @@ export class HubRoom {
         return this.#broken();
       case 'send':
         this.#wire?.send(happening.frame);
+        return;
+      case 'again':
+        this.#again = happening.frames;
+        return;
+      case 'heard':
+        this.#outbox.flush();
     }
+  }
+
+  /** What is sent is kept until the hub has heard it: whether the channel took it does not matter. */
+  #openOutbox(): void {
+    const wire = this.#wire;
+    if (wire === null) return;
+    const send = (data: string | Octets): boolean => {
+      wire.send(data);
+      return true;
+    };
+    this.#outbox.open({ send, buffered: () => wire.buffered(), isFull: () => this.#member.isFull }, this.#again);
+    this.#again = [];
   }
 
   #message(event: string, value: unknown, from: string, wanted: Wanted | null): void {
@@ -403,7 +431,12 @@ export class HubRoom {
       const body = bodyOf(reply);
       if (octetsOf(body).length + 24 > MEMBER_MAX) throw new RoomError('too-large', 'an answer has 64 KiB at most');
       isAnswered = true;
-      if (this.#state !== 'closed') this.#outbox.add(octetsOf(body).length + 24, () => this.#member.answer(wanted, body));
+      if (this.#state !== 'closed') {
+        this.#outbox.add(octetsOf(body).length + 24, () => {
+          const frame = this.#member.answer(wanted, body);
+          return frame === null ? null : this.#member.keep(frame);
+        });
+      }
     };
     const answer = (reply: unknown): void => {
       if (reply !== undefined) ack(reply);

@@ -3,8 +3,6 @@ import { RoomError } from './error.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
-/** A connection that its ICE calls disconnected may heal by itself, in milliseconds; longer than this it is given up. The hub waits for ten seconds. */
-export const DISCONNECTED_MAX = 5_000;
 /** How long a channel may take to say what waits in it when it is closed. */
 export const CLOSE_WITHIN = 500;
 /** The channel is filled up to here, in octets, and again when it is down to there. */
@@ -21,12 +19,14 @@ export interface WireOptions {
   /** The first is the one that counts. */
   readonly channels: readonly { readonly label: string; readonly init: RTCDataChannelInit }[];
   readonly iceServers: readonly RTCIceServer[];
+  /** How long a connection that its ICE calls disconnected, after some seconds of silence, may take to heal by itself, in milliseconds. */
+  readonly patience: number;
   /** Ends the attempt with its reason, a `RoomError`. An open connection does not mind it. */
   readonly signal: AbortSignal;
 }
 
 export interface WireEvents {
-  onMessage(data: unknown): void;
+  onMessage(data: unknown, channel: number): void;
   /** Less waits in the first channel. */
   onLow(): void;
   /** Once, after the connection was open, unless it was closed here. */
@@ -85,10 +85,10 @@ class RtcWire implements Wire {
     } catch (error) {
       throw new RoomError('bad-option', 'the ICE servers are none', { cause: error });
     }
-    this.#channels = options.channels.map(({ label, init }) => {
+    this.#channels = options.channels.map(({ label, init }, at) => {
       const channel = this.#pc.createDataChannel(label, init);
       channel.binaryType = 'arraybuffer';
-      channel.addEventListener('message', ({ data }) => this.#isOver || events.onMessage(data));
+      channel.addEventListener('message', ({ data }) => this.#isOver || events.onMessage(data, at));
       return channel;
     });
     const [first] = this.#channels;
@@ -183,7 +183,7 @@ class RtcWire implements Wire {
     this.#events.onState?.('connection', state);
     clearTimeout(this.#disconnected);
     const gone = new RoomError(this.#isOpen ? 'lost' : 'no-route', this.#isOpen ? 'the path to the hub broke' : 'no path to the hub was found');
-    if (state === 'disconnected') this.#disconnected = setTimeout(() => this.#break(gone), DISCONNECTED_MAX);
+    if (state === 'disconnected') this.#disconnected = setTimeout(() => this.#break(gone), this.#options.patience);
     else if (state === 'failed' || state === 'closed') this.#break(gone);
   }
 

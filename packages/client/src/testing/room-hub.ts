@@ -90,11 +90,15 @@ export class FakeWire implements Wire {
   }
 
   says(...frames: (HubFrame | Octets | string)[]): void {
-    for (const frame of frames) this.#events.onMessage(typeof frame === 'string' ? frame : (frame instanceof Uint8Array ? frame : emitHubFrame(frame)).slice().buffer);
+    for (const frame of frames) this.saysOn(0, frame);
+  }
+
+  saysOn(channel: number, frame: HubFrame | Octets | string): void {
+    this.#events.onMessage(typeof frame === 'string' ? frame : (frame instanceof Uint8Array ? frame : emitHubFrame(frame)).slice().buffer, channel);
   }
 
   welcomes(you: number, members: readonly Entry[], more: Partial<Extract<HubFrame, { type: 'welcome' }>> = {}): void {
-    this.says({ type: 'welcome', epoch: EPOCH, you, seq: 10, resumed: 'new', host: members[0]?.number ?? 0, total: members.length, members, ...more });
+    this.says({ type: 'welcome', epoch: EPOCH, you, seq: 10, resumed: 'new', heard: 0, host: members[0]?.number ?? 0, total: members.length, members, ...more });
   }
 
   /** Less waits now. */
@@ -141,7 +145,7 @@ export function emitHubFrame(frame: HubFrame): Octets {
   const octets = (body: Body): Octets => ('bytes' in body ? body.bytes : utf8(body.json));
   switch (frame.type) {
     case 'welcome':
-      to.u8(129).u8(1).put(frame.epoch).integer(frame.you).integer(frame.seq).u8(RESUMED.indexOf(frame.resumed)).integer(frame.host).integer(frame.total);
+      to.u8(129).u8(1).put(frame.epoch).integer(frame.you).integer(frame.seq).u8(RESUMED.indexOf(frame.resumed)).integer(frame.heard).integer(frame.host).integer(frame.total);
       return entries(frame.members).octets();
     case 'members':
       to.u8(139);
@@ -167,6 +171,8 @@ export function emitHubFrame(frame: HubFrame): Octets {
       to.u8(140).integer(frame.ack).integer(frame.members.length);
       for (const number of frame.members) to.integer(number);
       return to.octets();
+    case 'heard':
+      return to.u8(141).integer(frame.count).octets();
     case 'ping':
       return to.u8(137).put(frame.octets).octets();
     case 'refused':

@@ -58,6 +58,8 @@ export type HubFrame =
       readonly you: number;
       readonly seq: number;
       readonly resumed: Resumed;
+      /** Counted frames of this number that the hub has had. */
+      readonly heard: number;
       readonly host: number;
       /** Members in all; those that are not here follow. Nobody when resumed whole: what changed follows. */
       readonly total: number;
@@ -75,6 +77,7 @@ export type HubFrame =
   | { readonly type: 'unacked'; readonly ack: number; readonly from: number; readonly reason: UnackedReason }
   /** Of these the answers to a message to everybody are awaited. */
   | { readonly type: 'asked'; readonly ack: number; readonly members: readonly number[] }
+  | { readonly type: 'heard'; readonly count: number }
   | { readonly type: 'ping'; readonly octets: Octets }
   | { readonly type: 'refused'; readonly code: RefusedCode };
 
@@ -97,6 +100,7 @@ const PING = 137;
 const REFUSED = 138;
 const MEMBERS = 139;
 const ASKED = 140;
+const HEARD = 141;
 
 const WANTS_ACK = 0x01;
 const BYTES = 0x02;
@@ -150,7 +154,7 @@ function parse(type: number, from: Reader): HubFrame | null {
       if (from.u8() !== VERSION) throw new BadFrame('version');
       const [epoch, you, seq, resumed] = [from.take(8).slice(), from.member(), from.integer(), RESUMED[from.u8()]];
       if (resumed === undefined) throw new BadFrame('value');
-      return { type: 'welcome', epoch, you, seq, resumed, host: from.integer(), total: from.integer(), members: entries(from) };
+      return { type: 'welcome', epoch, you, seq, resumed, heard: from.integer(), host: from.integer(), total: from.integer(), members: entries(from) };
     }
     case MEMBERS:
       return { type: 'members', members: entries(from) };
@@ -186,6 +190,8 @@ function parse(type: number, from: Reader): HubFrame | null {
       for (let count = from.integer(); count > 0; count--) members.push(from.member());
       return { type: 'asked', ack, members };
     }
+    case HEARD:
+      return { type: 'heard', count: from.integer() };
     case PING:
       return { type: 'ping', octets: from.take(8) };
     case REFUSED: {

@@ -9,7 +9,11 @@ import { BadFrame } from './octets.js';
 type Octets = Uint8Array<ArrayBuffer>;
 
 /** What has been handed on is confirmed no later than this, in milliseconds, and no more often. */
-export const GOT_EVERY = 100;
+export const GOT_EVERY = 1_000;
+/** Counted frames that are kept until the hub has said that it has them, at most. It says so every 32. */
+const UNHEARD_MAX = 256;
+const UNHEARD_OCTETS_MAX = 4 * 1024 * 1024;
+const METADATA = 4;
 const NO_EPOCH = new Uint8Array(8);
 
 /** An answer is wanted: these come back with it. */
@@ -23,7 +27,7 @@ export type Happening =
   /** In, for the first time or again. What changed meanwhile is told before it. */
   | { readonly type: 'in' }
   /** What was said meanwhile is gone, at least in part. */
-  | { readonly type: 'missed' }
+  | { readonly type: 'missed'; readonly isSameLife: boolean }
   | { readonly type: 'joined'; readonly member: Entry }
   | { readonly type: 'left'; readonly member: Entry; readonly reason: LeftReason }
   | { readonly type: 'metadata'; readonly member: Entry }
@@ -36,7 +40,11 @@ export type Happening =
   | { readonly type: 'unanswered'; readonly ack: number; readonly from: number; readonly reason: UnackedReason }
   /** The hub closes the connection, or broke the protocol. */
   | { readonly type: 'refused'; readonly code: RefusedCode }
-  | { readonly type: 'send'; readonly frame: Octets };
+  | { readonly type: 'send'; readonly frame: Octets }
+  /** These went out before and were not heard: before anything new, in this order. */
+  | { readonly type: 'again'; readonly frames: readonly Octets[] }
+  /** There is room for more. */
+  | { readonly type: 'heard' };
 
 type Welcome = Extract<HubFrame, { type: 'welcome' }>;
 
@@ -52,6 +60,10 @@ export class Member {
   #isIn = false;
   /** A WELCOME whose list goes on. */
   #partial: { readonly welcome: Welcome; readonly entries: Entry[] } | null = null;
+  /** Counted frames that went out and may not have been heard: those after the first `#heard` of this number. */
+  #unheard: Octets[] = [];
+  #unheardOctets = 0;
+  #heard = 0;
   /** The last number that was confirmed, and when the next is to be. */
   #got = 0;
   #gotAt: number | null = null;
@@ -78,6 +90,18 @@ export class Member {
     return this.#members.get(this.#host) ?? null;
   }
 
+  /** Whether more may be sent: what was not heard has to be kept. */
+  get isFull(): boolean {
+    return this.#unheard.length >= UNHEARD_MAX || this.#unheardOctets >= UNHEARD_OCTETS_MAX;
+  }
+
+  /** Every frame with a message that may not be lost, an answer or metadata goes through here, in the order in which they are sent. */
+  keep(frame: Octets): Octets {
+    this.#unheard.push(frame);
+    this.#unheardOctets += frame.length;
+    return frame;
+  }
+
   /** The first message of a connection. */
   handleOpened(): Octets {
     this.#isIn = false;
@@ -91,13 +115,14 @@ export class Member {
     this.#gotAt = null;
   }
 
-  /** What follows from a message of the channel, in its order. */
-  handleMessage(message: Octets, now: number): readonly Happening[] {
+  /** What follows from a message of the channel, in its order. `isFast`: of the one for what may be lost, which is no reason to end anything. */
+  handleMessage(message: Octets, isFast: boolean, now: number): readonly Happening[] {
     let frame: HubFrame | null;
     try {
       frame = parseFrame(message);
+      if (isFast && (frame?.type !== 'message' || frame.seq !== 0)) return [];
     } catch (error) {
-      if (error instanceof BadFrame) return [{ type: 'refused', code: error.code === 'version' ? 'version' : 'protocol' }];
+      if (error instanceof BadFrame) return isFast ? [] : [{ type: 'refused', code: error.code === 'version' ? 'version' : 'protocol' }];
       throw error;
     }
     if (frame === null) return [];
@@ -118,12 +143,13 @@ export class Member {
     return emitFrame({ type: 'got', seq: this.#last });
   }
 
-  /** For the next connection, and for this one by the frame that is returned. */
-  setMetadata(metadata: string): Octets {
+  /** For the next connection by its greeting, and by the frame that is returned for this one; it is `null` where the greeting does. */
+  setMetadata(metadata: string): Octets | null {
     this.#metadata = metadata;
     const you = this.you;
     if (you !== null) this.#members.set(you.number, { ...you, metadata });
-    return emitFrame({ type: 'metadata', metadata });
+    // What was said before and is said again then would have the last word.
+    return this.#isIn || this.#unheard.some(([type]) => type === METADATA) ? emitFrame({ type: 'metadata', metadata }) : null;
   }
 
   /** Numbers of those of these that are there, oneself left out; `null` where that is nobody. */
@@ -159,6 +185,8 @@ export class Member {
         return [{ type: 'unanswered', ack: frame.ack, from: frame.from, reason: frame.reason }];
       case 'asked':
         return [{ type: 'asked', ack: frame.ack, members: frame.members }];
+      case 'heard':
+        return this.#forget(frame.count) ? [{ type: 'heard' }] : [{ type: 'refused', code: 'protocol' }];
       default:
         return this.#ordered(frame);
     }
@@ -175,8 +203,9 @@ export class Member {
     switch (frame.type) {
       case 'joined': {
         const { member } = frame;
-        if (this.#members.has(member.number)) return [];
+        const isKnown = this.#members.delete(member.number);
         this.#members.set(member.number, member);
+        if (isKnown) return [];
         return [{ type: 'joined', member }];
       }
       case 'left': {
@@ -207,9 +236,22 @@ export class Member {
   #welcomed(welcome: Welcome): readonly Happening[] {
     if (welcome.resumed !== 'whole') return this.#listed(welcome, [...welcome.members]);
     // What changed follows, message by message: the list is as it was.
-    if (!isSame(welcome.epoch, this.#epoch) || welcome.you !== this.#you) return [{ type: 'refused', code: 'protocol' }];
+    if (!isSame(welcome.epoch, this.#epoch) || welcome.you !== this.#you || !this.#forget(welcome.heard)) return [{ type: 'refused', code: 'protocol' }];
     this.#isIn = true;
-    return [{ type: 'in' }];
+    return [...this.#again(), { type: 'in' }];
+  }
+
+  /** The hub has this many of the counted frames. `false` where it cannot. */
+  #forget(heard: number): boolean {
+    const count = heard - this.#heard;
+    if (count < 0 || count > this.#unheard.length) return false;
+    for (const frame of this.#unheard.splice(0, count)) this.#unheardOctets -= frame.length;
+    this.#heard = heard;
+    return true;
+  }
+
+  #again(): readonly Happening[] {
+    return this.#unheard.length === 0 ? [] : [{ type: 'again', frames: [...this.#unheard] }];
   }
 
   #listed(welcome: Welcome, entries: Entry[]): readonly Happening[] {
@@ -220,8 +262,14 @@ export class Member {
     this.#partial = null;
     const before = this.#you === 0 ? null : this.#members;
     const isSameLife = isSame(welcome.epoch, this.#epoch);
+    if (welcome.resumed === 'new' || !isSameLife || welcome.you !== this.#you) {
+      // What was said to members by numbers of before is given up.
+      this.#unheard = [];
+      this.#unheardOctets = 0;
+      this.#heard = welcome.heard;
+    } else if (!this.#forget(welcome.heard)) return [{ type: 'refused', code: 'protocol' }];
     const all = new Map(entries.map((entry) => [entry.number, entry]));
-    const happenings: Happening[] = before === null ? [] : [{ type: 'missed' }, ...changes(before, all, isSameLife, this.#you, welcome.you)];
+    const happenings: Happening[] = before === null ? [] : [{ type: 'missed', isSameLife }, ...changes(before, all, isSameLife, this.#you, welcome.you)];
     const hostBefore = this.host?.name;
     this.#epoch = welcome.epoch;
     this.#you = welcome.you;
@@ -231,7 +279,7 @@ export class Member {
     this.#host = welcome.host;
     this.#isIn = true;
     if (before !== null && this.host?.name !== hostBefore) happenings.push({ type: 'host', member: this.host });
-    happenings.push({ type: 'in' });
+    happenings.push(...this.#again(), { type: 'in' });
     return happenings;
   }
 

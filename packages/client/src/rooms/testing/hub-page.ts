@@ -11,6 +11,8 @@ interface Seat extends Entry {
   readonly token: string;
   channel: RTCDataChannel | null;
   fast: RTCDataChannel | null;
+  /** Counted frames that came. */
+  heard: number;
 }
 
 interface Description {
@@ -45,7 +47,7 @@ class Room {
       if (isHere) for (const { seq, to, octets } of this.#log) if (seq > frame.last && (to === null || to.has(known.number))) channel.send(octets);
       return known;
     }
-    const seat: Seat = { number: this.#next++, name, metadata: frame.metadata, joined: Date.now(), token, channel, fast };
+    const seat: Seat = { number: this.#next++, name, metadata: frame.metadata, joined: Date.now(), token, channel, fast, heard: 0 };
     this.#tell({ type: 'joined', seq: 0, member: seat });
     this.seats.set(seat.number, seat);
     if (this.#host === 0) this.#host = seat.number;
@@ -55,7 +57,7 @@ class Room {
 
   #welcome(seat: Seat, resumed: 'new' | 'whole'): void {
     const members = resumed === 'whole' ? [] : [...this.seats.values()];
-    seat.channel?.send(emitHubFrame({ type: 'welcome', epoch: this.#epoch, you: seat.number, seq: this.#seq, resumed, host: resumed === 'whole' ? 0 : this.#host, total: members.length, members }));
+    seat.channel?.send(emitHubFrame({ type: 'welcome', epoch: this.#epoch, you: seat.number, seq: this.#seq, resumed, heard: seat.heard, host: resumed === 'whole' ? 0 : this.#host, total: members.length, members }));
   }
 
   /** In the room's order, to everybody or to these. */
@@ -68,6 +70,9 @@ class Room {
 
   heard(seat: Seat, frame: MemberFrame): void {
     const others = [...this.seats.keys()].filter((number) => number !== seat.number);
+    if (frame.type === 'ack' || frame.type === 'metadata' || (frame.type === 'emit' && !frame.fast)) {
+      if (++seat.heard % 32 === 0) seat.channel?.send(emitHubFrame({ type: 'heard', count: seat.heard }));
+    }
     switch (frame.type) {
       case 'emit': {
         const { to, ack, event, body } = frame;

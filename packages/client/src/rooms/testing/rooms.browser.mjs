@@ -150,6 +150,22 @@ suite('rooms', () => {
         assert.deepEqual((await told(bob)).filter(([event]) => event === 'missed'), []);
     });
 
+    test('what a member says while its connection breaks comes once and in order', async () => {
+        const [ann, bob] = [await member('ann'), await member('bob')];
+        await ann.evaluate(`globalThis.numbers = []; room.on('n', (n) => numbers.push(n))`);
+        await bob.evaluate(`globalThis.n = 0; globalThis.timer = setInterval(() => room.emit('n', n++), 10)`);
+        for (let time = 0; time < 3; time++) {
+            await holds(ann, `numbers.length > ${time * 50 + 20}`);
+            await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
+            await holds(bob, `room.state === 'reconnecting'`);
+            await holds(bob, `room.state === 'joined'`);
+        }
+        await bob.evaluate('clearInterval(timer)');
+        const last = await bob.evaluate('n - 1');
+        await holds(ann, `numbers.at(-1) === ${last}`);
+        assert.equal(await ann.evaluate('numbers.every((n, at) => n === at)'), true);
+    });
+
     test('what is said while there is no connection comes when there is one again', async () => {
         const [ann, bob] = [await member('ann'), await member('bob')];
         await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
