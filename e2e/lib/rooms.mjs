@@ -138,7 +138,7 @@ export async function aiortcMember(owner, server, room, id, ...args) {
 
 /** `peerage chat --room`, in the room when this resolves. Its lines are what it says. */
 export async function nativeMember(owner, server, room, id) {
-    const proc = start(owner, `native ${id}`, BINARY, ['chat', '--room', room, '--id', id, '--json', '--server', server.url], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const proc = start(owner, `native ${id}`, BINARY, ['chat', '--room', room, '--name', id, '--json', '--server', server.url], { stdio: ['pipe', 'pipe', 'pipe'] });
     const member = Object.assign(new Member(id, 'native', (order) => {
         if (order.do === 'say') proc.child.stdin.write(`${order.value}\n`);
         else if (order.do === 'leave') proc.child.stdin.end();
@@ -149,8 +149,15 @@ export async function nativeMember(owner, server, room, id) {
     return opened(member);
 }
 
-function takeNative(member, line) {
-    member.take(line.event, line);
+function takeNative(member, { event: kind, id, ...more }) {
+    switch (kind) {
+        case 'ready': return member.take('open', { peers: more.members.map((one) => one.id), host: more.host });
+        case 'joined':
+        case 'left':
+        case 'host': return member.take(kind, { peer: id, reason: more.reason });
+        case 'message': return member.take('message', { sender: more.from ?? 'server', value: more.value, event: more.said ?? null });
+        default: return member.take(kind, more);
+    }
 }
 
 /** Waits for a member to be in; a process that ends instead is an error at once. */
