@@ -209,12 +209,12 @@ class RtcWire implements Wire {
   }
 }
 
-/** Goodbye by HTTP, also by a page that goes. Never rejects. */
-export async function postLeave(server: URL, room: string, id: string, signal: AbortSignal | null = null): Promise<void> {
+/** Goodbye by HTTP, also by a page that goes. `token`: proves it for a member that has one. Never rejects. */
+export async function postLeave(server: URL, room: string, id: string, signal: AbortSignal | null = null, token?: string): Promise<void> {
   // To another origin JSON has to be asked for first, and a page that goes has no time to wait for that; a hub minds no type.
   const { location } = globalThis as { location?: { origin?: string } };
   const type = location?.origin === server.origin ? JSON_TYPE : 'text/plain';
-  await post(new URL('leave', server), { room, peer_id: id }, signal, { keepalive: true, headers: { 'content-type': type } }).catch(() => undefined);
+  await post(new URL('leave', server), { room, peer_id: id, token }, signal, { keepalive: true, headers: { 'content-type': type } }).catch(() => undefined);
 }
 
 /** Rejects with a `RoomError`, or with the signal's reason. */
