@@ -114,9 +114,9 @@ pub(crate) struct Meeting {
     pub(crate) server: Url,
     /// Be reachable over loopback addresses too; always so when the server is on this machine
     #[arg(long, env = "PEERAGE_ALLOW_LOOPBACK")]
-    allow_loopback: bool,
+    pub(crate) allow_loopback: bool,
     #[command(flatten)]
-    trust: ServerTrust,
+    pub(crate) trust: ServerTrust,
     #[command(flatten)]
     paths: Paths,
 }

@@ -40,6 +40,7 @@ mod net;
 mod peer;
 pub mod proxy;
 mod random;
+pub mod room;
 mod signalling;
 mod totals;
 mod tried;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::Host;
+use url::{Host, Url};
 
 /// For one address to take the connection; a server has a few. For a name to be looked up as well.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -114,6 +114,16 @@ pub(crate) fn host(host: &ice_url::Host) -> Host<&str> {
         ice_url::Host::Name(name) => Host::Domain(name),
         ice_url::Host::Ip(IpAddr::V4(ip)) => Host::Ipv4(*ip),
         ice_url::Host::Ip(IpAddr::V6(ip)) => Host::Ipv6(*ip),
+    }
+}
+
+/// Whether the host of a URL is this machine, for sure.
+pub(crate) fn is_this_machine(server: &Url) -> bool {
+    match server.host() {
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) fn name() -> String {
         .collect()
 }
 
+/// 16 random octets.
+pub(crate) fn token() -> [u8; 16] {
+    use rand_core::Rng;
+    let mut octets = [0; 16];
+    os().fill_bytes(&mut octets);
+    octets
+}
+
 /// A random share of `span`, for jitter.
 pub(crate) fn share(span: std::time::Duration) -> std::time::Duration {
     use rand_core::Rng;

@@ -1,5 +1,6 @@
 //! `peerage chat`: lines to a peer, and lines from it.
 
+mod room;
 mod screen;
 
 use std::time::Duration;
@@ -27,8 +28,9 @@ const MESSAGE_MAX: usize = 1024 * 1024;
 /// Talk to a page or a terminal, line by line.
 ///
 /// With an ID that peer is called: a page with PeerJS, or another `peerage chat`. Without one, this side waits, and
-/// prints the id that others call; it talks to one at a time. Ctrl-D, the end of a pipe, or Ctrl-C ends it. Nothing
-/// proves who the other one is: that is the server's word.
+/// prints the id that others call; it talks to one at a time. With --room it talks to everybody in a room of a
+/// `peerage serve`, pages among them. Ctrl-D, the end of a pipe, or Ctrl-C ends it. Nothing proves who the others are:
+/// that is the server's word.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// Whom to call; without it, wait to be called
@@ -37,7 +39,11 @@ pub(crate) struct Chat {
     /// The id to wait under [default: a random one]
     #[arg(long, value_name = "ID", conflicts_with = "peer")]
     id: Option<PeerId>,
-    /// How the one who is called may call you; who waits says nothing of itself but its id
+    /// Talk to everybody in this room of the server
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["peer", "id"])]
+    room: Option<String>,
+    /// How the one who is called may call you; who waits says nothing of itself but its id. In a room: the name that
+    /// others see, and nobody else may have [default: a random one]
     #[arg(long, value_name = "NAME", env = "PEERAGE_NAME")]
     name: Option<String>,
     /// How lines travel, to a page that calls it so; who waits goes by what the caller says
@@ -69,6 +75,16 @@ impl Chat {
     /// Talks until one side has enough.
     pub(crate) async fn run(self, quiet: bool) -> Result<(), Failure> {
         let mut told = Box::pin(signals::end()?);
+        if let Some(room) = &self.room {
+            let talk = room::Talk {
+                meeting: &self.meeting,
+                room,
+                name: self.name.as_deref(),
+                json: self.json,
+                quiet,
+            };
+            return talk.run(&mut lines::of_stdin(), &mut told).await;
+        }
         let server = self.meeting.server.as_str();
         let screen = Screen::new(self.json, quiet);
         let mut builder = self.meeting.builder(server)?.limits(Limits {

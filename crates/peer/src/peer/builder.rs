@@ -1,6 +1,5 @@
 //! What a peer is made of.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::{Host, Url};
+use url::Url;
 
 use super::dispatch::Dispatcher;
 use super::ice::IceTask;
@@ -23,7 +22,7 @@ use super::{Handle, Inner, OpenError, Peer};
 use crate::access::Access;
 use crate::connection::{Limits, Serializer, Serializers};
 use crate::engine::{Addresses, Engine, EngineConfig, LOST_AFTER};
-use crate::net::Roots;
+use crate::net::{self, Roots};
 use crate::signalling::{Registration, Signalling, SignallingError};
 use crate::totals::Totals;
 use crate::{clock, random};
@@ -250,7 +249,10 @@ impl Builder {
         let totals = Arc::new(Totals::default());
         let engine = Engine::new(EngineConfig {
             port: self.port,
-            addresses: match self.loopback.unwrap_or_else(|| is_this_machine(&server)) {
+            addresses: match self
+                .loopback
+                .unwrap_or_else(|| net::is_this_machine(&server))
+            {
                 true => Addresses::AllAndLoopback,
                 false => Addresses::All,
             },
@@ -322,14 +324,5 @@ impl Builder {
             inner,
             incoming: Mutex::new(taken),
         })))
-    }
-}
-
-fn is_this_machine(server: &Url) -> bool {
-    match server.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip == Ipv4Addr::LOCALHOST,
-        Some(Host::Ipv6(ip)) => ip == Ipv6Addr::LOCALHOST,
-        None => false,
     }
 }

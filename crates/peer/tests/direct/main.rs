@@ -1,6 +1,7 @@
 //! Links whose descriptions the test carries, between two engines over loopback.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/way.rs"]
 mod way;
 
 use std::time::Duration;

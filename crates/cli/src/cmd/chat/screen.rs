@@ -33,7 +33,8 @@ pub(super) fn name(connection: &Connection) -> String {
     }
 }
 
-fn printable(name: &str) -> String {
+/// A name of somebody else's, fit for a terminal.
+pub(super) fn printable(name: &str) -> String {
     let name: String = name.chars().take(NAME_MAX).collect();
     harmless(&name.replace('\n', " "))
 }

@@ -442,6 +442,12 @@ impl Member {
         matches!(self.state, State::Over)
     }
 
+    /// Whether everything that was said was sent.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_drained()
+    }
+
     /// Who is there, as far as is known, this member among them.
     pub fn members(&self) -> impl Iterator<Item = &Entry> + '_ {
         self.members.values()

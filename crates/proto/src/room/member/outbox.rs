@@ -72,6 +72,11 @@ impl Outbox {
         Some(kept.frame.clone())
     }
 
+    /// Whether all of them were sent.
+    pub(super) fn is_drained(&self) -> bool {
+        self.sent == self.frames.len()
+    }
+
     /// Whether a fast message may go now.
     pub(super) fn takes_fast(&mut self, now: Duration) -> bool {
         let (rate, burst) = self.every;

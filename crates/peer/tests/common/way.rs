@@ -1,13 +1,14 @@
 //! A way between two ends that a test can block.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UdpSocket;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// Passes datagrams on, between one port of loopback and whoever sends first.
+/// Passes datagrams on, between one port of loopback and whoever sends.
 pub(crate) struct Forwarder {
     blocked: Arc<AtomicBool>,
     from: u16,
@@ -52,22 +53,33 @@ impl Drop for Forwarder {
     }
 }
 
+/// As a NAT would: who comes first from somewhere gets a socket towards the port.
 async fn pass(socket: UdpSocket, port: u16, blocked: Arc<AtomicBool>) {
-    let owner = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut other = None;
+    let socket = Arc::new(socket);
+    let mut ways = HashMap::new();
+    let mut back = JoinSet::new();
     let mut buffer = vec![0; 1 << 16];
     while let Ok((length, source)) = socket.recv_from(&mut buffer).await {
-        let to = match source == owner {
-            true => other,
-            false => {
-                other = Some(source);
-                Some(owner)
-            }
-        };
-        if let Some(to) = to
-            && !blocked.load(Ordering::Relaxed)
-        {
-            let _ = socket.send_to(&buffer[..length], to).await;
+        if let Entry::Vacant(entry) = ways.entry(source) {
+            let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            way.connect(("127.0.0.1", port)).await.unwrap();
+            let (socket, from, blocked) = (socket.clone(), way.clone(), blocked.clone());
+            back.spawn(async move {
+                let mut buffer = vec![0; 1 << 16];
+                loop {
+                    // Nobody is there any more, or again.
+                    let Ok(length) = from.recv(&mut buffer).await else {
+                        continue;
+                    };
+                    if !blocked.load(Ordering::Relaxed) {
+                        let _ = socket.send_to(&buffer[..length], source).await;
+                    }
+                }
+            });
+            entry.insert(way);
+        }
+        if !blocked.load(Ordering::Relaxed) {
+            let _ = ways[&source].send(&buffer[..length]).await;
         }
     }
 }
