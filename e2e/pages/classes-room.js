@@ -9,7 +9,8 @@ window.join_room = async (room, id, options = {}) => {
     const tell = (kind, more = {}) => window.tell_room(id, kind, more);
     let host = null;
     const hosted = () => {
-        const now = connection.getRoomPeers().find((peer) => peer.isHost)?.id ?? null;
+        // Between the news that a host has left and who is host now, none is known.
+        const now = connection.getRoomPeers().find((peer) => peer.isHost)?.id ?? host;
         if (now === host) return;
         host = now;
         tell('host', { peer: host });

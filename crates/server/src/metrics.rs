@@ -151,6 +151,9 @@ fn rooms(stats: &crate::hub::HubStats, encoder: &mut DescriptorEncoder<'_>) -> s
             ("candidates", stats.candidates),
             ("never_opened", stats.never_opened),
             ("slow_member", stats.slow),
+            ("forged", stats.forged),
+            ("unaddressed", stats.unaddressed),
+            ("rate", stats.rate),
         ],
     )
 }

@@ -87,13 +87,14 @@ impl Port {
             true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
             false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
         };
-        let v4 = Socket::bind(SocketAddr::from((v4, number)));
-        let number = v4.as_ref().map_or(number, |socket| socket.number);
-        let v6 = match Socket::bind(SocketAddr::from((v6, number))) {
-            // The other family has the number taken by somebody else: then it is not ours here either.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            other => other,
+        // Where one family has the number taken by somebody else, it is not ours in the other either.
+        let bind = |ip: IpAddr, number| match Socket::bind(SocketAddr::new(ip, number)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            other => Ok(other),
         };
+        let v4 = bind(v4.into(), number)?;
+        let number = v4.as_ref().map_or(number, |socket| socket.number);
+        let v6 = bind(v6.into(), number)?;
         let number = v6.as_ref().map_or(number, |socket| socket.number);
         match (v4, v6) {
             (Ok(v4), Ok(v6)) => Ok((number, vec![v4, v6])),

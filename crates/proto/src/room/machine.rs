@@ -20,7 +20,7 @@ use super::{
 };
 
 /// How often what nobody needs is forgotten.
-const TIDY: Duration = Duration::from_secs(1);
+pub(super) const TIDY: Duration = Duration::from_secs(1);
 
 /// The machine of one room.
 ///

@@ -54,8 +54,8 @@ pub(super) struct Entry {
     pub(super) left: CancellationToken,
 }
 
-/// Who says it.
-#[derive(Clone, Copy, Debug)]
+/// Who says something of a peer. Anybody can: it counts from where the peer's offer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Speaker {
     /// The application: it knows.
     Trusted,
@@ -74,9 +74,11 @@ impl Attempts {
         table.numbers += 1;
         let number = table.numbers;
         let (sender, candidates) = mpsc::channel(CANDIDATES);
-        for candidate in table.early.take(&key, now) {
-            // As many as there is place for.
-            let _ = sender.try_send(candidate);
+        for speaker in [Speaker::Trusted, Speaker::From(household)] {
+            for candidate in table.early.take(&(key.clone(), speaker), now) {
+                // As many as there is place for.
+                let _ = sender.try_send(candidate);
+            }
         }
         let left = CancellationToken::new();
         table.all.insert(
@@ -100,14 +102,23 @@ impl Attempts {
     }
 
     /// Whether there was a place for it.
-    pub(super) fn candidate(&self, key: &Key, candidate: String, now: Instant) -> bool {
+    pub(super) fn candidate(
+        &self,
+        key: &Key,
+        candidate: String,
+        speaker: Speaker,
+        now: Instant,
+    ) -> bool {
         if candidate.len() > CANDIDATE {
             return false;
         }
         let mut table = self.lock();
         match table.all.get(key) {
-            Some(attempt) => attempt.candidates.try_send(candidate).is_ok(),
-            None => table.early.keep(key, candidate, now),
+            Some(attempt) if attempt.hears(speaker) => {
+                attempt.candidates.try_send(candidate).is_ok()
+            }
+            // For whoever comes from there, under the same name: or for nobody.
+            _ => table.early.keep(&(key.clone(), speaker), candidate, now),
         }
     }
 
@@ -116,12 +127,8 @@ impl Attempts {
         let Some(attempt) = table.all.get(key) else {
             return;
         };
-        let counts = match speaker {
-            Speaker::Trusted => true,
-            // Anybody can say this; it must not end another's connection.
-            Speaker::From(household) => !attempt.native && attempt.household == household,
-        };
-        if counts {
+        let is_native = attempt.native && speaker != Speaker::Trusted;
+        if attempt.hears(speaker) && !is_native {
             attempt.left.cancel();
         }
     }
@@ -129,6 +136,15 @@ impl Attempts {
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No panic happens while it is held; a poisoned table would be as true as any.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt {
+    fn hears(&self, speaker: Speaker) -> bool {
+        match speaker {
+            Speaker::Trusted => true,
+            Speaker::From(household) => self.household == household,
+        }
     }
 }
 
@@ -159,14 +175,17 @@ impl Drop for Entry {
 /// Candidates that came before their offer.
 #[derive(Debug, Default)]
 struct Early {
-    all: HashMap<Key, Vec<String>>,
-    /// Each key with the time of its first candidate, in order.
-    since: VecDeque<(Instant, Key)>,
+    all: HashMap<Told, Vec<String>>,
+    /// Each with the time of its first candidate, in order.
+    since: VecDeque<(Instant, Told)>,
     octets: usize,
 }
 
+/// Of whom, and by whom.
+type Told = (Key, Speaker);
+
 impl Early {
-    fn keep(&mut self, key: &Key, candidate: String, now: Instant) -> bool {
+    fn keep(&mut self, key: &Told, candidate: String, now: Instant) -> bool {
         self.expire(now);
         let known = self.all.get(key);
         // What is kept of a key costs its own octets, too.
@@ -183,7 +202,7 @@ impl Early {
         true
     }
 
-    fn take(&mut self, key: &Key, now: Instant) -> Vec<String> {
+    fn take(&mut self, key: &Told, now: Instant) -> Vec<String> {
         self.expire(now);
         let kept = self.remove(key);
         self.since.retain(|(_, other)| other != key);
@@ -199,7 +218,7 @@ impl Early {
         }
     }
 
-    fn remove(&mut self, key: &Key) -> Vec<String> {
+    fn remove(&mut self, key: &Told) -> Vec<String> {
         let kept = self.all.remove(key).unwrap_or_default();
         if !kept.is_empty() {
             let octets: usize = kept.iter().map(String::len).sum();
@@ -209,7 +228,7 @@ impl Early {
     }
 }
 
-fn octets_of((room, id): &Key) -> usize {
+fn octets_of(((room, id), _): &Told) -> usize {
     room.as_str().len() + id.as_str().len()
 }
 
@@ -225,6 +244,12 @@ mod tests {
         Arc::default()
     }
 
+    const TRUSTED: Speaker = Speaker::Trusted;
+
+    fn home(text: &str) -> Option<Household> {
+        Some(Household::of(text.parse().unwrap()))
+    }
+
     fn candidates(entry: &mut Entry) -> Vec<String> {
         std::iter::from_fn(|| entry.candidates.try_recv().ok()).collect()
     }
@@ -232,10 +257,10 @@ mod tests {
     #[test]
     fn candidates_before_the_offer_wait_for_it_and_no_longer_than_30_seconds() {
         let (attempts, start) = (attempts(), Instant::now());
-        assert!(attempts.candidate(&key("r", "ann"), "one".into(), start));
-        assert!(attempts.candidate(&key("r", "ben"), "two".into(), start));
+        assert!(attempts.candidate(&key("r", "ann"), "one".into(), TRUSTED, start));
+        assert!(attempts.candidate(&key("r", "ben"), "two".into(), TRUSTED, start));
         let mut ann = attempts.begin(key("r", "ann"), None, start);
-        assert!(attempts.candidate(&key("r", "ann"), "three".into(), start));
+        assert!(attempts.candidate(&key("r", "ann"), "three".into(), TRUSTED, start));
         assert_eq!(candidates(&mut ann), ["one", "three"]);
         let mut ben = attempts.begin(key("r", "ben"), None, start + PATIENCE);
         assert_eq!(candidates(&mut ben), [""; 0]);
@@ -245,23 +270,23 @@ mod tests {
     #[test]
     fn candidates_of_one_peer_are_32_and_those_of_all_are_64_kib() {
         let (attempts, now) = (attempts(), Instant::now());
-        let kept = (0..40).filter(|_| attempts.candidate(&key("r", "ann"), "x".into(), now));
+        let kept =
+            (0..40).filter(|_| attempts.candidate(&key("r", "ann"), "x".into(), TRUSTED, now));
         assert_eq!(kept.count(), CANDIDATES);
-        assert!(!attempts.candidate(&key("r", "ben"), "x".repeat(CANDIDATE + 1), now));
+        assert!(!attempts.candidate(&key("r", "ben"), "x".repeat(CANDIDATE + 1), TRUSTED, now));
         let kept = (0..1_000).filter(|index| {
             let id = format!("ben{index}");
-            attempts.candidate(&key("r", &id), "x".repeat(CANDIDATE), now)
+            attempts.candidate(&key("r", &id), "x".repeat(CANDIDATE), TRUSTED, now)
         });
         assert_eq!(kept.count(), 63);
         let later = now + PATIENCE;
-        assert!(attempts.candidate(&key("r", "carol"), "x".into(), later));
+        assert!(attempts.candidate(&key("r", "carol"), "x".into(), TRUSTED, later));
         assert_eq!(attempts.lock().early.octets, "rcarolx".len());
     }
 
     #[test]
     fn a_leave_over_http_counts_from_where_the_offer_came_and_for_no_native_member() {
         let (attempts, now) = (attempts(), Instant::now());
-        let home = |text: &str| Some(Household::of(text.parse().unwrap()));
         let entry = attempts.begin(key("r", "ann"), home("192.0.2.1"), now);
         attempts.leave(&key("r", "ann"), Speaker::From(home("192.0.2.2")));
         attempts.leave(&key("r", "ann"), Speaker::From(None));
@@ -277,12 +302,34 @@ mod tests {
     }
 
     #[test]
+    fn a_candidate_counts_from_where_the_offer_comes() {
+        let (attempts, now) = (attempts(), Instant::now());
+        let ann = key("r", "ann");
+        let [near, far] = ["192.0.2.1", "192.0.2.2"].map(home);
+        for (speaker, text) in [
+            (Speaker::From(far), "planted"),
+            (Speaker::From(near), "early"),
+            (TRUSTED, "told"),
+        ] {
+            attempts.candidate(&ann, text.into(), speaker, now);
+        }
+        let mut entry = attempts.begin(ann.clone(), near, now);
+        for (speaker, text) in [
+            (Speaker::From(far), "planted"),
+            (Speaker::From(near), "late"),
+        ] {
+            attempts.candidate(&ann, text.into(), speaker, now);
+        }
+        assert_eq!(candidates(&mut entry), ["told", "early", "late"]);
+    }
+
+    #[test]
     fn an_older_attempt_takes_nothing_of_a_newer_one_with_it() {
         let (attempts, now) = (attempts(), Instant::now());
         let old = attempts.begin(key("r", "ann"), None, now);
         let mut new = attempts.begin(key("r", "ann"), None, now);
         drop(old);
-        attempts.candidate(&key("r", "ann"), "x".into(), now);
+        attempts.candidate(&key("r", "ann"), "x".into(), TRUSTED, now);
         assert_eq!(candidates(&mut new), ["x"]);
         drop(new);
         assert!(attempts.lock().all.is_empty());

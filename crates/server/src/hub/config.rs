@@ -185,6 +185,14 @@ const LARGEST_MESSAGE: usize = 240 * 1024;
 
 impl HubConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let is_somewhere = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+        if let Some(ip) = self.addresses.iter().find(|ip| !is_somewhere(ip)) {
+            return Err(ConfigError {
+                key: "hub.addresses",
+                value: ip.to_string(),
+                expected: "an address that members can come to",
+            });
+        }
         if self.webhook.is_some() && self.webhook_secret.is_none() {
             return Err(ConfigError {
                 key: "hub.webhook_secret",
@@ -298,6 +306,17 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.webhook = None;
         assert_eq!(config.check().unwrap_err().key, "hub.moderate");
+    }
+
+    #[test]
+    fn members_are_told_addresses_that_are_somewhere() {
+        for ip in ["0.0.0.0", "::", "224.0.0.1"] {
+            let config = HubConfig {
+                addresses: vec![ip.parse().unwrap()],
+                ..HubConfig::default()
+            };
+            assert_eq!(config.check().unwrap_err().key, "hub.addresses", "{ip}");
+        }
     }
 
     #[test]

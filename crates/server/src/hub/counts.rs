@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use peerage_proto::room::Dropped;
+
 /// What happened so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -27,7 +29,12 @@ impl Counts {
 }
 
 impl Counts {
-    pub(super) fn stats(&self, (rooms, members): (usize, usize), half_open: usize) -> HubStats {
+    pub(super) fn stats(
+        &self,
+        (rooms, members): (usize, usize),
+        half_open: usize,
+        dropped: Dropped,
+    ) -> HubStats {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         HubStats {
             rooms,
@@ -46,6 +53,9 @@ impl Counts {
             slow: of(&self.slow),
             candidates: of(&self.candidates),
             never_opened: of(&self.never_opened),
+            forged: dropped.forged + dropped.host_changes + dropped.room_states,
+            unaddressed: dropped.unaddressed + dropped.reserved,
+            rate: dropped.rate,
         }
     }
 }
@@ -86,4 +96,10 @@ pub struct HubStats {
     pub candidates: u64,
     /// Offers whose connection never opened.
     pub never_opened: u64,
+    /// Messages that claim another sender, or say what is the hub's alone to say.
+    pub forged: u64,
+    /// Messages to who is not there, and events under names that are the room's own.
+    pub unaddressed: u64,
+    /// Messages above the rate, of those that may be lost.
+    pub rate: u64,
 }

@@ -33,6 +33,9 @@ pub struct PeerInfo {
     /// When it was heard last, in the same way: now, unless it is suspected to be gone.
     #[serde(rename = "lastSeen")]
     pub last_seen: u64,
+    /// Whether nothing is heard of it just now: it may be gone.
+    #[serde(rename = "isSuspected", skip_serializing_if = "std::ops::Not::not")]
+    pub is_suspected: bool,
     /// What an old client says of itself.
     #[serde(rename = "userAgent", skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,

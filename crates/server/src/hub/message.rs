@@ -126,6 +126,18 @@ impl From<Value> for Json {
     }
 }
 
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl From<$type> for Json {
+            fn from(value: $type) -> Self {
+                Value::from(value).into()
+            }
+        }
+    )*};
+}
+
+plain!(bool, i32, i64, u32, u64, f64);
+
 /// A JSON string.
 impl From<&str> for Json {
     fn from(text: &str) -> Self {

@@ -309,8 +309,8 @@ impl Hub {
             .unwrap_or_default()
     }
 
-    /// Ends a member's connection; all are told that it left. False where there is none of that name. It may come again: who must not is for
-    /// the application to refuse, where it lets members in.
+    /// Ends a member's connection; all are told that it left. False where there is none of that name. For a minute nobody comes into that room under the name;
+    /// whom it must never see again is for the application to refuse, where it lets members in.
     pub fn kick(&self, room: &str, name: &str) -> bool {
         let Ok(name) = Name::parse(name) else {
             return false;
@@ -333,7 +333,8 @@ impl Hub {
     pub fn stats(&self) -> HubStats {
         let hub = self.shared();
         let half_open = hub.limits.half_open - hub.half_open.available_permits();
-        hub.counts.stats(hub.rooms.sizes(), half_open)
+        let (sizes, dropped) = (hub.rooms.sizes(), hub.rooms.dropped());
+        hub.counts.stats(sizes, half_open, dropped)
     }
 
     /// Ends it: nobody comes any more, members are told and dropped, and handlers have 2 s for what they were told. Nothing is left of it afterwards.
@@ -395,6 +396,7 @@ impl Hub {
         room: &str,
         peer_id: &str,
         candidate: &Value,
+        speaker: Speaker,
     ) -> Result<(), SignalingError> {
         let hub = self.shared();
         let key = names(room, peer_id)?;
@@ -409,7 +411,7 @@ impl Hub {
         };
         if !hub
             .attempts
-            .candidate(&key, text.to_owned(), Instant::now())
+            .candidate(&key, text.to_owned(), speaker, Instant::now())
         {
             Counts::add(&hub.counts.candidates);
         }
@@ -493,7 +495,7 @@ impl Shared {
     ) -> Result<Description, SignalingError> {
         let (room, name) = names(room, peer_id)?;
         if offer.kind != "offer" {
-            return Err(SignalingError::Offer("its type is not `offer`".to_owned()));
+            return Err(SignalingError::Offer("its type is another".to_owned()));
         }
         if self.closing.is_cancelled() {
             return Err(SignalingError::Closed);
@@ -600,3 +602,33 @@ pub enum HubError {
     #[error("the webhook cannot be used: {0}")]
     Webhook(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_to_where_the_server_listens_unless_it_is_said_where() {
+        let of = |listen: &str, named: &[&str]| {
+            let named: Vec<_> = named.iter().map(|ip| ip.parse().unwrap()).collect();
+            addresses(listen.parse().unwrap(), &named)
+        };
+        for loopback in ["127.0.0.1", "::1"] {
+            assert!(matches!(of(loopback, &[]), Addresses::Loopback));
+        }
+        for all in ["0.0.0.0", "::"] {
+            assert!(matches!(of(all, &[]), Addresses::AllAndLoopback));
+        }
+        assert!(matches!(of("192.0.2.1", &[]), Addresses::Only(_)));
+        assert!(matches!(of("::", &["127.0.0.1"]), Addresses::Only(_)));
+        // Not this machine's: of a NAT in front.
+        for listen in ["127.0.0.1", "::"] {
+            assert!(matches!(of(listen, &["192.0.2.1"]), Addresses::Mapped(_)));
+        }
+    }
+}
+
+/// The page's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/rooms.md")]
+struct Page;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use getrandom::SysRng;
 use peerage_peer::{Batch, ChannelSender, Message, TrySendError};
 use peerage_proto::room::{
-    Addressed, Closed, Config, ConnKey, Kind, Output, Payload, Room as Machine, SendTo, Tap,
-    Ticket, Told, Unjudged, Verdict as Judged, Way,
+    Addressed, Closed, Config, ConnKey, Dropped, Kind, Output, Payload, Room as Machine, SendTo,
+    Tap, Ticket, Told, Unjudged, Verdict as Judged, Way,
 };
 use peerage_proto::wire::room::{
     Body, Epoch, Event, Json as Text, LeftReason, Name, RoomName, Said,
@@ -40,6 +40,8 @@ pub(super) struct Rooms {
     config: Config,
     clock: Clock,
     conns: AtomicU64,
+    /// In rooms that are over.
+    dropped: Mutex<Dropped>,
 }
 
 /// Time since 1970 that never goes backwards.
@@ -93,6 +95,7 @@ impl Rooms {
             config,
             clock: Clock::start(),
             conns: AtomicU64::new(0),
+            dropped: Mutex::default(),
         }
     }
 
@@ -168,6 +171,7 @@ impl Rooms {
                     inner: Mutex::new(Inner {
                         machine: Machine::new(self.config.clone(), Epoch(epoch)),
                         seats: HashMap::new(),
+                        batch: Batch::default(),
                         slow: Vec::new(),
                         due: None,
                         over: false,
@@ -229,6 +233,25 @@ impl Rooms {
             })
     }
 
+    /// What was not passed on so far.
+    pub(super) fn dropped(&self) -> Dropped {
+        let rooms = self.all();
+        let mut sum = *self.lock_dropped();
+        for room in rooms {
+            let inner = room.lock();
+            // One that is over is in the sum already.
+            if !inner.over {
+                add(&mut sum, &inner.machine.dropped());
+            }
+        }
+        sum
+    }
+
+    fn lock_dropped(&self) -> MutexGuard<'_, Dropped> {
+        // As below.
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<RoomName, Arc<Room>>> {
         // No panic happens while it is held; a poisoned map would be as whole as any.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
@@ -249,6 +272,8 @@ pub(super) struct Room {
 struct Inner {
     machine: Machine,
     seats: HashMap<ConnKey, Seat>,
+    /// What the members' engine is told at once.
+    batch: Batch,
     /// Connections that had no place for a message.
     slow: Vec<ConnKey>,
     /// When the alarm was last set to ring.
@@ -343,22 +368,18 @@ impl Room {
         let Inner {
             machine,
             seats,
+            batch,
             slow,
             due,
             over,
         } = &mut *inner;
         let mut sent = 0;
-        // All that the members' engine is told at once, at the end.
-        let mut batch = Batch::default();
         loop {
             while let Some(output) = machine.poll_output() {
                 match output {
                     Output::Send { to, payload, way } => {
                         for conn in to.iter() {
-                            match seats
-                                .get(&conn)
-                                .map(|seat| seat.send(&mut batch, &payload, way))
-                            {
+                            match seats.get(&conn).map(|seat| seat.send(batch, &payload, way)) {
                                 Some(Ok(())) => sent += 1,
                                 Some(Err(TrySendError::Full)) if way == Way::Reliable => {
                                     slow.push(conn);
@@ -386,11 +407,15 @@ impl Room {
                 machine.handle_closed(conn, Closed::Slow, hub.rooms.clock.now());
             }
         }
+        batch.flush();
         hub.counts.sent.fetch_add(sent, Ordering::Relaxed);
         let before = std::mem::replace(due, machine.poll_timeout());
         self.alarm.moved(before, *due);
         let ends = !*over && machine.is_over();
         *over |= ends;
+        if ends {
+            add(&mut hub.rooms.lock_dropped(), &machine.dropped());
+        }
         drop(inner);
         if ends {
             self.ended.cancel();
@@ -431,6 +456,7 @@ impl Room {
                     is_host: member.is_host,
                     join_time: member.joined.as_millis() as u64,
                     last_seen: seen.as_millis() as u64,
+                    is_suspected: member.is_suspected,
                     user_agent: agent,
                     metadata: metadata.filter(|_| member.kind == Kind::Native),
                 }
@@ -582,6 +608,15 @@ impl Seat {
             _ => batch.try_send(&self.reliable, message),
         }
     }
+}
+
+fn add(sum: &mut Dropped, more: &Dropped) {
+    sum.forged += more.forged;
+    sum.host_changes += more.host_changes;
+    sum.room_states += more.room_states;
+    sum.unaddressed += more.unaddressed;
+    sum.reserved += more.reserved;
+    sum.rate += more.rate;
 }
 
 fn user_agent(metadata: &Json) -> Option<String> {

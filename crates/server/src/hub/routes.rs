@@ -54,7 +54,7 @@ async fn offer(Injected(hub): Injected<Hub>, request: Request) -> Response {
     let offer: Description = match serde_json::from_value(offer) {
         Ok(offer) => offer,
         Err(_) => {
-            let what = "it needs the texts `type` and `sdp`".to_owned();
+            let what = "it needs the texts sdp and type".to_owned();
             return SignalingError::Offer(what).into_response();
         }
     };

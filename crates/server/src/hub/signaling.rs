@@ -16,8 +16,8 @@ use super::{Broadcaster, Hub};
 
 /// PeerPyRTC's `SignalingManager`: what the routes `/offer`, `/candidate` and `/leave` do, as plain functions with its names. Cheap to clone.
 ///
-/// In a web framework of your own, say whose request it is by [`SignalingManager::of`]: limits by address need it, and an id's connection is then ended by
-/// `leave` only from the address that it came from.
+/// In a web framework of your own, say whose request it is by [`SignalingManager::of`]: limits by address need it, and `candidate` and `leave` then count for
+/// connections that were offered from there alone.
 #[derive(Clone, Debug)]
 pub struct SignalingManager {
     hub: Hub,
@@ -92,7 +92,7 @@ impl SignalingManager {
         peer_id: &str,
         candidate: &Value,
     ) -> Result<(), SignalingError> {
-        self.hub.candidate(room, peer_id, candidate)
+        self.hub.candidate(room, peer_id, candidate, self.speaker())
     }
 
     /// Ends a member's connection, if there is one. Members of the native protocol say goodbye there and by nobody else: for them only the application's own
@@ -101,12 +101,7 @@ impl SignalingManager {
     /// # Errors
     /// A name cannot be one.
     pub async fn leave(&self, room: &str, peer_id: &str) -> Result<(), SignalingError> {
-        let speaker = match self.caller {
-            Caller::Application => Speaker::Trusted,
-            Caller::Address(address) => Speaker::From(Some(Household::of(address))),
-            Caller::Unknown => Speaker::From(None),
-        };
-        self.hub.leave(room, peer_id, speaker)
+        self.hub.leave(room, peer_id, self.speaker())
     }
 
     /// All rooms by name, in PeerPyRTC's form.
@@ -123,6 +118,14 @@ impl SignalingManager {
     #[must_use]
     pub fn broadcaster(&self) -> Broadcaster {
         self.hub.broadcaster()
+    }
+
+    fn speaker(&self) -> Speaker {
+        match self.caller {
+            Caller::Application => Speaker::Trusted,
+            Caller::Address(address) => Speaker::From(Some(Household::of(address))),
+            Caller::Unknown => Speaker::From(None),
+        }
     }
 
     const fn address(&self) -> Option<IpAddr> {

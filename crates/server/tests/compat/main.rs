@@ -8,6 +8,8 @@ mod http;
 mod peerjs_server;
 mod pnp_discovery;
 mod replay;
+#[cfg(feature = "hub")]
+mod rooms;
 mod table;
 mod tests;
 mod username_signaling;

@@ -54,6 +54,7 @@ fn tests_of_the_tree() -> BTreeSet<String> {
         "peerjs-server.json",
         "pnp-discovery.json",
         "username-signaling.json",
+        "rooms.json",
     ] {
         let rows = crate::table::section(file)
             .map(|section| section.rows)
