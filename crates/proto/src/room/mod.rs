@@ -48,7 +48,8 @@ pub struct Config {
     pub metadata: usize,
     /// Messages that are kept for who comes back. Default 1,000. The oldest goes.
     pub kept_messages: usize,
-    /// Octets of these, 64 more counted for each. Default 1 MiB. The oldest go.
+    /// Octets of these, 64 more counted for each. Default 1 MiB. The oldest go. What waits for one connection in the shell must be allowed more, with the list of
+    /// members on top: who comes back gets all of it at once, and would be too slow again.
     pub kept_octets: usize,
     /// Their age. Default 60 s.
     pub kept_for: Duration,

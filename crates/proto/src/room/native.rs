@@ -7,7 +7,7 @@ use crate::wire::room::{
     MemberNumber, Members, Name, RefusedCode, Resumed, UnackedReason, Welcome,
 };
 
-use super::machine::{Room, millis};
+use super::machine::{Room, TIDY, millis};
 use super::seat::{Message, Seat};
 use super::{Closing, ConnKey, Kind, Output, Payload, Recipients, Told, Way};
 
@@ -237,6 +237,8 @@ impl Room {
             FromMember::Got(seq) => {
                 if let Some(seat) = self.seats.get_mut(&number) {
                     seat.got = seat.got.max(seq.min(self.seq));
+                    // Perhaps something is not needed any more.
+                    self.wake_at(now + TIDY);
                 }
             }
             FromMember::Pong(_) => {}

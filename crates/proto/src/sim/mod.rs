@@ -10,6 +10,8 @@ pub mod http;
 mod link;
 mod rng;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod signal;
 
 pub use rng::Rng;
