@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader, Read, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -68,10 +68,19 @@ impl Running {
 
     /// With variables of its environment.
     pub(crate) fn start_with(variables: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::spawn(variables, args, Stdio::null())
+    }
+
+    /// One whose stdin is the test's: [`say`](Self::say), and [`say_no_more`](Self::say_no_more).
+    pub(crate) fn listening(args: &[&str]) -> Self {
+        Self::spawn(&[], args, Stdio::piped())
+    }
+
+    fn spawn(variables: &[(&str, &str)], args: &[&str], stdin: Stdio) -> Self {
         let mut command = peerage(args);
         command
             .envs(variables.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -82,6 +91,17 @@ impl Running {
             lines,
             complaint,
         }
+    }
+
+    /// Types a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// Ends its stdin, as Ctrl-D does.
+    pub(crate) fn say_no_more(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// The next line of stdout that contains this.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use crate::wire::room::{
-    Epoch, FromHub, Json, LeftReason, MemberNumber, Name, RefusedCode, UnackedReason, legacy,
+    Epoch, FromHub, Json, LeftReason, MemberNumber, Name, RefusedCode, Token, UnackedReason, legacy,
 };
 
 use super::acks::{Acks, Unanswered};
@@ -217,6 +217,25 @@ impl Room {
             Closed::Slow => LeftReason::Slow,
         };
         self.depart(number, reason, why != Closed::Left, None, now);
+    }
+
+    /// A native member says goodbye by another way than its connection: a page that goes may not get it out there any more. The token proves whose word it is.
+    /// Whether there was such a member.
+    pub fn handle_goodbye(&mut self, name: &Name, token: &Token, now: Duration) -> bool {
+        let seat = self.names.get(name).and_then(|it| self.seats.get(it));
+        let Some(seat) = seat.filter(|seat| seat.token.as_ref() == Some(token)) else {
+            return false;
+        };
+        let number = seat.number;
+        if let Some(conn) = seat.conn {
+            self.forget_conn(conn);
+            self.outputs.push_back(Output::Close {
+                conn,
+                why: Closing::Left,
+            });
+        }
+        self.depart(number, LeftReason::Left, false, None, now);
+        true
     }
 
     /// Puts a member out; its name may not come back for [`Config::barred_for`]. Whether there was one.

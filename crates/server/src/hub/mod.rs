@@ -62,7 +62,7 @@ use std::time::{Duration, Instant};
 pub use peerage_peer::direct::Addresses;
 use peerage_peer::direct::{Direct, DirectConfig, DirectError};
 use peerage_proto::wire::forwarded::Household;
-use peerage_proto::wire::room::{Name, RoomName};
+use peerage_proto::wire::room::{Name, RoomName, Token};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -424,6 +424,30 @@ impl Hub {
             .leave(&names(room, peer_id)?, speaker);
         Ok(())
     }
+
+    fn goodbye(&self, room: &str, peer_id: &str, token: &str) -> Result<(), SignalingError> {
+        let (_, name) = names(room, peer_id)?;
+        let hub = self.shared();
+        if let (Some(token), Some(room)) = (token_of(token), hub.rooms.get(room)) {
+            room.feed(hub, |machine, now| {
+                machine.handle_goodbye(&name, &token, now)
+            });
+        }
+        Ok(())
+    }
+}
+
+/// 32 hexadecimal digits.
+fn token_of(text: &str) -> Option<Token> {
+    let mut octets = [0; 16];
+    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
+    if text.len() != 2 * octets.len() {
+        return None;
+    }
+    for (at, octet) in octets.iter_mut().enumerate() {
+        *octet = u8::try_from(digit(2 * at)? * 16 + digit(2 * at + 1)?).ok()?;
+    }
+    Some(Token::new(octets))
 }
 
 /// The rooms of a server that listens there.

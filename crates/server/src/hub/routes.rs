@@ -47,7 +47,7 @@ pub(super) async fn cors(Injected(hub): Injected<Hub>, request: Request, next: N
 
 async fn offer(Injected(hub): Injected<Hub>, request: Request) -> Response {
     let missing = "Missing required fields: room, peer_id, offer";
-    let (manager, room, peer_id, offer) = match call(&hub, request, "offer", missing).await {
+    let (manager, room, peer_id, offer, _) = match call(&hub, request, "offer", missing).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
@@ -67,7 +67,7 @@ async fn offer(Injected(hub): Injected<Hub>, request: Request) -> Response {
 async fn candidate(Injected(hub): Injected<Hub>, request: Request) -> Response {
     let missing = "Missing required fields";
     match call(&hub, request, "candidate", missing).await {
-        Ok((manager, room, peer_id, candidate)) => {
+        Ok((manager, room, peer_id, candidate, _)) => {
             done(manager.candidate(&room, &peer_id, &candidate).await)
         }
         Err(refused) => refused,
@@ -75,9 +75,12 @@ async fn candidate(Injected(hub): Injected<Hub>, request: Request) -> Response {
 }
 
 async fn leave(Injected(hub): Injected<Hub>, request: Request) -> Response {
-    // Nothing but who and where.
+    // Nothing but who and where; native members add what proves them.
     match call(&hub, request, "peer_id", "Missing required fields").await {
-        Ok((manager, room, peer_id, _)) => done(manager.leave(&room, &peer_id).await),
+        Ok((manager, room, peer_id, _, body)) => match body.get("token") {
+            Some(Value::String(token)) => done(manager.goodbye(&room, &peer_id, token).await),
+            _ => done(manager.leave(&room, &peer_id).await),
+        },
         Err(refused) => refused,
     }
 }
@@ -95,7 +98,7 @@ async fn call(
     request: Request,
     more: &str,
     missing: &str,
-) -> Result<(SignalingManager, String, String, Value), Response> {
+) -> Result<(SignalingManager, String, String, Value, Map<String, Value>), Response> {
     let (parts, body) = request.into_parts();
     let body = object(hub, body).await?;
     let of = |name: &str| body.get(name).filter(|value| is_something(value)).cloned();
@@ -109,7 +112,7 @@ async fn call(
         return Err(SignalingError::PeerId.into_response());
     };
     let manager = SignalingManager::of_client(hub, hub.address_of(&parts));
-    Ok((manager, room, peer_id, more))
+    Ok((manager, room, peer_id, more, body))
 }
 
 /// As Python has it: an empty text is none.

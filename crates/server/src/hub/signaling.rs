@@ -104,6 +104,19 @@ impl SignalingManager {
         self.hub.leave(room, peer_id, self.speaker())
     }
 
+    /// The goodbye of a member of the native protocol whose page goes: `token` is its own, as 32 hexadecimal digits. Of any other token nothing comes.
+    ///
+    /// # Errors
+    /// A name cannot be one.
+    pub async fn goodbye(
+        &self,
+        room: &str,
+        peer_id: &str,
+        token: &str,
+    ) -> Result<(), SignalingError> {
+        self.hub.goodbye(room, peer_id, token)
+    }
+
     /// All rooms by name, in PeerPyRTC's form.
     pub async fn rooms_info(&self) -> BTreeMap<Arc<str>, RoomInfo> {
         self.hub.rooms_info()

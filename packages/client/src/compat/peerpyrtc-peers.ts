@@ -69,8 +69,10 @@ export class RoomPeers {
       const own = this.#known.get(this.#own);
       this.#decides = true;
       this.#known.clear();
-      for (const { id } of peers) if (id === this.#own && own !== undefined) this.#known.set(this.#own, own);
-      else this.#add(peers.find((peer) => peer['id'] === id) ?? {}, now);
+      for (const peer of peers) {
+        if (peer['id'] !== this.#own) this.#add(peer, now);
+        else if (own !== undefined) this.#known.set(this.#own, own);
+      }
       if (own !== undefined && !this.#known.has(this.#own)) this.#known.set(this.#own, own);
       if (hostId !== undefined) this.#host = hostId;
     } else if (!this.#decides) for (const peer of peers) if (!this.#known.has(String(peer['id']))) this.#add(peer, now);

@@ -496,7 +496,7 @@ export class HubRoom {
   async #postLeave(ms: number): Promise<void> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), ms);
-    await postLeave(this.#settings.server, this.name, this.id, late.signal);
+    await postLeave(this.#settings.server, this.name, this.id, late.signal, this.token);
     clearTimeout(timer);
   }
 

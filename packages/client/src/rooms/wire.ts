@@ -9,6 +9,7 @@ export const CLOSE_WITHIN = 500;
 export const HIGH_WATER = 262_144;
 export const LOW_WATER = 65_536;
 const CANDIDATES_MAX = 32;
+const JSON_TYPE = 'application/json';
 const ANSWER_MAX = 262_144;
 
 export interface WireOptions {
@@ -208,15 +209,19 @@ class RtcWire implements Wire {
   }
 }
 
-/** Goodbye by HTTP, also by a page that goes. Never rejects. */
-export async function postLeave(server: URL, room: string, id: string, signal: AbortSignal | null = null): Promise<void> {
-  await post(new URL('leave', server), { room, peer_id: id }, signal, true).catch(() => undefined);
+/** Goodbye by HTTP, also by a page that goes. `token`: proves it for a member that has one. Never rejects. */
+export async function postLeave(server: URL, room: string, id: string, signal: AbortSignal | null = null, token?: string): Promise<void> {
+  // To another origin JSON has to be asked for first, and a page that goes has no time to wait for that; a hub minds no type.
+  const { location } = globalThis as { location?: { origin?: string } };
+  const type = location?.origin === server.origin ? JSON_TYPE : 'text/plain';
+  await post(new URL('leave', server), { room, peer_id: id, token }, signal, { keepalive: true, headers: { 'content-type': type } }).catch(() => undefined);
 }
 
 /** Rejects with a `RoomError`, or with the signal's reason. */
-async function post(url: URL, body: unknown, signal: AbortSignal | null, keepalive = false): Promise<unknown> {
+async function post(url: URL, body: unknown, signal: AbortSignal | null, more: RequestInit = {}): Promise<unknown> {
   try {
-    const response = await fetch(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' }, credentials: 'same-origin', cache: 'no-store', keepalive, signal });
+    const given: RequestInit = { method: 'POST', headers: { 'content-type': JSON_TYPE }, credentials: 'same-origin', cache: 'no-store' };
+    const response = await fetch(url, { ...given, ...more, body: JSON.stringify(body), signal });
     if (!response.ok) {
       await response.body?.cancel();
       const { status } = response;

@@ -19,8 +19,8 @@ use crate::{
     output::{self, harmless},
 };
 
-/// How long last words may take.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long last words may take of who is told to end.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// In whose room, as whom, and how it is shown.
 pub(super) struct Talk<'a> {
@@ -45,7 +45,7 @@ impl Talk<'_> {
         };
         let screen = Screen::new(&self);
         screen.here(&room)?;
-        loop {
+        let is_told = loop {
             tokio::select! {
                 happening = room.next() => match happening {
                     Some(happening) => screen.show(&room, happening),
@@ -56,15 +56,22 @@ impl Talk<'_> {
                     Some(line) if line.is_empty() => {}
                     Some(line) => tokio::select! {
                         () = say(&room, &line, &screen) => {}
-                        () = &mut *told => break,
+                        () = &mut *told => break true,
                     },
-                    None => break,
+                    None => break false,
                 },
-                () = &mut *told => break,
+                () = &mut *told => break true,
+            }
+        };
+        // Everything that a pipe brought goes out; a network that takes nothing keeps nobody here for long who asks for the end.
+        let mut leaving = std::pin::pin!(room.leave());
+        if !is_told {
+            tokio::select! {
+                () = &mut leaving => return Ok(()),
+                () = &mut *told => {}
             }
         }
-        // Everything that was typed goes out; a network that takes nothing does not keep the person here.
-        let _ = timeout(GOODBYE, room.leave()).await;
+        let _ = timeout(GOODBYE, leaving).await;
         Ok(())
     }
 

@@ -249,3 +249,37 @@ fn who_is_slow_is_told_of_and_may_come_back() {
     stage.hello(3, "alice", 1, EPOCH, 3);
     assert_eq!(resumed(&stage.frames(3)), Resumed::Whole);
 }
+
+#[test]
+fn who_proves_its_token_says_goodbye_without_its_connection_and_nobody_else_does() {
+    for is_connected in [true, false] {
+        let mut stage = Stage::usual();
+        stage.native(1, "ann");
+        if !is_connected {
+            let now = stage.now;
+            stage.room.handle_closed(ConnKey(1), Closed::Ended, now);
+        }
+        stage.drain();
+        stage.told.clear();
+        let ann = Name::parse("ann").unwrap();
+        let goodbye = |stage: &mut Stage, name: &Name, token: u8| {
+            let token = Token::new([token; 16]);
+            let done = stage.room.handle_goodbye(name, &token, stage.now);
+            stage.drain();
+            done
+        };
+        assert!(!goodbye(&mut stage, &ann, 2));
+        assert!(!goodbye(&mut stage, &Name::parse("bob").unwrap(), 1));
+        assert!(stage.told.is_empty() && stage.closed.is_empty());
+
+        assert!(goodbye(&mut stage, &ann, 1));
+        let closed = [(1, Closing::Left)];
+        assert_eq!(stage.closed, closed[..usize::from(is_connected)]);
+        assert!(stage.told.iter().any(|told| matches!(
+            told,
+            Told::Left { name, reason: LeftReason::Left, .. } if *name == ann
+        )));
+        assert!(stage.room.is_over());
+        assert!(!goodbye(&mut stage, &ann, 1));
+    }
+}
