@@ -129,6 +129,84 @@ async fn a_member_that_takes_nothing_is_dropped_and_delays_nobody() {
 }
 
 #[tokio::test]
+async fn who_says_much_is_read_later_and_others_are_heard_meanwhile() {
+    let table = Table::limited(HubLimits {
+        octet_rate: 256 * 1024,
+        ..HubLimits::default()
+    })
+    .await;
+    let mallory = table.old("r", "mallory").await;
+    let ann = table.old("r", "ann").await;
+    let mut ben = table.old("r", "ben").await;
+    let began = std::time::Instant::now();
+    let flood = async {
+        for _ in 0..24 {
+            mallory.chat("x".repeat(32 * 1024)).await;
+        }
+        mallory
+    };
+    let hears = async {
+        let mut heard = 0;
+        let mut before = None;
+        while heard < 24 {
+            let value = ben.hear().await;
+            match value["peer_id"].as_str() {
+                Some("mallory") => heard += 1,
+                _ => before = Some(heard),
+            }
+            // The first is its allowance, at once.
+            if heard == 4 && before.is_none() {
+                ann.chat("as ever").await;
+            }
+        }
+        before
+    };
+    let (mallory, before) = tokio::join!(flood, hears);
+    assert!(before.is_some_and(|heard| heard < 20), "{before:?}");
+    // 512 KiB more than at once, less the last message.
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1_800), "{took:?}");
+    drop(mallory);
+}
+
+#[tokio::test]
+async fn what_waits_for_all_members_is_bounded_and_those_that_take_theirs_do_not_notice() {
+    let table = Table::limited(HubLimits {
+        buffered: 128 * 1024,
+        octet_rate: 64 * 1024 * 1024,
+        ..HubLimits::default()
+    })
+    .await;
+    let ann = table.old("r", "ann").await;
+    let mut ben = table.old("r", "ben").await;
+    let mut slow = Vec::new();
+    for name in ["slow1", "slow2"] {
+        let reliable = ChannelInit::reliable("chat");
+        let (link, channel) = table.connect("r", name, &reliable).await.unwrap();
+        slow.push((link, channel));
+        ben.until("PEER_JOIN").await;
+    }
+    let text = "x".repeat(32 * 1024);
+    let mut sent = 0;
+    while table.hub.stats().slow < 2 {
+        ann.chat(text.clone()).await;
+        assert_eq!(
+            ben.hear().await["message"].as_str().map(str::len),
+            Some(text.len())
+        );
+        sent += 1;
+        // Their own mebibyte, what is on the way, and the hub's 128 KiB; of 2 MiB for each nothing is left.
+        assert!(sent < 64, "they are never dropped");
+    }
+    // All of it came back.
+    for _ in 0..8 {
+        ann.chat(text.clone()).await;
+        ben.hear().await;
+    }
+    assert_eq!(table.hub.stats().slow, 2);
+}
+
+#[tokio::test]
 async fn offers_that_never_open_are_so_many_and_no_more_and_their_places_come_back() {
     let table = Table::limited(HubLimits {
         half_open: 2,

@@ -253,7 +253,7 @@ fn who_says_little_of_itself_finds_room_however_much_others_say() {
     let mut stage = Stage::usual();
     let much = Json::string(&"x".repeat(16_000));
     // Places that are only held, and members that are there.
-    for conn in 1..=100 {
+    for conn in 1..=140 {
         stage.native(conn, &format!("mallory{conn}"));
         stage.frame(conn, FromMember::Metadata(much.clone()));
         if conn % 2 == 0 {
@@ -275,7 +275,7 @@ fn who_says_little_of_itself_finds_room_however_much_others_say() {
 fn metadata_of_places_that_are_only_held_gives_way_to_that_of_who_is_there() {
     let mut stage = Stage::usual();
     let much = Json::string(&"x".repeat(16_000));
-    for conn in 1..=30 {
+    for conn in 1..=60 {
         stage.native(conn, &format!("mallory{conn}"));
         stage.frame(conn, FromMember::Metadata(much.clone()));
         stage.closes(conn, Closed::Lost);
