@@ -50,6 +50,8 @@ suite('examples of rooms', () => {
 
     /** On a desk and on a phone, by day and by night. */
     async function picture(page, name) {
+        // A tab behind another one draws nothing that could be shown.
+        await page.bringToFront();
         for (const [width, height, colorScheme] of [[1180, 760, 'light'], [1180, 760, 'dark'], [390, 780, 'light'], [390, 780, 'dark']]) {
             await page.emulateMedia({ colorScheme });
             await page.setViewportSize({ width, height });

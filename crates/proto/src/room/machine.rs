@@ -262,6 +262,7 @@ impl Room {
             }
             let until = now + self.config.barred_for;
             self.barred.push_back((name.clone(), until));
+            self.wake_at(until);
         }
         let mut was_present = false;
         if let Some(seat) = self.seats.get_mut(&number) {

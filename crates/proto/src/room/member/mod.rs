@@ -515,6 +515,7 @@ impl Member {
                 self.members.insert(member.number, member.clone());
                 self.tell(Told::Joined(member));
             }
+            FromHub::Left { member, .. } if Some(member) == self.you => self.give_up(),
             FromHub::Left { member, reason, .. } => {
                 if let Some(entry) = self.members.remove(&member) {
                     self.tell(Told::Left(entry, reason));
@@ -599,6 +600,10 @@ impl Member {
         let Some(welcome) = welcome.take_if(is_complete) else {
             return;
         };
+        let lists_me = |it: &Entry| it.number == welcome.you;
+        if welcome.resumed != Resumed::Whole && !welcome.members.iter().any(lists_me) {
+            return self.give_up();
+        }
         self.state = State::In;
         self.welcome_until = None;
         self.enter(*welcome);

@@ -66,6 +66,18 @@ fn who_is_put_out_is_told_and_does_not_come_back_for_a_while() {
 }
 
 #[test]
+fn a_room_whose_last_member_was_put_out_is_over_once_the_name_may_come_again() {
+    let mut stage = Stage::usual();
+    stage.old(1, "alice");
+    stage.room.handle_kick(&name("alice"), stage.now);
+    stage.drain();
+    stage.wait(Duration::from_secs(59));
+    assert!(!stage.room.is_over());
+    stage.wait(Duration::from_secs(1));
+    assert!(stage.room.is_over());
+}
+
+#[test]
 fn a_room_that_ends_tells_all_and_takes_nobody() {
     let mut stage = three();
     stage.room.handle_shutdown(stage.now);

@@ -122,16 +122,18 @@ struct Object<'a> {
 
 impl<'a> Object<'a> {
     fn parse(text: &'a str) -> Parsed<'a> {
+        // Members' names are read as octets below, and control characters would pass there.
+        if serde_json::from_str::<&RawValue>(text).is_err() {
+            return Parsed::None;
+        }
         if text.trim_start().starts_with('{') {
             let mut reader = serde_json::Deserializer::from_str(text);
             match reader.deserialize_map(Members) {
                 Ok(object) if reader.end().is_ok() => Parsed::Object(object),
                 _ => Parsed::None,
             }
-        } else if serde_json::from_str::<&RawValue>(text).is_ok() {
-            Parsed::Other
         } else {
-            Parsed::None
+            Parsed::Other
         }
     }
 
@@ -556,6 +558,7 @@ mod tests {
             "{} {}",
             "\u{feff}{}",
             "{NaN}",
+            "{\"peer_id\":\"alice\",\"mess\u{14}age\":1}",
         ] {
             assert_eq!(heard(text), Heard::Text, "{text}");
         }
