@@ -41,6 +41,8 @@ const { values: options } = parseArgs({
 
 /** Deliveries a second that PeerPyRTC can do, about, on a core. */
 const RIVAL_MOST = 10_000;
+/** Messages that are on their way at a time, where nobody waits for anything else. */
+const RUSH = 8;
 const ROUNDS = Number(options.rounds ?? (options.quick ? 1 : 3));
 const [WARM, SECONDS] = options.quick ? [0.5, 1.5] : [1, 5];
 const SERVERS = {
@@ -92,6 +94,7 @@ async function measure(name, size, rates) {
         };
         put('join', await ask({ do: 'join', room: 'bench', count: size }));
         for (const rate of rates) put(rate, await ask({ do: 'talk', rate, warm: WARM, seconds: SECONDS }));
+        put('rush', await ask({ do: 'rush', messages: RUSH, warm: WARM, seconds: SECONDS }));
     } catch (error) {
         put('failed', String(error.message).slice(0, 500));
     } finally {
@@ -125,6 +128,16 @@ function print() {
             ];
         });
     }
+    console.log(`As fast as it goes, ${RUSH} messages on their way:\n`);
+    table(['members', 'server', 'CPU us a delivery', 'to bare', 'to peerpyrtc', 'deliveries/s', 'p50 ms', 'p99 ms', 'cores used'], (size, name) => {
+        if (!rows[size][name]?.rush) return null;
+        others.push(...figures(size, name, 'rush', 'others'));
+        for (const one of rows[size][name].rush) one.per_second = one.delivered / SECONDS;
+        return [
+            size, name, cell(size, name, 'rush', 'cpu_us', 1), ratio(size, name, 'rush', 'cpu_us', 'bare'), ratio(size, name, 'rush', 'cpu_us', 'peerpyrtc'), cell(size, name, 'rush', 'per_second', 0),
+            cell(size, name, 'rush', 'p50_us', 2, 1e-3), cell(size, name, 'rush', 'p99_us', 2, 1e-3), cell(size, name, 'rush', 'cores', 2),
+        ];
+    });
     console.log('Joins, eight at a time:\n');
     table(['members', 'server', 'CPU ms to join one', 'to bare', 'to peerpyrtc', 'seconds for all', 'kB a member'], (size, name) => (rows[size][name]?.join ? [
         size, name, cell(size, name, 'join', 'cpu_ms', 2), ratio(size, name, 'join', 'cpu_ms', 'bare'), ratio(size, name, 'join', 'cpu_ms', 'peerpyrtc'), cell(size, name, 'join', 'ms', 2, 1e-3),

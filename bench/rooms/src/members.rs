@@ -4,8 +4,9 @@
 //! | --- | --- |
 //! | `{"do":"join","room":R,"count":N}` | `ms` until all were in, `cpu_ms` of the server for each, `octets` of resident memory for each two seconds later |
 //! | `{"do":"talk","rate":D,"warm":S,"seconds":S}` | of a window: deliveries `expected` and `delivered`, `cpu_us` of the server for each, its `cores`, `p50_us`, `p99_us`, `late_us` (p99 of how late a message was handed over), `others` (cores that other processes used) |
+//! | `{"do":"rush","messages":M,"warm":S,"seconds":S}` | the same; `late_us` is 0 |
 //!
-//! A message has 100 octets as an old member sends it, and says when it was sent. Members send one after the other, so that D deliveries a second come about.
+//! A message has 100 octets as an old member sends it, and says when it was sent. Members send one after the other: when they talk, so that D deliveries a second come about; in a rush, so that M messages are on their way.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -22,8 +23,8 @@ use peerage_proto::wire::room::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, sleep_until};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, sleep_until, timeout_at};
 
 use crate::{Outcome, http, watch};
 
@@ -61,8 +62,28 @@ impl FromStr for Kind {
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 enum Order {
-    Join { room: String, count: usize },
-    Talk { rate: f64, warm: f64, seconds: f64 },
+    Join {
+        room: String,
+        count: usize,
+    },
+    Talk {
+        rate: f64,
+        warm: f64,
+        seconds: f64,
+    },
+    Rush {
+        messages: u64,
+        warm: f64,
+        seconds: f64,
+    },
+}
+
+/// When the next message is due.
+enum Pace {
+    /// So long after the one before, whatever became of that.
+    Pause(Duration),
+    /// When no more than so many deliveries are outstanding.
+    Outstanding(u64),
 }
 
 /// What came, over all members.
@@ -71,6 +92,9 @@ struct Ears {
     /// Messages that were sent in this time count, in nanoseconds since `begun`.
     window: Mutex<(u64, u64)>,
     nanoseconds: Mutex<Vec<u64>>,
+    /// Deliveries in all.
+    heard: AtomicU64,
+    news: Notify,
 }
 
 struct Member {
@@ -92,6 +116,8 @@ pub async fn run(server: SocketAddr, pid: i32, kind: Kind) -> Outcome<()> {
         begun: Instant::now(),
         window: Mutex::default(),
         nanoseconds: Mutex::default(),
+        heard: AtomicU64::default(),
+        news: Notify::new(),
     });
     let mut members = Members {
         server,
@@ -109,7 +135,19 @@ pub async fn run(server: SocketAddr, pid: i32, kind: Kind) -> Outcome<()> {
                 rate,
                 warm,
                 seconds,
-            } => members.talk(rate, warm, seconds).await?,
+            } => {
+                let pause = members.others() as f64 / rate;
+                let pace = Pace::Pause(Duration::from_secs_f64(pause));
+                members.talk(&pace, warm, seconds).await?
+            }
+            Order::Rush {
+                messages,
+                warm,
+                seconds,
+            } => {
+                let pace = Pace::Outstanding(messages * members.others());
+                members.talk(&pace, warm, seconds).await?
+            }
         };
         println!("{answer}");
     }
@@ -158,9 +196,13 @@ impl Members {
         )
     }
 
-    async fn talk(&self, rate: f64, warm: f64, seconds: f64) -> Outcome<Value> {
-        let others = self.members.len() - 1;
-        let pause = Duration::from_secs_f64(others as f64 / rate);
+    /// Who hears a message.
+    fn others(&self) -> u64 {
+        self.members.len() as u64 - 1
+    }
+
+    async fn talk(&self, pace: &Pace, warm: f64, seconds: f64) -> Outcome<Value> {
+        let others = self.others();
         let ears = &self.ears;
         let from = Instant::now();
         let window = [warm, warm + seconds].map(|at| from + Duration::from_secs_f64(at));
@@ -182,23 +224,42 @@ impl Members {
             Outcome::Ok(read)
         });
         let (mut late, mut sent, mut turn, mut next) = (Vec::new(), 0_u64, 0, from);
+        let before = ears.heard.load(Ordering::Relaxed);
         while next < window[1] {
-            sleep_until(next.into()).await;
             // Timers have milliseconds: what is due by now goes now, as it would of several senders.
-            while next <= Instant::now() && next < window[1] {
-                let member = &self.members[turn % self.members.len()];
+            loop {
                 let handed = Instant::now();
+                let heard = ears.heard.load(Ordering::Relaxed) - before;
+                let is_due = match pace {
+                    Pace::Pause(_) => next <= handed,
+                    Pace::Outstanding(most) => (turn as u64 + 1) * others <= heard + most,
+                };
+                if let Pace::Outstanding(_) = pace {
+                    next = handed;
+                }
+                if !is_due || next >= window[1] {
+                    break;
+                }
                 if handed >= window[0] && handed < window[1] {
                     late.push((handed - next).as_nanos() as u64);
                     sent += 1;
                 }
+                let member = &self.members[turn % self.members.len()];
                 member.say(self.kind, ears.since(handed)).await?;
                 turn += 1;
-                next += pause;
+                if let Pace::Pause(pause) = pace {
+                    next += *pause;
+                }
+            }
+            match pace {
+                Pace::Pause(_) => sleep_until(next.into()).await,
+                Pace::Outstanding(_) => {
+                    let _ = timeout_at(window[1].into(), ears.news.notified()).await;
+                }
             }
         }
         let read = clock.await??;
-        let expected = sent * others as u64;
+        let expected = sent * others;
         // What is on its way may arrive.
         let patience = Instant::now() + Duration::from_secs(5);
         while (lock(&ears.nanoseconds).len() as u64) < expected && Instant::now() < patience {
@@ -322,6 +383,8 @@ async fn hear(mut receiver: ChannelReceiver, ears: Arc<Ears>, got: Arc<AtomicU64
         let Some(sent) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
             continue;
         };
+        ears.heard.fetch_add(1, Ordering::Relaxed);
+        ears.news.notify_one();
         let (from, until) = *lock(&ears.window);
         if (from..until).contains(&sent) {
             lock(&ears.nanoseconds).push(arrived.saturating_sub(sent));

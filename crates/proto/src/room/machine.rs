@@ -187,6 +187,12 @@ impl Room {
         self.relay_judged(number, now);
     }
 
+    /// Whether the message waits for its verdict.
+    #[must_use]
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.tickets.contains_key(&ticket)
+    }
+
     /// Nothing is heard of a connection just now, or is again. It shows in [`Room::members`], and nowhere else.
     pub fn handle_suspected(&mut self, conn: ConnKey, is_suspected: bool) {
         if let Some(seat) = self.seat_of(conn) {

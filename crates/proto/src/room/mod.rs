@@ -342,8 +342,10 @@ pub enum Told {
         /// What.
         metadata: Json,
     },
-    /// A member said something.
+    /// A member said something. With [`Tap::Moderate`] it waits for its verdict.
     Message(Incoming),
+    /// With [`Tap::Moderate`]: a message is relayed, as it was judged. Those of one sender come in their order, whenever they were judged.
+    Relayed(Incoming),
 }
 
 /// A message of a member's, for handlers.
@@ -357,7 +359,7 @@ pub struct Incoming {
     pub said: Said,
     /// Whether it may be lost on its way.
     pub fast: bool,
-    /// To be judged.
+    /// With [`Tap::Moderate`]: the name under which it is, or was, judged.
     pub ticket: Option<Ticket>,
 }
 

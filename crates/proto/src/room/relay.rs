@@ -50,7 +50,7 @@ impl Room {
     ) {
         if self.config.tap != Tap::Moderate {
             if self.config.tap == Tap::Tell || message.to == To::Hub {
-                self.tell(number, &message, None);
+                self.tell(number, &message, None, Told::Message);
             }
             return self.relay(number, message, now);
         }
@@ -79,10 +79,16 @@ impl Room {
         });
         self.tickets.insert(ticket, number);
         self.wake_at(until);
-        self.tell(number, &message, Some(ticket));
+        self.tell(number, &message, Some(ticket), Told::Message);
     }
 
-    fn tell(&mut self, number: MemberNumber, message: &Message, ticket: Option<Ticket>) {
+    fn tell(
+        &mut self,
+        number: MemberNumber,
+        message: &Message,
+        ticket: Option<Ticket>,
+        told: fn(Incoming) -> Told,
+    ) {
         let Some(seat) = self.seats.get(&number) else {
             return;
         };
@@ -95,14 +101,14 @@ impl Room {
                 Addressed::Members(present.map(|seat| seat.name.clone()).collect())
             }
         };
-        let told = Told::Message(Incoming {
+        let incoming = Incoming {
             from: seat.name.clone(),
             to,
             said: message.said.clone(),
             fast: message.fast,
             ticket,
-        });
-        self.outputs.push_back(Output::Told(told));
+        };
+        self.outputs.push_back(Output::Told(told(incoming)));
     }
 
     /// Relays what is judged, up to what is not, and lets go who waited for it.
@@ -141,6 +147,7 @@ impl Room {
                 }
                 Some(Verdict::Relay) => {}
             }
+            self.tell(number, &message, Some(pending.ticket), Told::Relayed);
             self.relay(number, message, now);
         }
     }

@@ -147,7 +147,7 @@ impl HubBuilder {
         self
     }
 
-    /// Has each message of a member relayed only if this says so. Messages of one member are asked about in their order, one at a time; others do not wait for them.
+    /// Has each message of a member relayed only if this says so. Messages of one member are asked about as they come, and relayed, to members and to handlers, in their order; others do not wait for them.
     /// Several moderators are asked in turn, each about what the one before made of the message; the webhook comes last. Handlers hear what is relayed.
     ///
     /// Where it panics or takes longer than [`moderation`](Self::moderation) says, the message takes the way that is said there.

@@ -1,7 +1,7 @@
 //! The rooms: each a machine behind a lock that is never held over a wait, the channels of its members, and a task that keeps its time.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -184,6 +184,7 @@ impl Rooms {
                         seats: HashMap::new(),
                         batch: Batch::default(),
                         slow: Vec::new(),
+                        asked: HashSet::new(),
                         due: None,
                         over: false,
                     }),
@@ -287,6 +288,8 @@ struct Inner {
     batch: Batch,
     /// Connections that had no place for a message.
     slow: Vec<ConnKey>,
+    /// Messages that the webhook was asked about, and that are not relayed yet.
+    asked: HashSet<Ticket>,
     /// When the alarm was last set to ring.
     due: Option<Duration>,
     /// Nobody is there, nobody can come back, and it takes no one any more.
@@ -381,6 +384,7 @@ impl Room {
             seats,
             batch,
             slow,
+            asked,
             due,
             over,
         } = &mut *inner;
@@ -408,7 +412,7 @@ impl Room {
                             seat.ended.cancel();
                         }
                     }
-                    Output::Told(told) => self.tell(hub, told),
+                    Output::Told(told) => self.tell(hub, told, asked),
                 }
             }
             let Some(conn) = slow.pop() else {
@@ -483,7 +487,7 @@ impl Room {
     }
 
     /// Tells handlers, by their queues.
-    fn tell(self: &Arc<Self>, hub: &Arc<Shared>, told: Told) {
+    fn tell(self: &Arc<Self>, hub: &Arc<Shared>, told: Told, asked: &mut HashSet<Ticket>) {
         let handlers = hub.handlers.read().unwrap_or_else(PoisonError::into_inner);
         let happening = match told {
             Told::Message(said) => match said.ticket {
@@ -491,6 +495,16 @@ impl Room {
                 None if handlers.want_messages() => Happening::Message(self.incoming(said)),
                 None => return,
             },
+            Told::Relayed(said) => {
+                let asked = said.ticket.is_some_and(|ticket| asked.remove(&ticket));
+                if !handlers.want_messages() {
+                    return;
+                }
+                Happening::Message(Incoming {
+                    asked,
+                    ..self.incoming(said)
+                })
+            }
             Told::Joined {
                 name,
                 metadata,
@@ -525,7 +539,7 @@ impl Room {
         handlers.tell(&happening, &hub.counts);
     }
 
-    /// Asks the moderators in a task of its own, of which a member has one at a time: those behind it wait in the machine.
+    /// Asks the moderators in a task of its own. The machine relays, and has handlers told, in the order in which the member spoke.
     fn ask(self: Arc<Self>, hub: Arc<Shared>, incoming: Incoming, ticket: Ticket) {
         let cut = hub.cut.clone();
         hub.tasks.clone().spawn(async move {
@@ -563,12 +577,10 @@ impl Room {
             (false, _) => Judged::Drop,
         };
         let mut inner = self.lock();
-        if is_relayed {
-            // Before what comes of it.
-            let handlers = hub.handlers.read().unwrap_or_else(PoisonError::into_inner);
-            handlers.tell(&Happening::Message(incoming), &hub.counts);
-        } else {
+        if !is_relayed {
             Counts::add(&hub.counts.withheld);
+        } else if incoming.asked && inner.machine.awaits(ticket) {
+            inner.asked.insert(ticket);
         }
         let now = hub.rooms.clock.now();
         inner.machine.handle_verdict(ticket, verdict, now);

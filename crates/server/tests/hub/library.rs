@@ -222,6 +222,7 @@ async fn a_moderator_relays_drops_and_replaces_and_handlers_hear_what_is_relayed
 
 #[tokio::test]
 async fn verdicts_are_waited_for_in_order_by_their_sender_alone() {
+    let (all, mut tapped) = ear();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let hub = Hub::builder().moderate({
         let gate = gate.clone();
@@ -235,7 +236,13 @@ async fn verdicts_are_waited_for_in_order_by_their_sender_alone() {
             }
         }
     });
-    let table = Table::with(hub.moderation(Duration::from_secs(30), Otherwise::Drop)).await;
+    let hub = hub
+        .moderation(Duration::from_secs(30), Otherwise::Drop)
+        .tap(move |said| {
+            let all = all.clone();
+            async move { all.send(said.text().unwrap()).unwrap() }
+        });
+    let table = Table::with(hub).await;
     let ann = table.old("r", "ann").await;
     let ben = table.old("r", "ben").await;
     let mut carol = table.old("r", "carol").await;
@@ -246,6 +253,10 @@ async fn verdicts_are_waited_for_in_order_by_their_sender_alone() {
     gate.add_permits(1);
     assert_eq!(carol.hear().await["message"], "slow");
     assert_eq!(carol.hear().await["message"], "behind it");
+    // Handlers hear them in the same order.
+    for word in ["past it", "slow", "behind it"] {
+        assert_eq!(tapped.next().await, word);
+    }
 }
 
 #[tokio::test]

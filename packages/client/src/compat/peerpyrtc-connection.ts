@@ -5,7 +5,7 @@ import { report } from '../rooms/handlers.js';
 import { serverOf } from '../rooms/options.js';
 import { Outbox } from '../rooms/outbox.js';
 import { watchPage } from '../rooms/page.js';
-import { openWire, type OpenWire, postLeave, type Wire } from '../rooms/wire.js';
+import { openWire, type OpenWire, postLeave, type Wire } from '../transport/hub.js';
 import { chat, hear, type Heard, type RoomPeer, system, UNKNOWN } from './peerpyrtc-messages.js';
 import { RoomPeers } from './peerpyrtc-peers.js';
 

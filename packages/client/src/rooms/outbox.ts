@@ -2,7 +2,7 @@
 import { Queue } from '../protocol/queue.js';
 import { Deferred } from './deferred.js';
 import { RoomError } from './error.js';
-import { HIGH_WATER, LOW_WATER } from './wire.js';
+import { HIGH_WATER, LOW_WATER } from '../transport/hub.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 

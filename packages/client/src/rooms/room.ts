@@ -12,7 +12,7 @@ import { metadataOf, type Settings, settingsOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { watchPage } from './page.js';
 import type { AckOptions, AnyEvents, JoinRoomOptions, ListenOptions, Room, RoomMember, RoomState, SendOptions } from './types.js';
-import { openWire, type OpenWire, postLeave, type Wire } from './wire.js';
+import { openWire, type OpenWire, postLeave, type Wire } from '../transport/hub.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 

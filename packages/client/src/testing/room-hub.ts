@@ -2,7 +2,7 @@
 import type { Body, Entry, HubFrame, MemberFrame } from '../protocol/room/frame.js';
 import { fromUtf8, Reader, utf8, Writer } from '../protocol/room/octets.js';
 import { RoomError } from '../rooms/error.js';
-import type { OpenWire, Wire, WireEvents, WireOptions } from '../rooms/wire.js';
+import type { OpenWire, Wire, WireEvents, WireOptions } from '../transport/hub.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 

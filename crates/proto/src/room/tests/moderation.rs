@@ -23,6 +23,17 @@ impl Stage {
             .collect()
     }
 
+    /// What handlers hear of, in its order.
+    fn relayed(&mut self) -> Vec<Ticket> {
+        let told = std::mem::take(&mut self.told);
+        told.into_iter()
+            .filter_map(|told| match told {
+                Told::Relayed(incoming) => incoming.ticket,
+                _ => None,
+            })
+            .collect()
+    }
+
     fn judge(&mut self, ticket: Ticket, verdict: Verdict) {
         self.room.handle_verdict(ticket, verdict, self.now);
         self.drain();
@@ -44,8 +55,11 @@ fn nothing_is_relayed_before_it_is_judged_and_the_order_of_each_sender_stays() {
     // Another sender's does not wait for them.
     stage.judge(tickets[3], Verdict::Relay);
     assert_eq!(said(&stage.frames(1)), ["other"]);
+    assert_eq!(stage.relayed(), tickets[3..]);
     stage.judge(tickets[0], Verdict::Relay);
     assert_eq!(said(&stage.frames(2)), ["a", "b", "c"]);
+    // Handlers hear them as the members do.
+    assert_eq!(stage.relayed(), tickets[..3]);
     stage.judge(tickets[0], Verdict::Relay);
     assert_eq!(said(&stage.frames(2)), [""; 0], "once");
 }

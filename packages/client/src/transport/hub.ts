@@ -1,5 +1,5 @@
 /** A connection to a hub: the offer goes there by HTTP, the answer comes back whole, and everything else goes over data channels. */
-import { RoomError } from './error.js';
+import { RoomError } from '../rooms/error.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 

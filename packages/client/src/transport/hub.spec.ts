@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { passes, settled } from '../testing/room.js';
-import { RoomError } from './error.js';
-import { openWire, postLeave, type Wire, type WireOptions } from './wire.js';
+import { RoomError } from '../rooms/error.js';
+import { openWire, postLeave, type Wire, type WireOptions } from './hub.js';
 
 class FakeChannel extends EventTarget {
   binaryType = 'blob';
