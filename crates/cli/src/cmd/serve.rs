@@ -149,7 +149,7 @@ impl Serve {
             let key = &config.signal.key;
             writeln!(
                 out,
-                "            in pages by {url}/{key}/rooms.js, in terminals by peerage chat --room NAME"
+                "            in pages by {url}/{key}/rooms.js, in terminals by peerage chat --room NAME --server {url}"
             )?;
         }
         if config.tls.is_none() && !is_behind && !address.ip().is_loopback() {
