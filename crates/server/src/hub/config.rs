@@ -198,7 +198,7 @@ impl HubConfig {
             return Err(ConfigError {
                 key: "hub.addresses",
                 value: ip.to_string(),
-                expected: "an address that members can come to",
+                expected: "an address that members can come to: one of this machine, or what the internet calls it",
             });
         }
         if self.webhook.is_some() && self.webhook_secret.is_none() {
@@ -212,7 +212,7 @@ impl HubConfig {
             return Err(ConfigError {
                 key: "hub.moderate",
                 value: "true".to_owned(),
-                expected: "a webhook that can be asked",
+                expected: "a webhook beside it, which is asked",
             });
         }
         if self.moderation_timeout.is_zero() || self.moderation_timeout > LONGEST {
