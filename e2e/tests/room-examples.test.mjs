@@ -388,6 +388,11 @@ suite('examples of rooms', () => {
 
             type(terminal, '/who');
             await terminal.proc.printed(/^Ann Ahlers \(host\)\nben$/m);
+            type(terminal, '/kik ben');
+            await terminal.proc.printed(/^\/who, \/kick NAME; /m);
+            type(terminal, 'Last call.');
+            await line(ben, 'operator', 'Last call.').waitFor();
+            assert.equal(await ben.locator('#log li', { hasText: '/kik' }).count(), 0, 'a slip is said to nobody');
             type(terminal, '/kick ben');
             await ben.getByText('You were shown out.').waitFor();
             await terminal.proc.printed(/^# ben left$/m);

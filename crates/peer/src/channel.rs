@@ -267,6 +267,12 @@ impl ChannelSender {
         Ok(())
     }
 
+    /// Octets that wait here to be sent; a message of n octets counts n + 64.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.outgoing().octets()
+    }
+
     /// Closes the channel, as [`Channel::close`].
     pub fn close(&self) {
         self.0.close();

@@ -14,6 +14,9 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTE
 use peerage_server::hub::{Addresses, Hub, HubBuilder, routes};
 use tokio::net::TcpListener;
 
+/// Why an example does not begin, and what to do where the reason is a port that is taken.
+pub const NO_ROOMS: &str = "the rooms cannot be opened; --port names another port";
+
 /// Where an example is to be found.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Listen {
@@ -100,9 +103,12 @@ impl Listen {
         ended: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let at = (self.host, self.port);
-        let listener = TcpListener::bind(at)
-            .await
-            .with_context(|| format!("cannot listen at {}:{}", at.0, at.1))?;
+        let listener = TcpListener::bind(at).await.with_context(|| {
+            format!(
+                "cannot listen at {}:{}; --port names another port",
+                at.0, at.1
+            )
+        })?;
         let port = listener.local_addr()?.port();
         writeln!(io::stdout(), "{name}: http://localhost:{port}")?;
         let app = files(page)

@@ -26,7 +26,7 @@ use crate::{
     signals,
 };
 
-/// Run the server that brings peers together: PeerJS signalling, STUN and TURN, and one web origin per device.
+/// Run the server that brings peers together: PeerJS signalling, STUN and TURN, rooms, and one web origin per device.
 ///
 /// Without --host it is open to this machine only. For other machines it needs a domain whose wildcard
 /// (`*.NAME`) leads here, and a certificate for both: browsers run a device's page on https alone.
@@ -143,7 +143,15 @@ impl Serve {
         }
         writeln!(out, "  PeerJS    new Peer(id, {{ {options} }})")?;
         writeln!(out, "  STUN/TURN {}", turn_line(config, turn))?;
-        writeln!(out, "  rooms     {}", rooms_line(config, address, hub))?;
+        let rooms = rooms_line(config, address, hub);
+        writeln!(out, "  rooms     {rooms}")?;
+        if hub.is_some() {
+            let key = &config.signal.key;
+            writeln!(
+                out,
+                "            in pages by {url}/{key}/rooms.js, in terminals by peerage chat --room NAME --server {url}"
+            )?;
+        }
         if config.tls.is_none() && !is_behind && !address.ip().is_loopback() {
             output::warn(
                 "without a certificate, browsers open links on this machine only: \

@@ -190,6 +190,11 @@ impl Pipe {
         }
     }
 
+    /// The capacity in use.
+    pub(crate) fn octets(&self) -> usize {
+        self.state().octets
+    }
+
     /// Whether no more than half of the capacity is in use, or nobody will read.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();

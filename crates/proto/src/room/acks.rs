@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use crate::wire::room::MemberNumber;
 
+use super::Config;
+
 /// By sender and the sender's number.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     asks: BTreeMap<(MemberNumber, u64), Ask>,
+    /// That all of them wait for.
+    answers: usize,
 }
 
 #[derive(Debug)]
@@ -35,12 +39,24 @@ impl Acks {
         until: Duration,
     ) {
         if !waiting.is_empty() {
-            self.asks.insert((asker, ack), Ask { waiting, until });
+            self.answers += waiting.len();
+            let ask = Ask { waiting, until };
+            if let Some(former) = self.asks.insert((asker, ack), ask) {
+                self.answers -= former.waiting.len();
+            }
         }
     }
 
-    pub(super) fn of(&self, asker: MemberNumber) -> usize {
-        self.asks.range(Self::range(asker)).count()
+    /// Whether one more of `asker`'s may wait for so many answers.
+    pub(super) fn takes(&self, asker: MemberNumber, answers: usize, config: &Config) -> bool {
+        let (mut asks, mut own) = (0, 0);
+        for (_, ask) in self.asks.range(Self::range(asker)) {
+            asks += 1;
+            own += ask.waiting.len();
+        }
+        asks < config.acks
+            && own + answers <= config.answers / 4
+            && self.answers + answers <= config.answers
     }
 
     pub(super) fn has(&self, asker: MemberNumber, ack: u64) -> bool {
@@ -56,6 +72,7 @@ impl Acks {
             return false;
         };
         ask.waiting.remove(at);
+        self.answers -= 1;
         if ask.waiting.is_empty() {
             self.asks.remove(&(asker, ack));
         }
@@ -72,6 +89,7 @@ impl Acks {
             }
             !ask.waiting.is_empty()
         });
+        self.answers -= unanswered.len();
         unanswered
     }
 
@@ -83,7 +101,9 @@ impl Acks {
             .map(|(key, _)| *key)
             .collect();
         for key in asked {
-            self.asks.remove(&key);
+            if let Some(ask) = self.asks.remove(&key) {
+                self.answers -= ask.waiting.len();
+            }
         }
     }
 
@@ -101,6 +121,7 @@ impl Acks {
             );
             false
         });
+        self.answers -= unanswered.len();
         unanswered
     }
 

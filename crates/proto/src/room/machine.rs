@@ -42,7 +42,7 @@ pub struct Room {
     pub(super) legacies: Arc<Vec<ConnKey>>,
     /// Seats of native members.
     pub(super) native_seats: usize,
-    /// Octets of all metadata.
+    /// Octets of all metadata, each without what no other could have.
     pub(super) metadata: usize,
     last_number: u64,
     last_order: u64,
@@ -412,7 +412,7 @@ impl Room {
 
     /// Whether there is a place, and room for so much metadata. Takes that of the one whose place was held longest, if there is none else.
     pub(super) fn has_place(&mut self, metadata: usize) -> bool {
-        if self.metadata + metadata > self.config.metadata {
+        if !self.has_room(self.beyond_part(metadata)) {
             return false;
         }
         if self.seats.len() < self.config.members {
@@ -427,13 +427,39 @@ impl Room {
         true
     }
 
+    /// Whether there is room for so much more of what members have beyond their parts. Takes that of those whose places were held longest, if there is none else.
+    pub(super) fn has_room(&mut self, more: usize) -> bool {
+        let all = self.config.metadata - self.part() * self.config.members;
+        while self.metadata + more > all {
+            let held = self.seats.values().filter(|seat| {
+                !seat.is_present() && self.beyond_part(seat.metadata.as_str().len()) > 0
+            });
+            let Some(oldest) = held.min_by_key(|seat| seat.held_until) else {
+                return false;
+            };
+            let number = oldest.number;
+            self.remove_seat(number);
+        }
+        true
+    }
+
+    /// Octets of metadata that others might have had.
+    pub(super) fn beyond_part(&self, metadata: usize) -> usize {
+        metadata.saturating_sub(self.part())
+    }
+
+    /// Octets of metadata that each place has to itself.
+    fn part(&self) -> usize {
+        self.config.metadata / 2 / self.config.members.max(1)
+    }
+
     pub(super) fn next_number(&mut self) -> Option<MemberNumber> {
         self.last_number += 1;
         MemberNumber::new(self.last_number)
     }
 
     pub(super) fn add_seat(&mut self, mut seat: Seat) {
-        self.metadata += seat.metadata.as_str().len();
+        self.metadata += self.beyond_part(seat.metadata.as_str().len());
         if seat.kind == Kind::Native {
             self.native_seats += 1;
         }
@@ -591,7 +617,7 @@ impl Room {
         let Some(seat) = self.seats.remove(&number) else {
             return;
         };
-        self.metadata -= seat.metadata.as_str().len();
+        self.metadata -= self.beyond_part(seat.metadata.as_str().len());
         self.names.remove(&seat.name);
         for pending in &seat.pending {
             self.tickets.remove(&pending.ticket);

@@ -44,7 +44,8 @@ pub struct Config {
     pub rate: u32,
     /// Messages of one member at once. Default 500.
     pub burst: u32,
-    /// Octets of all members' metadata. Default 1 MiB: a newcomer gets all of it. Above, a newcomer or a change is refused `full`.
+    /// Octets of all members' metadata. Default 1 MiB: a newcomer gets all of it. Half of it is divided evenly among [`Config::members`], and nobody takes its part
+    /// from another; the other half is for who has more. Above, a newcomer or a change takes what those have whose place is only held, or is refused `full`.
     pub metadata: usize,
     /// Messages that are kept for who comes back. Default 1,000. The oldest goes.
     pub kept_messages: usize,
@@ -63,6 +64,8 @@ pub struct Config {
     pub join_within: Duration,
     /// Messages of one member that wait for answers. Default 256. One more is delivered, and its sender told that nobody is waited for.
     pub acks: usize,
+    /// Answers that these wait for in the room; one member's may wait for a quarter. Default 65,536. Overflow as above.
+    pub answers: usize,
     /// How long answers are waited for. Default 60 s.
     pub ack_within: Duration,
     /// What the shell wants to know of messages. Default nothing.
@@ -97,6 +100,7 @@ impl Default for Config {
             hello_within: Duration::from_secs(10),
             join_within: Duration::from_millis(500),
             acks: 256,
+            answers: 65_536,
             ack_within: Duration::from_secs(60),
             tap: Tap::Nothing,
             pending_messages: 64,

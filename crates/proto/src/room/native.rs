@@ -266,17 +266,21 @@ impl Room {
         metadata: Json,
         now: Duration,
     ) {
-        let Some(seat) = self.seats.get_mut(&number) else {
+        let Some(seat) = self.seats.get(&number) else {
             return;
         };
         if seat.metadata == metadata {
             return;
         }
-        let (before, after) = (seat.metadata.as_str().len(), metadata.as_str().len());
-        if self.metadata - before + after > self.config.metadata {
+        let before = self.beyond_part(seat.metadata.as_str().len());
+        let after = self.beyond_part(metadata.as_str().len());
+        if after > before && !self.has_room(after - before) {
             return self.drop_conn(conn, RefusedCode::Full, now);
         }
         self.metadata = self.metadata - before + after;
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
         seat.metadata = metadata.clone();
         let name = seat.name.clone();
         let changed = metadata.clone();

@@ -231,7 +231,21 @@ impl Room {
 
     /// Notes who is to answer, and tells the sender what it cannot know. Whether anybody is waited for.
     fn ask(&mut self, number: MemberNumber, ack: u64, audience: &Audience, now: Duration) -> bool {
-        if self.acks.of(number) >= self.config.acks {
+        let is_native = |it: &MemberNumber| {
+            let seat = self.seats.get(it);
+            seat.is_some_and(|seat| seat.kind == Kind::Native)
+        };
+        let (waiting, mute) = match audience {
+            Audience::AllBut(_) => {
+                let there = self.present.values().copied();
+                let mut waiting: Vec<_> =
+                    there.filter(|it| *it != number && is_native(it)).collect();
+                waiting.sort_unstable();
+                (waiting, Vec::new())
+            }
+            Audience::These(members) => members.iter().partition::<Vec<_>, _>(|it| is_native(it)),
+        };
+        if !self.acks.takes(number, waiting.len(), &self.config) {
             let frame = FromHub::Unacked {
                 ack,
                 from: None,
@@ -240,36 +254,18 @@ impl Room {
             self.send_one(number, &frame);
             return false;
         }
-        let is_native = |it: &MemberNumber| {
-            let seat = self.seats.get(it);
-            seat.is_some_and(|seat| seat.kind == Kind::Native)
-        };
-        let waiting: Vec<_> = match audience {
-            Audience::AllBut(_) => {
-                let mut waiting: Vec<_> = self
-                    .present
-                    .values()
-                    .copied()
-                    .filter(|it| *it != number && is_native(it))
-                    .collect();
-                waiting.sort_unstable();
-                let members = waiting.clone();
-                self.send_one(number, &FromHub::Asked { ack, members });
-                waiting
-            }
-            Audience::These(members) => {
-                let (waiting, mute) = members.iter().partition::<Vec<_>, _>(|it| is_native(it));
-                for from in mute {
-                    let frame = FromHub::Unacked {
-                        ack,
-                        from: Some(from),
-                        reason: UnackedReason::Mute,
-                    };
-                    self.send_one(number, &frame);
-                }
-                waiting
-            }
-        };
+        if matches!(audience, Audience::AllBut(_)) {
+            let members = waiting.clone();
+            self.send_one(number, &FromHub::Asked { ack, members });
+        }
+        for from in mute {
+            let frame = FromHub::Unacked {
+                ack,
+                from: Some(from),
+                reason: UnackedReason::Mute,
+            };
+            self.send_one(number, &frame);
+        }
         let until = now + self.config.ack_within;
         let is_any = !waiting.is_empty();
         self.acks.ask(number, ack, waiting, until);

@@ -157,8 +157,14 @@ pub struct HubLimits {
     pub message_rate: u32,
     /// Messages of one member at once, beyond that. Default 500.
     pub message_burst: u32,
+    /// Octets a second of one member; more are read later. Default 1 MiB, which is also what may come at once: one member alone does not fill another's queue
+    /// faster than that.
+    pub octet_rate: u32,
     /// Octets that wait for one member to take them. Default 2 MiB: all that a room keeps for who comes back, and as much again. A slower member is dropped.
     pub send_queue: usize,
+    /// Octets that wait for all members together: a message counts once, however many it is for, with 64 octets more. Default 512 MiB. Above it a member for whom
+    /// more than 16 KiB wait is dropped as a slow one.
+    pub buffered: usize,
 }
 
 impl Default for HubLimits {
@@ -175,7 +181,9 @@ impl Default for HubLimits {
             message: 64 * 1024,
             message_rate: 200,
             message_burst: 500,
+            octet_rate: 1024 * 1024,
             send_queue: 2 * 1024 * 1024,
+            buffered: 512 * 1024 * 1024,
         }
     }
 }
@@ -190,7 +198,7 @@ impl HubConfig {
             return Err(ConfigError {
                 key: "hub.addresses",
                 value: ip.to_string(),
-                expected: "an address that members can come to",
+                expected: "an address that members can come to: one of this machine, or what the internet calls it",
             });
         }
         if self.webhook.is_some() && self.webhook_secret.is_none() {
@@ -204,7 +212,7 @@ impl HubConfig {
             return Err(ConfigError {
                 key: "hub.moderate",
                 value: "true".to_owned(),
-                expected: "a webhook that can be asked",
+                expected: "a webhook beside it, which is asked",
             });
         }
         if self.moderation_timeout.is_zero() || self.moderation_timeout > LONGEST {
@@ -246,7 +254,9 @@ impl HubLimits {
             ("hub.limits.message", self.message),
             ("hub.limits.message_rate", self.message_rate as usize),
             ("hub.limits.message_burst", self.message_burst as usize),
+            ("hub.limits.octet_rate", self.octet_rate as usize),
             ("hub.limits.send_queue", self.send_queue),
+            ("hub.limits.buffered", self.buffered),
         ];
         if let Some((key, value)) = numbers.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError {

@@ -1,14 +1,14 @@
 //! The task of one member: from the answer to its offer to the end of its connection.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerage_peer::direct::{Link, LinkEvent};
 use peerage_peer::{Channel, ChannelReceiver, CloseReason, Message};
 use peerage_proto::room::{Closed, Kind, Payload, Way};
 use peerage_proto::wire::room::{FAST_LABEL, LABEL, Name, RoomName};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tracing::debug;
 
 use super::attempts::Entry;
@@ -16,6 +16,7 @@ use super::counts::Counts;
 use super::rooms::Seat;
 use super::{OPEN, Shared};
 use crate::address::Seat as Place;
+use crate::websocket::Pace;
 
 /// For what waits for a member that is dropped: it learns why.
 const LINGER: Duration = Duration::from_secs(2);
@@ -81,6 +82,13 @@ impl Member {
             entry: self.entry,
             receiver,
             fast: fast_receiver,
+            pace: Pace::new(
+                u32::MAX,
+                u32::MAX,
+                self.hub.limits.octet_rate,
+                Instant::now(),
+            ),
+            paused: None,
         };
         let why = loop {
             match attendance.next(&ended).await {
@@ -108,6 +116,7 @@ impl Member {
             entry,
             receiver,
             fast,
+            ..
         } = attendance;
         drop((receiver, fast, entry));
         let _ = timeout(LINGER, async { while link.event().await.is_some() {} }).await;
@@ -141,6 +150,9 @@ struct Attendance {
     entry: Entry,
     receiver: ChannelReceiver,
     fast: Option<ChannelReceiver>,
+    pace: Pace,
+    /// It said so much that nothing is read before.
+    paused: Option<Instant>,
 }
 
 enum Next {
@@ -154,14 +166,15 @@ impl Attendance {
     async fn next(&mut self, ended: &tokio_util::sync::CancellationToken) -> Next {
         loop {
             tokio::select! {
-                message = self.receiver.recv() => return match message {
-                    Some(message) => Next::Message(message, Way::Reliable),
+                message = self.receiver.recv(), if self.paused.is_none() => return match message {
+                    Some(message) => self.heard(message, Way::Reliable),
                     None => Next::Over(self.over().await),
                 },
-                message = receive(&mut self.fast) => match message {
-                    Some(message) => return Next::Message(message, Way::Fast),
+                message = receive(&mut self.fast), if self.paused.is_none() => match message {
+                    Some(message) => return self.heard(message, Way::Fast),
                     None => self.fast = None,
                 },
+                () = until(self.paused) => self.paused = None,
                 event = self.link.event() => match event {
                     None => return Next::Over(self.over().await),
                     Some(LinkEvent::Silent) => return Next::Suspected(true),
@@ -184,6 +197,11 @@ impl Attendance {
         }
     }
 
+    fn heard(&mut self, message: Message, way: Way) -> Next {
+        self.paused = self.pace.spend(message.len(), Instant::now());
+        Next::Message(message, way)
+    }
+
     /// Why, as far as the connection knows, which may end a moment after its channel.
     async fn over(&mut self) -> Closed {
         let _ = timeout(A_MOMENT, async {
@@ -194,6 +212,13 @@ impl Attendance {
             None | Some(CloseReason::Remote) => Closed::Ended,
             Some(_) => Closed::Lost,
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -104,6 +104,8 @@ const OPEN: Duration = Duration::from_secs(30);
 /// Silence after which a member is suspected to be gone, and after which it is.
 const SILENT: Duration = Duration::from_secs(5);
 const LOST: Duration = Duration::from_secs(10);
+/// Octets of a member's messages that wait to be read.
+const RECEIVE_QUEUE: usize = 256 * 1024;
 /// Octets of requests' bodies at a time, beside 16 KiB for each.
 const BODIES: usize = 16 * 1024 * 1024;
 
@@ -183,6 +185,8 @@ impl Hub {
             open_within: OPEN,
             half_open: limits.half_open,
             queue: limits.send_queue,
+            // Who says more than it may is read later: this much waits then.
+            receive_queue: RECEIVE_QUEUE.max(limits.message),
             ..DirectConfig::default()
         })
         .map_err(|error| match error {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use getrandom::SysRng;
 use peerage_peer::{Batch, ChannelSender, Message, TrySendError};
 use peerage_proto::room::{
@@ -28,9 +30,15 @@ use super::info::{PeerInfo, RoomInfo};
 use super::message::{Audience, Data, HostChange, Incoming, Json, Left, Presence, Verdict};
 use super::{HubLimits, Otherwise, Shared, SignalingError};
 use crate::alarm::Alarm;
+use crate::websocket::{Budget, Share};
 
 /// Longer than a verdict waits for moderators: it is the hub's to say what becomes of a message then.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a message costs beside its octets.
+const MESSAGE_COST: usize = 64;
+/// Octets that may wait for a member when all that may wait for all members does.
+const LITTLE: usize = 16 * 1024;
 
 /// All rooms of a hub.
 #[derive(Debug)]
@@ -40,6 +48,8 @@ pub(super) struct Rooms {
     config: Config,
     clock: Clock,
     conns: AtomicU64,
+    /// What waits for members.
+    budget: Arc<Budget>,
     /// In rooms that are over.
     dropped: Mutex<Dropped>,
 }
@@ -95,6 +105,7 @@ impl Rooms {
             config,
             clock: Clock::start(),
             conns: AtomicU64::new(0),
+            budget: Budget::new(limits.buffered),
             dropped: Mutex::default(),
         }
     }
@@ -382,8 +393,10 @@ impl Room {
             while let Some(output) = machine.poll_output() {
                 match output {
                     Output::Send { to, payload, way } => {
+                        let (message, most) = weighed(&hub.rooms.budget, payload);
                         for conn in to.iter() {
-                            match seats.get(&conn).map(|seat| seat.send(batch, &payload, way)) {
+                            let seat = seats.get(&conn);
+                            match seat.map(|seat| seat.send(batch, &message, way, most)) {
                                 Some(Ok(())) => sent += 1,
                                 Some(Err(TrySendError::Full)) if way == Way::Reliable => {
                                     slow.push(conn);
@@ -610,16 +623,60 @@ impl Room {
 }
 
 impl Seat {
-    fn send(&self, batch: &mut Batch, payload: &Payload, way: Way) -> Result<(), TrySendError> {
-        let message = match payload {
-            Payload::Text(text) => Message::Text(text.clone()),
-            Payload::Bytes(bytes) => Message::Binary(bytes.clone()),
+    /// If no more than `most` octets wait already.
+    fn send(
+        &self,
+        batch: &mut Batch,
+        message: &Message,
+        way: Way,
+        most: usize,
+    ) -> Result<(), TrySendError> {
+        let channel = match (way, &self.fast) {
+            (Way::Fast, Some(fast)) => fast,
+            _ => &self.reliable,
         };
-        match (way, &self.fast) {
-            (Way::Fast, Some(fast)) => batch.try_send(fast, message),
-            _ => batch.try_send(&self.reliable, message),
+        if most < usize::MAX && channel.queued() > most {
+            return Err(TrySendError::Full);
         }
+        batch.try_send(channel, message.clone())
     }
+}
+
+/// A message's octets, and its share of what may wait for all members: given back when the last one has taken it.
+struct Weighed {
+    octets: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Weighed {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+/// The message, and how much may wait for who still gets it: when there is no share left those that take what they get still do.
+fn weighed(budget: &Arc<Budget>, payload: Payload) -> (Message, usize) {
+    let Some(share) = Share::take(budget, payload.len() + MESSAGE_COST) else {
+        return match payload {
+            Payload::Text(text) => (Message::Text(text), LITTLE),
+            Payload::Bytes(bytes) => (Message::Binary(bytes), LITTLE),
+        };
+    };
+    let owned = |octets| {
+        Bytes::from_owner(Weighed {
+            octets,
+            _share: share,
+        })
+    };
+    let message = match payload {
+        Payload::Bytes(bytes) => Message::Binary(owned(bytes)),
+        Payload::Text(text) => match ByteString::try_from(owned(text.into_bytes())) {
+            Ok(text) => Message::Text(text),
+            // It was a text before.
+            Err(_) => Message::Text(ByteString::new()),
+        },
+    };
+    (message, usize::MAX)
 }
 
 fn add(sum: &mut Dropped, more: &Dropped) {

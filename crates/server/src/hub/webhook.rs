@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -50,6 +51,8 @@ struct Inner {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     webhook: Webhook,
     counts: Arc<Counts>,
+    /// Its refusal has been said: who speaks in a room must not fill the log.
+    has_refused: AtomicBool,
 }
 
 /// What a request says.
@@ -107,6 +110,7 @@ impl Service {
             client,
             webhook,
             counts,
+            has_refused: AtomicBool::new(false),
         })))
     }
 
@@ -143,7 +147,7 @@ impl Service {
                 Ok(Ok((status, _))) if status.is_success() => return,
                 // It was understood, and is not wanted.
                 Ok(Ok((status, _))) if !is_passing(status) => {
-                    debug!(%status, "the webhook refuses an event");
+                    self.refused(status);
                     break;
                 }
                 Ok(Ok((status, _))) => status.to_string(),
@@ -170,12 +174,25 @@ impl Service {
             .inspect_err(|error| debug!(%error, "the webhook cannot be asked"))
             .ok()?;
         if !status.is_success() {
-            debug!(%status, "the webhook does not answer");
+            if is_passing(status) {
+                debug!(%status, "the webhook does not answer");
+            } else {
+                self.refused(status);
+            }
             return None;
         }
         verdict(&answer)
             .inspect_err(|error| debug!(%error, "the webhook's answer has another form"))
             .ok()
+    }
+
+    /// Says so the first time.
+    fn refused(&self, status: StatusCode) {
+        if self.0.has_refused.swap(true, Ordering::Relaxed) {
+            debug!(%status, "the webhook refuses a request");
+        } else {
+            warn!(%status, "the webhook refuses a request; does it have the same secret, and is this its path? Further refusals are only counted");
+        }
     }
 
     async fn post(

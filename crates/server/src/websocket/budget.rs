@@ -35,6 +35,12 @@ impl Share {
         Self { budget, counted: 0 }
     }
 
+    /// So many octets, none of them free; none when that is more than there is.
+    pub(crate) fn take(budget: &Arc<Budget>, octets: usize) -> Option<Self> {
+        let mut share = Self::new(budget.clone());
+        share.resize(octets.saturating_add(FREE)).then_some(share)
+    }
+
     /// The socket holds this much now; false, and nothing has changed, when that is more than there is.
     pub(crate) fn resize(&mut self, octets: usize) -> bool {
         let counted = octets.saturating_sub(FREE);

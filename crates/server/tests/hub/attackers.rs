@@ -129,6 +129,80 @@ async fn a_member_that_takes_nothing_is_dropped_and_delays_nobody() {
 }
 
 #[tokio::test]
+async fn who_says_much_is_read_later_and_others_are_heard_meanwhile() {
+    let table = Table::new().await;
+    let ann = table.old("r", "ann").await;
+    let mut ben = table.old("r", "ben").await;
+    let reliable = ChannelInit::reliable("chat");
+    let (_link, mallory) = table.connect("r", "mallory", &reliable).await.unwrap();
+    ben.until("PEER_JOIN").await;
+    let began = std::time::Instant::now();
+    let text = json!({ "peer_id": "mallory", "message": "x".repeat(32 * 1024) }).to_string();
+    let flood = async {
+        for _ in 0..96 {
+            let text = peerage_peer::Message::Text(text.as_str().into());
+            soon("sending", mallory.send(text)).await.unwrap();
+        }
+    };
+    let hears = async {
+        let (mut heard, mut before) = (0, None);
+        while heard < 96 {
+            match ben.hear().await["peer_id"].as_str() {
+                Some("mallory") => heard += 1,
+                _ => before = Some(heard),
+            }
+            // All that may come at once did.
+            if heard == 32 && before.is_none() {
+                ann.chat("as ever").await;
+            }
+        }
+        before
+    };
+    let ((), before) = tokio::join!(flood, hears);
+    assert!(before.is_some_and(|heard| heard < 80), "{before:?}");
+    // Two mebibytes more than at once, less the last message.
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1_900), "{took:?}");
+}
+
+#[tokio::test]
+async fn what_waits_for_all_members_is_bounded_and_those_that_take_theirs_do_not_notice() {
+    let table = Table::limited(HubLimits {
+        buffered: 128 * 1024,
+        octet_rate: 64 * 1024 * 1024,
+        ..HubLimits::default()
+    })
+    .await;
+    let ann = table.old("r", "ann").await;
+    let mut ben = table.old("r", "ben").await;
+    let mut slow = Vec::new();
+    for name in ["slow1", "slow2"] {
+        let reliable = ChannelInit::reliable("chat");
+        let (link, channel) = table.connect("r", name, &reliable).await.unwrap();
+        slow.push((link, channel));
+        ben.until("PEER_JOIN").await;
+    }
+    let text = "x".repeat(32 * 1024);
+    let mut sent = 0;
+    while table.hub.stats().slow < 2 {
+        ann.chat(text.clone()).await;
+        assert_eq!(
+            ben.hear().await["message"].as_str().map(str::len),
+            Some(text.len())
+        );
+        sent += 1;
+        // Their own mebibyte, what is on the way, and the hub's 128 KiB; of 2 MiB for each nothing is left.
+        assert!(sent < 64, "they are never dropped");
+    }
+    // All of it came back.
+    for _ in 0..8 {
+        ann.chat(text.clone()).await;
+        ben.hear().await;
+    }
+    assert_eq!(table.hub.stats().slow, 2);
+}
+
+#[tokio::test]
 async fn offers_that_never_open_are_so_many_and_no_more_and_their_places_come_back() {
     let table = Table::limited(HubLimits {
         half_open: 2,

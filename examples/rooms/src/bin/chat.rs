@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use clap::Parser;
 use http::StatusCode;
-use peerage_room_examples::{Listen, page};
+use peerage_room_examples::{Listen, NO_ROOMS, page};
 use peerage_server::hub::{Broadcaster, Incoming, Verdict};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -62,7 +62,8 @@ async fn main() -> anyhow::Result<()> {
             }
         })
         .open()
-        .await?;
+        .await
+        .context(NO_ROOMS)?;
     server.get_or_init(|| hub.broadcaster());
 
     let own = Router::new()

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use clap::Parser;
-use peerage_room_examples::{Listen, page};
+use peerage_room_examples::{Listen, NO_ROOMS, page};
 use peerage_server::hub::{Broadcaster, Hub, Incoming, Presence};
 use tokio::sync::mpsc;
 
@@ -26,13 +27,17 @@ async fn main() -> anyhow::Result<()> {
         .on_left(async |who, _| note(&who, "left"))
         .on("message", async |message: Incoming| print_message(&message))
         .open()
-        .await?;
+        .await
+        .context(NO_ROOMS)?;
     let operator = operate(hub.clone());
     let own = axum::Router::new();
     listen
         .serve("Terminal chat", page!("terminal-chat"), hub, own, operator)
         .await
 }
+
+/// Told for a command that is none, so that a slip is not said to everybody.
+const COMMANDS: &str = "/who, /kick NAME; ctrl-D ends. Other lines are said to everybody";
 
 /// What the operator types, until the input ends.
 async fn operate(hub: Hub) {
@@ -63,6 +68,7 @@ async fn operate(hub: Hub) {
                     print(&format!("{} is not here", name.trim()));
                 }
             }
+            (command, _) if command.starts_with('/') => print(COMMANDS),
             _ => say(&operator, line.trim()),
         }
     }

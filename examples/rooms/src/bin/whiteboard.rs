@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use clap::Parser;
-use peerage_room_examples::{Listen, page};
+use peerage_room_examples::{Listen, NO_ROOMS, page};
 use peerage_server::hub::{Incoming, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,8 @@ async fn main() -> anyhow::Result<()> {
             async {}
         })
         .open()
-        .await?;
+        .await
+        .context(NO_ROOMS)?;
     let own = Router::new()
         .route("/picture/{room}", get(picture))
         .with_state(boards);

@@ -6,7 +6,7 @@ import { serverOf } from '../rooms/options.js';
 import { Outbox } from '../rooms/outbox.js';
 import { watchPage } from '../rooms/page.js';
 import { openWire, type OpenWire, postLeave, type Wire } from '../transport/hub.js';
-import { chat, hear, type Heard, type RoomPeer, system } from './peerpyrtc-messages.js';
+import { chat, hear, type Heard, type RoomPeer, system, UNKNOWN } from './peerpyrtc-messages.js';
 import { RoomPeers } from './peerpyrtc-peers.js';
 
 /** What servers take of one message, old ones too, in octets. */
@@ -381,10 +381,12 @@ export class WebRTCConnection {
         if (peers.hosted(heard.from, heard.id)) this.#update();
         return;
       case 'message': {
-        peers.seen(heard.from, now);
-        if (heard.event === undefined) return this.#call(this.onMessage, heard.from, heard.value);
-        this.#call(this[HOOKS].onEvent, heard.from, heard.value, heard.event);
-        return this.#call(this.onMessage, heard.from, heard.value, heard.event);
+        // A hub that knows its members signs what it says: this was one of them.
+        const from = heard.isUnsigned && peers.serverDecides ? UNKNOWN : heard.from;
+        peers.seen(from, now);
+        if (heard.event === undefined) return this.#call(this.onMessage, from, heard.value);
+        this.#call(this[HOOKS].onEvent, from, heard.value, heard.event);
+        return this.#call(this.onMessage, from, heard.value, heard.event);
       }
       case 'nothing':
     }

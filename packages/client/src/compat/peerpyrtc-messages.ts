@@ -19,12 +19,13 @@ export type Heard =
   /** `hostId`: `undefined` where nothing is said of it. */
   | { readonly type: 'state'; readonly from: string; readonly peers: readonly Readonly<Record<string, unknown>>[]; readonly hostId: string | null | undefined }
   | { readonly type: 'host'; readonly from: string; readonly id: string | null }
-  | { readonly type: 'message'; readonly from: string; readonly value: unknown; readonly event?: string }
+  /** `isUnsigned`: from the server, as old clients have it; anybody can say so. */
+  | { readonly type: 'message'; readonly from: string; readonly value: unknown; readonly event?: string; readonly isUnsigned?: true }
   | { readonly type: 'nothing' };
 
 /** Says whom it believes: a server that takes part in the room, as Peerage's does. */
 export const SERVER = 'server';
-const UNKNOWN = 'unknown';
+export const UNKNOWN = 'unknown';
 
 export function chat(peerId: string, message: unknown): string {
   return JSON.stringify({ peer_id: peerId, message: message === undefined ? null : message });
@@ -47,7 +48,7 @@ export function hear(data: unknown): Heard {
   const { type, peer_id, message, event } = said;
   if (type === 'SYSTEM') return hearSystem(said);
   if (peer_id && message !== undefined) return { type: 'message', from: String(peer_id), value: message };
-  if (event) return { type: 'message', from: SERVER, value, event: String(event) };
+  if (event) return { type: 'message', from: SERVER, value, event: String(event), isUnsigned: true };
   return { type: 'message', from: UNKNOWN, value };
 }
 

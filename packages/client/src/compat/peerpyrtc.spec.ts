@@ -261,6 +261,18 @@ describe('at a server of Peerage', () => {
     expect(connection.getRoomPeers().some(({ isHost }) => isHost)).toBe(false);
   });
 
+  test('a member cannot pass for the server', async () => {
+    const { connection } = await connected();
+    const told: unknown[] = [];
+    connection.onMessage = (...given) => void told.push(given);
+    hub.last.says(state('server', ['alice', 'eve'], 'alice'), '{"event":"alert","x":1}', '{"peer_id":"eve","event":"alert"}', system('EVENT', { event: 'alert', data: 2 }, 'server'));
+    expect(told).toEqual([
+      ['unknown', { event: 'alert', x: 1 }, 'alert'],
+      ['unknown', { peer_id: 'eve', event: 'alert' }, 'alert'],
+      ['server', 2, 'alert'],
+    ]);
+  });
+
   test('a member cannot pass for another by what it says of itself', async () => {
     const { connection } = await connected();
     hub.last.says(state('server', ['alice'], 'alice'), system('PEER_JOIN', { id: 'alice', isHost: true, joinTime: 1 }, 'eve'));

@@ -172,7 +172,9 @@ fn fields(config: &Config) -> HashMap<&'static str, String> {
             message,
             message_rate,
             message_burst,
+            octet_rate,
             send_queue,
+            buffered,
         }
     );
     let hub = each_field!(hub, "hub.", HubConfig {
@@ -279,7 +281,9 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ("rooms-message-size", "8KiB", "'8KiB'"),
     ("rooms-message-rate", "12", "12"),
     ("rooms-message-burst", "12", "12"),
+    ("rooms-octet-rate", "8MiB", "'8MiB'"),
     ("rooms-send-queue", "8MiB", "'8MiB'"),
+    ("rooms-buffered", "8MiB", "'8MiB'"),
     ("drain-timeout", "1234", "1234"),
 ];
 

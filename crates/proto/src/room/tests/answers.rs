@@ -140,3 +140,45 @@ fn who_comes_back_without_a_past_answers_nothing_that_was_asked_before() {
     stage.hello(5, "bob", 2, Epoch::default(), 0);
     assert_eq!(stage.frames(1), [unacked(5, Some(2), UnackedReason::Left)]);
 }
+
+#[test]
+fn a_room_waits_for_so_many_answers_and_one_member_takes_no_more_than_a_quarter() {
+    let mut stage = Stage::new(|config| config.answers = 16);
+    for conn in 1..=5 {
+        stage.native(conn, &format!("m{conn}"));
+    }
+    stage.forget();
+    let late = |ack| unacked(ack, None, UnackedReason::Late);
+    stage.frame(1, emit(To::Others, Some(1), chat("?")));
+    stage.frame(1, emit(To::Others, Some(2), chat("?")));
+    let frames = stage.frames(1);
+    assert!(matches!(&frames[0], FromHub::Asked { ack: 1, .. }));
+    assert_eq!(frames[1..], [late(2)]);
+    // It is said all the same, as what wants no answer.
+    let frames = stage.frames(5);
+    assert!(
+        matches!(&frames[..], [FromHub::Message(one), FromHub::Message(two)] if one.ack == Some(1) && two.ack.is_none()),
+        "{frames:?}"
+    );
+    for asker in 2..=4 {
+        stage.frame(asker, emit(To::Others, Some(1), chat("?")));
+    }
+    stage.forget();
+    stage.frame(5, emit(To::Others, Some(1), chat("?")));
+    assert_eq!(stage.frames(5), [late(1)]);
+    // Every answer makes place for another.
+    stage.frame(2, answer(1, 1));
+    stage.forget();
+    let to = To::Members([number(1)].into());
+    stage.frame(5, emit(to, Some(2), chat("?")));
+    assert!(!stage.frames(5).contains(&late(2)));
+    stage.frame(3, FromMember::Leave);
+    stage.forget();
+    stage.wait(Duration::from_secs(60));
+    stage.forget();
+    for ack in [10, 11] {
+        let to = To::Members([number(1), number(2)].into());
+        stage.frame(5, emit(to, Some(ack), chat("?")));
+    }
+    assert_eq!(stage.frames(5), []);
+}

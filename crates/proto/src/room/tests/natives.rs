@@ -249,6 +249,47 @@ fn a_room_takes_its_limits_and_no_more() {
 }
 
 #[test]
+fn who_says_little_of_itself_finds_room_however_much_others_say() {
+    let mut stage = Stage::usual();
+    let much = Json::string(&"x".repeat(16_000));
+    // Places that are only held, and members that are there.
+    for conn in 1..=140 {
+        stage.native(conn, &format!("mallory{conn}"));
+        stage.frame(conn, FromMember::Metadata(much.clone()));
+        if conn % 2 == 0 {
+            stage.closes(conn, Closed::Lost);
+        }
+    }
+    assert!(!stage.closed.is_empty(), "there is an end of room");
+    stage.forget();
+    stage.native(200, "alice");
+    let little = Json::string(&"x".repeat(500));
+    stage.frame(200, FromMember::Metadata(little));
+    stage.old(201, "old");
+    let names = stage.names();
+    assert!(names.contains(&"alice".into()) && names.contains(&"old".into()));
+    assert_eq!(stage.closed, []);
+}
+
+#[test]
+fn metadata_of_places_that_are_only_held_gives_way_to_that_of_who_is_there() {
+    let mut stage = Stage::usual();
+    let much = Json::string(&"x".repeat(16_000));
+    for conn in 1..=60 {
+        stage.native(conn, &format!("mallory{conn}"));
+        stage.frame(conn, FromMember::Metadata(much.clone()));
+        stage.closes(conn, Closed::Lost);
+    }
+    stage.forget();
+    for conn in 101..=130 {
+        stage.native(conn, &format!("m{conn}"));
+        stage.frame(conn, FromMember::Metadata(much.clone()));
+    }
+    assert_eq!(stage.closed, []);
+    assert_eq!(stage.names().len(), 30);
+}
+
+#[test]
 fn a_long_list_of_members_comes_in_parts() {
     let mut stage = Stage::usual();
     let metadata = Json::string(&"x".repeat(16_000));

@@ -689,11 +689,27 @@ pub(in super::super) static SETTINGS: &[Setting] = &[
         ..LIMIT
     },
     Setting {
+        name: "rooms-octet-rate",
+        field: "hub.limits.octet_rate",
+        value: "OCTETS",
+        help: "Octets a second of one member; more are read later",
+        kind: Kind::OctetRate(|draft| &mut draft.hub.limits.octet_rate),
+        ..LIMIT
+    },
+    Setting {
         name: "rooms-send-queue",
         field: "hub.limits.send_queue",
         value: "OCTETS",
         help: "Octets that wait for one member to take them; a slower one is dropped",
         kind: Kind::Octets(|draft| &mut draft.hub.limits.send_queue),
+        ..LIMIT
+    },
+    Setting {
+        name: "rooms-buffered",
+        field: "hub.limits.buffered",
+        value: "OCTETS",
+        help: "Octets that wait for all members together",
+        kind: Kind::Octets(|draft| &mut draft.hub.limits.buffered),
         ..LIMIT
     },
     Setting {
