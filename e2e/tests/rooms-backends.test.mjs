@@ -54,13 +54,11 @@ for (const [name, prepare] of Object.entries(BACKENDS)) suite(`a backend on ${na
 
     test('keeps what is said, with who said it, beyond its own restart; drops what is forbidden, and makes what is rude milder', async (t) => {
         const [ada, bob] = await pair(t, 'lobby');
+        // At once: the backend is asked about several at a time, in any order, and keeps them in theirs.
         await ada.say('hello');
-        await bob.told('message', { value: 'hello' });
         await ada.say('win at https://casino.example/now');
         await ada.say('what the heck');
-        await bob.told('message', { value: 'what the ****' });
         await ada.say({ not: 'a text' });
-        await bob.told('message', { value: { not: 'a text' } });
         await ada.emit('draw', { x: 1 });
         await bob.told('message', { value: { x: 1 } });
         const said = (value, event = null) => ({ sender: 'ada', value, event });
@@ -87,7 +85,7 @@ for (const [name, prepare] of Object.entries(BACKENDS)) suite(`a backend on ${na
 
     test('believes nobody but the server: without its signature, with an old one, or one of another body, nothing is kept', async () => {
         const key = readFileSync(secret, 'utf8').trim();
-        const body = JSON.stringify({ id: randomBytes(8).toString('hex'), event: 'message', room: 'forged', peer_id: 'mallory', message: 'hi' });
+        const body = JSON.stringify({ id: randomBytes(8).toString('hex'), event: 'message', order: 1, room: 'forged', peer_id: 'mallory', message: 'hi' });
         const now = Math.floor(Date.now() / 1_000);
         const sign = (time, what, by = key) => `t=${time},v1=${createHmac('sha256', by).update(`${time}.${what}`).digest('hex')}`;
         const posted = async (signature) => (await fetch(`${backend.url}/rooms`, {

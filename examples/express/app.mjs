@@ -15,7 +15,7 @@ const FORBIDDEN = /https?:\/\/\S{0,200}?casino/i;
 const RUDE = /\b(darn|heck)\b/gi;
 
 /** Everything that happened, a line of JSON each. A last line that was cut off is left out. */
-const happened = existsSync(LOG) ? readFileSync(LOG, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line)) : [];
+const happened = existsSync(LOG) ? readFileSync(LOG, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line)).sort(inOrder) : [];
 const known = new Set(happened.map(({ id }) => id));
 let written = Promise.resolve();
 
@@ -23,10 +23,17 @@ let written = Promise.resolve();
 function keep(one) {
     if (!known.has(one.id)) {
         known.add(one.id);
-        happened.push(one);
+        // Requests may overtake each other, by a little: `order` says what was first.
+        let place = happened.length;
+        while (place > 0 && inOrder(happened[place - 1], one) > 0) place--;
+        happened.splice(place, 0, one);
         written = written.then(() => appendFile(LOG, `${JSON.stringify(one)}\n`));
     }
     return written;
+}
+
+function inOrder(one, other) {
+    return one.order - other.order;
 }
 
 /** Whether the server sent this, and lately: `peerage-signature: t=<seconds>,v1=<hex HMAC-SHA-256 of "t.body">`. */
@@ -52,10 +59,10 @@ const app = express();
 app.post('/rooms', express.raw({ type: () => true, limit: '1mb' }), async (request, response) => {
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     if (!signed(request.get('peerage-signature'), body)) return void response.sendStatus(401);
-    const { id, event, room, peer_id: peer, name, message, to } = JSON.parse(body);
+    const { id, event, order, room, peer_id: peer, name, message, to } = JSON.parse(body);
     const answer = event === 'message' ? verdict(message) : {};
     // What is for some alone is nothing for a history that everybody reads.
-    if (answer.action !== 'drop' && to === undefined) await keep({ id, at: Date.now(), event, room, peer, name, message: answer.message ?? message });
+    if (answer.action !== 'drop' && to === undefined) await keep({ id, order, at: Date.now(), event, room, peer, name, message: answer.message ?? message });
     response.json(answer);
 });
 

@@ -37,9 +37,9 @@ def close(_error):
 
 
 with app.app_context(), database() as tables:
-    # A request that was not answered in time comes again with the same id: it counts once.
-    tables.execute("CREATE TABLE IF NOT EXISTS happened (id TEXT PRIMARY KEY, at REAL, room TEXT, peer TEXT, event TEXT, name TEXT, message TEXT)")
-    tables.execute("CREATE INDEX IF NOT EXISTS by_room ON happened (room, event, at)")
+    # A request that was not answered in time comes again with the same id: it counts once. Requests may overtake each other: `order` says what was first.
+    tables.execute("CREATE TABLE IF NOT EXISTS happened (id TEXT PRIMARY KEY, place INTEGER, at REAL, room TEXT, peer TEXT, event TEXT, name TEXT, message TEXT)")
+    tables.execute("CREATE INDEX IF NOT EXISTS by_room ON happened (room, event, place)")
 
 
 def signed(body):
@@ -74,8 +74,8 @@ def webhook():
         message = answer.get("message", told.get("message"))
         with database() as db:
             db.execute(
-                "INSERT OR IGNORE INTO happened VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (told["id"], time.time(), told["room"], told.get("peer_id"), told["event"], told.get("name"), json.dumps(message)),
+                "INSERT OR IGNORE INTO happened VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (told["id"], told["order"], time.time(), told["room"], told.get("peer_id"), told["event"], told.get("name"), json.dumps(message)),
             )
     return jsonify(answer)
 
@@ -84,13 +84,13 @@ def webhook():
 def history(room):
     """The last hundred messages of a room, oldest first."""
     rows = database().execute(
-        "SELECT * FROM (SELECT at, peer, name, message FROM happened WHERE room = ? AND event = 'message' ORDER BY at DESC LIMIT 100) ORDER BY at", (room,)
+        "SELECT * FROM (SELECT place, at, peer, name, message FROM happened WHERE room = ? AND event = 'message' ORDER BY place DESC LIMIT 100) ORDER BY place", (room,)
     )
-    return jsonify([{"at": at, "peer": peer, "name": name, "message": json.loads(message)} for at, peer, name, message in rows])
+    return jsonify([{"at": at, "peer": peer, "name": name, "message": json.loads(message)} for _place, at, peer, name, message in rows])
 
 
 @app.get("/attendance/<room>")
 def attendance(room):
     """Who came and went, oldest first."""
-    rows = database().execute("SELECT at, peer, event FROM happened WHERE room = ? AND event IN ('joined', 'left') ORDER BY at", (room,))
+    rows = database().execute("SELECT at, peer, event FROM happened WHERE room = ? AND event IN ('joined', 'left') ORDER BY place", (room,))
     return jsonify([{"at": at, "peer": peer, "event": event} for at, peer, event in rows])

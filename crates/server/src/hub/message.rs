@@ -23,6 +23,8 @@ pub struct Incoming {
     pub event: Option<Arc<str>>,
     /// What was said.
     pub data: Data,
+    /// Grows with everything that happens in a room.
+    pub(crate) order: u64,
     /// Whether the webhook was asked about it, and so knows of it.
     pub(crate) asked: bool,
 }
@@ -164,6 +166,8 @@ pub struct Presence {
     pub metadata: Option<Json>,
     /// Since when.
     pub joined_at: SystemTime,
+    /// As of messages.
+    pub(crate) order: u64,
 }
 
 /// Why a member is no more.
@@ -192,6 +196,8 @@ pub struct HostChange {
     pub room: Arc<str>,
     /// Who; none when nobody is there.
     pub host: Option<Arc<str>>,
+    /// As of messages.
+    pub(crate) order: u64,
 }
 
 /// What becomes of a message.
@@ -216,6 +222,7 @@ mod tests {
             to: Audience::All,
             event: None,
             data,
+            order: 1,
             asked: false,
         }
     }

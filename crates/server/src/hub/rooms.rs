@@ -1,7 +1,7 @@
 //! The rooms: each a machine behind a lock that is never held over a wait, the channels of its members, and a task that keeps its time.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -184,7 +184,7 @@ impl Rooms {
                         seats: HashMap::new(),
                         batch: Batch::default(),
                         slow: Vec::new(),
-                        asked: HashSet::new(),
+                        order: Order::default(),
                         due: None,
                         over: false,
                     }),
@@ -288,12 +288,28 @@ struct Inner {
     batch: Batch,
     /// Connections that had no place for a message.
     slow: Vec<ConnKey>,
-    /// Messages that the webhook was asked about, and that are not relayed yet.
-    asked: HashSet<Ticket>,
+    order: Order,
     /// When the alarm was last set to ring.
     due: Option<Duration>,
     /// Nobody is there, nobody can come back, and it takes no one any more.
     over: bool,
+}
+
+/// In which order things happened, for who hears of them in another.
+#[derive(Debug, Default)]
+struct Order {
+    last: u64,
+    /// Messages that wait for their verdict: their places, and whether the webhook was asked about them.
+    waiting: HashMap<Ticket, (u64, bool)>,
+}
+
+impl Order {
+    /// The next place: microseconds since 1970, but that no two are the same; so it goes on when the room, or the server, begins anew.
+    fn next(&mut self, now: Duration) -> u64 {
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.last = now.max(self.last.saturating_add(1));
+        self.last
+    }
 }
 
 /// Where a member is spoken to.
@@ -384,7 +400,7 @@ impl Room {
             seats,
             batch,
             slow,
-            asked,
+            order,
             due,
             over,
         } = &mut *inner;
@@ -412,7 +428,7 @@ impl Room {
                             seat.ended.cancel();
                         }
                     }
-                    Output::Told(told) => self.tell(hub, told, asked),
+                    Output::Told(told) => self.tell(hub, told, order),
                 }
             }
             let Some(conn) = slow.pop() else {
@@ -487,22 +503,32 @@ impl Room {
     }
 
     /// Tells handlers, by their queues.
-    fn tell(self: &Arc<Self>, hub: &Arc<Shared>, told: Told, asked: &mut HashSet<Ticket>) {
+    fn tell(self: &Arc<Self>, hub: &Arc<Shared>, told: Told, order: &mut Order) {
         let handlers = hub.handlers.read().unwrap_or_else(PoisonError::into_inner);
+        let now = hub.rooms.clock.now();
         let happening = match told {
-            Told::Message(said) => match said.ticket {
-                Some(ticket) => return self.clone().ask(hub.clone(), self.incoming(said), ticket),
-                None if handlers.want_messages() => Happening::Message(self.incoming(said)),
-                None => return,
-            },
-            Told::Relayed(said) => {
-                let asked = said.ticket.is_some_and(|ticket| asked.remove(&ticket));
-                if !handlers.want_messages() {
-                    return;
+            Told::Message(said) => {
+                let place = order.next(now);
+                match said.ticket {
+                    Some(ticket) => {
+                        order.waiting.insert(ticket, (place, false));
+                        let incoming = self.incoming(said, place);
+                        return self.clone().ask(hub.clone(), incoming, ticket);
+                    }
+                    None if handlers.want_messages() => {
+                        Happening::Message(self.incoming(said, place))
+                    }
+                    None => return,
                 }
+            }
+            Told::Relayed(said) => {
+                let waited = said.ticket.and_then(|it| order.waiting.remove(&it));
+                let Some((place, asked)) = waited.filter(|_| handlers.want_messages()) else {
+                    return;
+                };
                 Happening::Message(Incoming {
                     asked,
-                    ..self.incoming(said)
+                    ..self.incoming(said, place)
                 })
             }
             Told::Joined {
@@ -512,7 +538,7 @@ impl Room {
                 ..
             } => {
                 Counts::add(&hub.counts.joined);
-                Happening::Joined(self.presence(&name, metadata, joined))
+                Happening::Joined(self.presence(&name, metadata, joined, order.next(now)))
             }
             Told::Left {
                 name,
@@ -528,11 +554,12 @@ impl Room {
                     LeftReason::Protocol => Left::Protocol,
                     LeftReason::Rate => Left::Rate,
                 };
-                Happening::Left(self.presence(&name, metadata, joined), why)
+                Happening::Left(self.presence(&name, metadata, joined, order.next(now)), why)
             }
             Told::Host(host) => Happening::Host(HostChange {
                 room: self.shared.clone(),
                 host: host.as_ref().map(Name::shared),
+                order: order.next(now),
             }),
             Told::Metadata { .. } => return,
         };
@@ -579,15 +606,18 @@ impl Room {
         let mut inner = self.lock();
         if !is_relayed {
             Counts::add(&hub.counts.withheld);
-        } else if incoming.asked && inner.machine.awaits(ticket) {
-            inner.asked.insert(ticket);
+        }
+        if !is_relayed || !inner.machine.awaits(ticket) {
+            inner.order.waiting.remove(&ticket);
+        } else if let Some((_, asked)) = inner.order.waiting.get_mut(&ticket) {
+            *asked = incoming.asked;
         }
         let now = hub.rooms.clock.now();
         inner.machine.handle_verdict(ticket, verdict, now);
         self.finish(hub, inner);
     }
 
-    fn incoming(&self, said: peerage_proto::room::Incoming) -> Incoming {
+    fn incoming(&self, said: peerage_proto::room::Incoming, order: u64) -> Incoming {
         Incoming {
             room: self.shared.clone(),
             from: said.from.shared(),
@@ -603,16 +633,18 @@ impl Room {
                 Body::Json(json) => Data::Json(Json::new(json.clone())),
                 Body::Bytes(bytes) => Data::Bytes(bytes.clone()),
             },
+            order,
             asked: false,
         }
     }
 
-    fn presence(&self, name: &Name, metadata: Text, joined: Duration) -> Presence {
+    fn presence(&self, name: &Name, metadata: Text, joined: Duration, order: u64) -> Presence {
         Presence {
             room: self.shared.clone(),
             name: name.shared(),
             metadata: Some(Json::new(metadata)).filter(|json| json.raw() != "null"),
             joined_at: UNIX_EPOCH + joined,
+            order,
         }
     }
 

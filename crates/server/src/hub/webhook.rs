@@ -63,6 +63,8 @@ struct Told<'a> {
     event: &'static str,
     /// Milliseconds since 1970.
     time: u64,
+    /// Grows with everything that happens in a room.
+    order: u64,
     room: &'a str,
     peer_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,6 +261,7 @@ fn told(happening: &Happening, moderate: bool) -> Bytes {
         id: format!("{:032x}", u128::from_be_bytes(octets)),
         event: "",
         time: now().as_millis() as u64,
+        order: 0,
         room: "",
         peer_id: None,
         to: None,
@@ -282,11 +285,13 @@ fn told(happening: &Happening, moderate: bool) -> Bytes {
                 Left::Rate => "rate",
             });
         }
-        Happening::Host(HostChange { room, host }) => {
+        Happening::Host(HostChange { room, host, order }) => {
             (told.event, told.room, told.peer_id) = ("host", room, host.as_deref());
+            told.order = *order;
         }
         Happening::Message(incoming) => {
             (told.event, told.room) = ("message", &incoming.room);
+            told.order = incoming.order;
             told.peer_id = Some(&*incoming.from);
             told.name = incoming.event.as_deref();
             told.to = match &incoming.to {
@@ -305,7 +310,7 @@ fn told(happening: &Happening, moderate: bool) -> Bytes {
 }
 
 fn about<'a>(told: &mut Told<'a>, event: &'static str, who: &'a Presence) {
-    (told.event, told.room) = (event, &who.room);
+    (told.event, told.room, told.order) = (event, &who.room, who.order);
     told.peer_id = Some(&*who.name);
     let metadata = who.metadata.as_ref();
     told.metadata = metadata.and_then(|json| serde_json::from_str(json.raw()).ok());
@@ -384,6 +389,7 @@ mod tests {
                 to: Audience::Members(vec!["ben".into()]),
                 event: Some("draw".into()),
                 data,
+                order: 1,
                 asked: false,
             };
             let body = told(&Happening::Message(incoming), true);
