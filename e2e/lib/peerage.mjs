@@ -13,7 +13,7 @@ export const BINARY = join(BUILT, 'peerage');
 export const ECHO = join(BUILT, 'examples', 'echo');
 export const PROBE = join(BUILT, 'examples', 'probe');
 /** Programs of `examples/rooms`. */
-export const EXAMPLE = (name) => join(BUILT, name);
+export const EXAMPLE = (name) => join(process.env.PEERAGE_BUILT ?? join(ROOT, 'target', 'debug'), name);
 export const HELLO = join(BUILT, 'examples', 'hello');
 
 const LINK = /https?:\/\/([a-z2-7]{52})\.[^\s"]+\/#1\.[a-z2-7]{26}[^\s"]*/;
