@@ -13,6 +13,7 @@ mod machine;
 pub mod member;
 mod native;
 mod old;
+mod presence;
 mod relay;
 mod seat;
 mod window;
