@@ -100,18 +100,20 @@ for (const [name, prepare] of Object.entries(BACKENDS)) suite(`a backend on ${na
         assert.equal((await backend.get('/history/forged')).length, 1);
     });
 
-    test('keeps nothing that is for some alone in what everybody may read', async () => {
+    test('keeps nothing that is for some alone in what everybody may read, and the rest in the order in which it was said', async () => {
         const key = readFileSync(secret, 'utf8').trim();
         const now = Math.floor(Date.now() / 1_000);
         const post = async (more) => {
-            const body = JSON.stringify({ id: randomBytes(8).toString('hex'), event: 'message', room: 'whispers', peer_id: 'ada', ...more });
+            const body = JSON.stringify({ id: randomBytes(8).toString('hex'), event: 'message', order: 1, room: 'whispers', peer_id: 'ada', ...more });
             const signature = `t=${now},v1=${createHmac('sha256', key).update(`${now}.${body}`).digest('hex')}`;
             return (await fetch(`${backend.url}/rooms`, { method: 'POST', body, headers: { 'content-type': 'application/json', 'peerage-signature': signature } })).json();
         };
         await post({ message: 'aside', to: ['bob'] });
         await post({ message: 'to the server', to: [] });
-        await post({ message: 'aloud' });
-        assert.deepEqual((await backend.get('/history/whispers')).map(({ message }) => message), ['aloud']);
+        await post({ message: 'aloud', order: 3 });
+        // Overtaken on its way.
+        await post({ message: 'first', order: 2 });
+        assert.deepEqual((await backend.get('/history/whispers')).map(({ message }) => message), ['first', 'aloud']);
         // Nor does what it looks for take longer than the server waits.
         const began = performance.now();
         assert.deepEqual(await post({ message: 'http://'.repeat(9_000), to: ['bob'], moderate: true }), { action: 'relay' });
