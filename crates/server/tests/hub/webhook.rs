@@ -136,12 +136,17 @@ async fn a_service_is_told_who_joins_leaves_and_says_what_in_order_and_signed() 
     ann.leave().await;
     let mut told = Vec::new();
     let mut ids = std::collections::HashSet::new();
+    let mut order = 1_700_000_000_000_000;
     for _ in 0..8 {
         let mut next = service.next().await;
         assert_eq!(next["room"], "r");
         assert!(next["time"].as_u64() > Some(1_700_000_000_000));
         assert!(ids.insert(next["id"].as_str().unwrap().to_owned()));
-        for name in ["id", "time", "room"] {
+        // Microseconds, below what JavaScript can count.
+        let place = next["order"].as_u64().unwrap();
+        assert!((order + 1..1 << 53).contains(&place));
+        order = place;
+        for name in ["id", "time", "order", "room"] {
             next.as_object_mut().unwrap().remove(name);
         }
         told.push(next);
