@@ -26,7 +26,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout_at};
 
-use crate::{Outcome, http, watch};
+use crate::{Outcome, http, server};
 
 /// Octets of a message.
 const SIZE: usize = 100;
@@ -157,8 +157,8 @@ pub async fn run(server: SocketAddr, pid: i32, kind: Kind) -> Outcome<()> {
 impl Members {
     async fn join(&mut self, room: String, count: usize) -> Outcome<Value> {
         let (cpu, resident, begun) = (
-            watch::cpu(self.pid)?,
-            watch::resident(self.pid)?,
+            server::cpu(self.pid)?,
+            server::resident(self.pid)?,
             Instant::now(),
         );
         let places = Arc::new(Semaphore::new(JOINING));
@@ -189,8 +189,8 @@ impl Members {
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         // What joins cause comes to its end.
         sleep(Duration::from_secs(2)).await;
-        let spent = (watch::cpu(self.pid)? - cpu).as_secs_f64();
-        let grown = watch::resident(self.pid)?.saturating_sub(resident);
+        let spent = (server::cpu(self.pid)? - cpu).as_secs_f64();
+        let grown = server::resident(self.pid)?.saturating_sub(resident);
         Ok(
             json!({ "ms": ms, "cpu_ms": spent * 1e3 / count as f64, "octets": grown / count as u64 }),
         )
@@ -209,19 +209,12 @@ impl Members {
         *lock(&ears.window) = (ears.since(window[0]), ears.since(window[1]));
         lock(&ears.nanoseconds).clear();
 
-        let (pid, ears_of_clock) = (self.pid, self.ears.clone());
+        let pid = self.pid;
         let clock = tokio::spawn(async move {
-            let mut read = Vec::new();
-            for at in window {
-                sleep_until(at.into()).await;
-                read.push((
-                    watch::cpu(pid)?,
-                    watch::machine()?,
-                    watch::cpu(std::process::id() as i32)?,
-                ));
-            }
-            let _ = ears_of_clock;
-            Outcome::Ok(read)
+            sleep_until(window[0].into()).await;
+            let clock = server::Clock::start(pid)?;
+            sleep_until(window[1].into()).await;
+            clock.stop()
         });
         let (mut late, mut sent, mut turn, mut next) = (Vec::new(), 0_u64, 0, from);
         let before = ears.heard.load(Ordering::Relaxed);
@@ -258,7 +251,7 @@ impl Members {
                 }
             }
         }
-        let read = clock.await??;
+        let spent = clock.await??;
         let expected = sent * others;
         // What is on its way may arrive.
         let patience = Instant::now() + Duration::from_secs(5);
@@ -266,17 +259,15 @@ impl Members {
             sleep(Duration::from_millis(10)).await;
         }
         let mut took = std::mem::take(&mut *lock(&ears.nanoseconds));
-        let cpu = (read[1].0 - read[0].0).as_secs_f64();
-        let own = (read[1].2 - read[0].2).as_secs_f64();
         Ok(json!({
             "expected": expected,
             "delivered": took.len(),
-            "cpu_us": cpu * 1e6 / took.len().max(1) as f64,
-            "cores": cpu / seconds,
+            "cpu_us": spent.cpu_seconds * 1e6 / took.len().max(1) as f64,
+            "cores": spent.cpu_seconds / spent.seconds,
             "p50_us": part(&mut took, 0.5) as f64 / 1e3,
             "p99_us": part(&mut took, 0.99) as f64 / 1e3,
             "late_us": part(&mut late, 0.99) as f64 / 1e3,
-            "others": ((read[1].1 - read[0].1 - cpu - own) / seconds).max(0.0),
+            "others": spent.others_cpu_seconds / spent.seconds,
         }))
     }
 }

@@ -1,13 +1,13 @@
 /** Answers that are awaited. */
 import type { UnackedReason } from '../protocol/room/frame.js';
-import { Deferred } from './deferred.js';
+import { Deferred } from '../transport/wait.js';
 import { RoomError, type RoomCode } from './error.js';
 
 /** As many as a hub remembers. */
 export const ASKS_MAX = 256;
 
 interface Ask {
-  readonly deferred: Deferred<unknown>;
+  readonly deferred: Deferred<unknown, RoomError>;
   readonly timer: ReturnType<typeof setTimeout>;
   /** Several are asked: all of them have to answer, or to leave. */
   readonly several: boolean;
@@ -34,7 +34,7 @@ export class Asks {
   begin(several: boolean, ms: number): { readonly ack: number; readonly promise: Promise<unknown> } {
     if (this.#asks.size >= ASKS_MAX) throw new RoomError('overflow', 'too many answers are awaited');
     const ack = this.#next++;
-    const deferred = new Deferred<unknown>();
+    const deferred = new Deferred<unknown, RoomError>();
     const timer = setTimeout(() => this.#fail(ack, 'late'), ms);
     this.#asks.set(ack, { deferred, timer, several, expected: null, isSent: false, answers: new Map() });
     return { ack, promise: deferred.promise };

@@ -1,6 +1,6 @@
 /** What is to be sent and waits: for a connection, or for a network that takes it. Bounded; nothing is dropped in silence. */
 import { Queue } from '../protocol/queue.js';
-import { Deferred } from './deferred.js';
+import { Deferred } from '../transport/wait.js';
 import { RoomError } from './error.js';
 import { HIGH_WATER, LOW_WATER } from '../transport/hub.js';
 
@@ -40,7 +40,7 @@ export class Outbox {
   #sink: Sink | null = null;
   readonly #waiting = new Queue<Item>();
   #octets = 0;
-  #drained: Deferred<void> | null = null;
+  #drained: Deferred<void, RoomError> | null = null;
 
   /** `now`: milliseconds. */
   constructor(now: () => number) {

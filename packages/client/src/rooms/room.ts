@@ -5,7 +5,7 @@ import { isEvent, isReserved } from '../protocol/room/name.js';
 import { utf8 } from '../protocol/room/octets.js';
 import { Asks } from './asks.js';
 import { bodyOf, valueOf } from './body.js';
-import { Deferred } from './deferred.js';
+import { Deferred } from '../transport/wait.js';
 import { asRoomError, RoomError } from './error.js';
 import { Handlers, report } from './handlers.js';
 import { metadataOf, type Settings, settingsOf } from './options.js';
@@ -77,7 +77,7 @@ export class HubRoom {
   /** Ends with the room. */
   readonly #over = new AbortController();
   /** Settled by the hub's first word on a connection. */
-  #welcome: Deferred<void> | null = null;
+  #welcome: Deferred<void, RoomError> | null = null;
   /** What the hub said last before it closed. */
   #refusal: RoomError | null = null;
   /** What the hub has not heard of what was sent by a connection before. */
@@ -265,7 +265,7 @@ export class HubRoom {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new RoomError('timeout', 'the hub did not let us in in time')), timeout);
     const signal = AbortSignal.any([this.#over.signal, late.signal]);
-    const welcome = new Deferred<void>();
+    const welcome = new Deferred<void, RoomError>();
     this.#welcome = welcome;
     this.#refusal = null;
     let wire: Wire | null = null;

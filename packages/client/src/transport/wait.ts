@@ -15,10 +15,10 @@ export async function within<T>(ms: number, work: Promise<T>, late: () => readon
 }
 
 /** A promise with its ends in hand. A rejection that nobody waits for is no error. */
-export class Deferred<T> {
+export class Deferred<T, E extends Error = PeerageError> {
   readonly promise: Promise<T>;
   resolve!: (value: T) => void;
-  reject!: (error: PeerageError) => void;
+  reject!: (error: E) => void;
 
   constructor() {
     this.promise = new Promise<T>((resolve, reject) => {
