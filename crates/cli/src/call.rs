@@ -118,7 +118,7 @@ pub(crate) struct Meeting {
     #[command(flatten)]
     pub(crate) trust: ServerTrust,
     #[command(flatten)]
-    paths: Paths,
+    pub(crate) paths: Paths,
 }
 
 impl Meeting {

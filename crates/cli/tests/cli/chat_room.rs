@@ -107,3 +107,12 @@ fn why_there_is_no_room_is_said_with_what_to_do() {
     ann.interrupt();
     assert!(ann.end().success());
 }
+
+#[test]
+fn who_wants_relays_alone_is_not_led_into_a_room_directly() {
+    for more in [&["--relay-only"][..], &["--ice-server", "stun:127.0.0.1:1"]] {
+        let output = run(&[&["chat", "--room", "lobby"], more].concat());
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("without relays"));
+    }
+}

@@ -38,6 +38,13 @@ impl Talk<'_> {
         words: &mut mpsc::Receiver<String>,
         told: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<(), Failure> {
+        let paths = &self.meeting.paths;
+        if paths.relay_only() || !paths.ice_servers()?.is_empty() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "a room is reached without relays: leave --relay-only and --ice-server, and their variables, away",
+            ));
+        }
         let server = self.meeting.server.as_str();
         let mut room = tokio::select! {
             joined = self.join(server) => joined?,
