@@ -16,7 +16,7 @@ use super::seat::Seat;
 use super::window::{Audience, Window};
 use super::{
     Closed, Closing, Config, ConnKey, Conns, Dropped, Kind, Output, Payload, Recipients, Ticket,
-    Unjudged, Verdict, View, Way,
+    Told, Unjudged, Verdict, View, Way,
 };
 
 /// How often what nobody needs is forgotten.
@@ -297,7 +297,15 @@ impl Room {
         }
         self.names.clear();
         self.tickets.clear();
-        self.seats.clear();
+        let mut seats = std::mem::take(&mut self.seats);
+        for seat in self.present.values().filter_map(|it| seats.remove(it)) {
+            self.outputs.push_back(Output::Told(Told::Left {
+                name: seat.name,
+                reason: LeftReason::Kicked,
+                metadata: seat.metadata,
+                joined: seat.joined,
+            }));
+        }
         self.present.clear();
         self.host = None;
         self.natives = Arc::default();

@@ -180,7 +180,9 @@ pub enum Body {
 }
 
 impl Body {
-    pub(crate) fn octets(&self) -> &[u8] {
+    /// What is said, as it stands in a frame.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
         match self {
             Self::Json(json) => json.as_str().as_bytes(),
             Self::Bytes(bytes) => bytes,
