@@ -25,7 +25,8 @@ pub(crate) fn server_of(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) ->
     UrlHost::parse(server)
 }
 
-fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+/// Whom a request is for.
+pub(crate) fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     // An absolute-form target counts for more than Host (RFC 9112 section 3.2.2).
     match uri.authority() {
         Some(authority) => Some(authority.clone()),

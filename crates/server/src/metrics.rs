@@ -144,9 +144,7 @@ fn rooms(stats: &crate::hub::HubStats, encoder: &mut DescriptorEncoder<'_>) -> s
         "cause",
         [
             ("moderated", stats.withheld),
-            ("moderator_failed", stats.unmoderated),
             ("handler_full", stats.unhandled),
-            ("handler_panicked", stats.panicked),
             ("webhook_failed", stats.untold),
             ("candidates", stats.candidates),
             ("never_opened", stats.never_opened),
@@ -155,6 +153,15 @@ fn rooms(stats: &crate::hub::HubStats, encoder: &mut DescriptorEncoder<'_>) -> s
             ("unaddressed", stats.unaddressed),
             ("rate", stats.rate),
         ],
+    )?;
+    Metric::counter(
+        "peerage_rooms_failed",
+        "Moderators that failed or took too long, after which a message takes the way that is set for it; handlers and moderators that panicked",
+    )
+    .by(
+        encoder,
+        "of",
+        [("moderator", stats.unmoderated), ("panic", stats.panicked)],
     )
 }
 

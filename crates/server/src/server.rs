@@ -151,7 +151,7 @@ impl Server {
             #[cfg(feature = "hub")]
             if let Some(hub) = self.state.hub() {
                 closing.cancelled().await;
-                hub.close().await;
+                hub.close_within(self.state.config().drain).await;
             }
         };
         let sockets = self.state.run(shutdown);

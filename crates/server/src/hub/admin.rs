@@ -9,13 +9,13 @@ use axum::extract::{RawPathParams, Request, State as Injected};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, WWW_AUTHENTICATE};
-use http::uri::Authority;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::routes::{self, error, ok, wait};
 use super::{Admin, Hub};
+use crate::host;
 use crate::rations::{PerHousehold, Ration, TooOften};
 use crate::routes::not_found;
 
@@ -154,13 +154,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// Whether the request can be no foreign web page's: by a name that nobody else can lead here, and from no other origin.
 fn is_from_here(uri: &Uri, headers: &HeaderMap) -> bool {
-    // An absolute-form target counts for more than Host (RFC 9112 section 3.2.2).
-    let authority = match uri.authority() {
-        Some(authority) => Some(authority.clone()),
-        None => headers
-            .get(HOST)
-            .and_then(|host| Authority::try_from(host.as_bytes()).ok()),
-    };
+    let authority = host::authority(uri, headers);
     let Some(authority) = authority.filter(|at| !at.as_str().contains('@')) else {
         return false;
     };

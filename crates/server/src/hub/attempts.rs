@@ -26,8 +26,8 @@ pub(super) struct Attempts(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Of each key the newest.
-    all: HashMap<Key, Attempt>,
+    /// Of each key, in the order of their offers: a later one may come to nothing.
+    all: HashMap<Key, Vec<Attempt>>,
     early: Early,
     numbers: u64,
 }
@@ -81,16 +81,13 @@ impl Attempts {
             }
         }
         let left = CancellationToken::new();
-        table.all.insert(
-            key.clone(),
-            Attempt {
-                number,
-                household,
-                candidates: sender,
-                left: left.clone(),
-                native: false,
-            },
-        );
+        table.all.entry(key.clone()).or_default().push(Attempt {
+            number,
+            household,
+            candidates: sender,
+            left: left.clone(),
+            native: false,
+        });
         drop(table);
         Entry {
             attempts: self.clone(),
@@ -113,29 +110,36 @@ impl Attempts {
             return false;
         }
         let mut table = self.lock();
-        match table.all.get(key) {
-            Some(attempt) if attempt.hears(speaker) => {
-                attempt.candidates.try_send(candidate).is_ok()
-            }
+        let newest = table.of(key).rfind(|attempt| attempt.hears(speaker));
+        match newest {
+            Some(attempt) => attempt.candidates.try_send(candidate).is_ok(),
             // For whoever comes from there, under the same name: or for nobody.
-            _ => table.early.keep(&(key.clone(), speaker), candidate, now),
+            None => table.early.keep(&(key.clone(), speaker), candidate, now),
         }
     }
 
     pub(super) fn leave(&self, key: &Key, speaker: Speaker) {
-        let table = self.lock();
-        let Some(attempt) = table.all.get(key) else {
+        // Somebody of whom nothing is known may be anybody.
+        if speaker == Speaker::From(None) {
             return;
-        };
-        let is_native = attempt.native && speaker != Speaker::Trusted;
-        if attempt.hears(speaker) && !is_native {
-            attempt.left.cancel();
+        }
+        for attempt in self.lock().of(key) {
+            let is_native = attempt.native && speaker != Speaker::Trusted;
+            if attempt.hears(speaker) && !is_native {
+                attempt.left.cancel();
+            }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No panic happens while it is held; a poisoned table would be as true as any.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn of(&self, key: &Key) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.all.get(key).into_iter().flatten()
     }
 }
 
@@ -151,9 +155,8 @@ impl Attempt {
 impl Entry {
     pub(super) fn is_native(&self) {
         let mut table = self.attempts.lock();
-        if let Some(attempt) = table.all.get_mut(&self.key)
-            && attempt.number == self.number
-        {
+        let own = table.all.get_mut(&self.key).into_iter().flatten();
+        for attempt in own.filter(|it| it.number == self.number) {
             attempt.native = true;
         }
     }
@@ -162,12 +165,11 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut table = self.attempts.lock();
-        if table
-            .all
-            .get(&self.key)
-            .is_some_and(|attempt| attempt.number == self.number)
-        {
-            table.all.remove(&self.key);
+        if let Some(all) = table.all.get_mut(&self.key) {
+            all.retain(|attempt| attempt.number != self.number);
+            if all.is_empty() {
+                table.all.remove(&self.key);
+            }
         }
     }
 }
@@ -333,5 +335,29 @@ mod tests {
         assert_eq!(candidates(&mut new), ["x"]);
         drop(new);
         assert!(attempts.lock().all.is_empty());
+    }
+
+    #[test]
+    fn an_offer_that_comes_to_nothing_takes_nothing_of_the_one_before_with_it() {
+        let (attempts, now) = (attempts(), Instant::now());
+        let mut old = attempts.begin(key("r", "ann"), home("192.0.2.1"), now);
+        drop(attempts.begin(key("r", "ann"), home("192.0.2.2"), now));
+        attempts.candidate(
+            &key("r", "ann"),
+            "x".into(),
+            Speaker::From(home("192.0.2.1")),
+            now,
+        );
+        assert_eq!(candidates(&mut old), ["x"]);
+        attempts.leave(&key("r", "ann"), TRUSTED);
+        assert!(old.left.is_cancelled());
+    }
+
+    #[test]
+    fn a_leave_by_somebody_of_unknown_address_counts_for_nobody() {
+        let (attempts, now) = (attempts(), Instant::now());
+        let entry = attempts.begin(key("r", "ann"), None, now);
+        attempts.leave(&key("r", "ann"), Speaker::From(None));
+        assert!(!entry.left.is_cancelled());
     }
 }

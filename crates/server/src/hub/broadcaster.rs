@@ -10,7 +10,7 @@ use super::message::Json;
 /// Speaks to the members of rooms as the server. Cheap to clone; for handlers, too: it does not keep the hub alive, and after its end reaches nobody.
 ///
 /// What is said is a value: a text, a number, a `serde_json::json!`. Old clients hear `{"peer_id": "server", "message": …}`, new ones a `message` or an event
-/// from nobody. Each function gives the number of members whose connection took it: it does not wait until they have it.
+/// from nobody. Each function gives the number of members that are there to hear it, among them who is being waited for after a lost connection.
 ///
 /// Whoever listens hears it in one order with what members say. A value of more than 240 KiB reaches nobody: no data channel carries it.
 #[derive(Clone, Debug)]

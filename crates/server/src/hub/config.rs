@@ -137,7 +137,7 @@ pub enum Otherwise {
 pub struct HubLimits {
     /// Rooms at a time. Default 1,000.
     pub rooms: usize,
-    /// Members of all rooms together, with those that are held for who was lost. Default 10,000.
+    /// Connections of members of all rooms together, those on their way included. Default 10,000.
     pub members: usize,
     /// Members of one room. Default 1,000.
     pub room_members: usize,
@@ -188,8 +188,8 @@ impl Default for HubLimits {
     }
 }
 
-/// The largest [`HubLimits::message`]: what data channels carry, less what a frame and a name take.
-const LARGEST_MESSAGE: usize = 240 * 1024;
+/// The largest [`HubLimits::message`], and the most that the server says: what data channels carry, less what a frame and a name take.
+pub(super) const LARGEST_MESSAGE: usize = 240 * 1024;
 
 impl HubConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -215,13 +215,7 @@ impl HubConfig {
                 expected: "a webhook beside it, which is asked",
             });
         }
-        if self.moderation_timeout.is_zero() || self.moderation_timeout > LONGEST {
-            return Err(ConfigError {
-                key: "hub.moderation_timeout",
-                value: format!("{:?}", self.moderation_timeout),
-                expected: "more than nothing, and at most a year",
-            });
-        }
+        check_moderation(self.moderation_timeout)?;
         self.limits.check()
     }
 
@@ -232,6 +226,18 @@ impl HubConfig {
             moderate: self.moderate,
         })
     }
+}
+
+/// How long a verdict may be waited for.
+pub(super) fn check_moderation(timeout: Duration) -> Result<(), ConfigError> {
+    if timeout.is_zero() || timeout > LONGEST {
+        return Err(ConfigError {
+            key: "hub.moderation_timeout",
+            value: format!("{timeout:?}"),
+            expected: "more than nothing, and at most a year",
+        });
+    }
+    Ok(())
 }
 
 impl HubLimits {

@@ -78,6 +78,8 @@ impl Wants {
             | (Self::Joined, Happening::Joined(_))
             | (Self::Left, Happening::Left(..))
             | (Self::Host, Happening::Host(_)) => true,
+            // The service was asked about this one, and so knows of it.
+            (Self::Part(..), Happening::Message(incoming)) if incoming.asked => false,
             (Self::Part(part, of), happening) => {
                 let mut hasher = DefaultHasher::new();
                 happening.room().hash(&mut hasher);

@@ -50,7 +50,10 @@ struct Channels {
 
 impl Member {
     pub(super) async fn run(mut self) {
-        let Ok(Some(channels)) = timeout(OPEN, self.opened()).await else {
+        let hub = self.hub.clone();
+        // Who is not in when the hub ends does not come in.
+        let opened = hub.closing.run_until_cancelled(self.opened());
+        let Ok(Some(Some(channels))) = timeout(OPEN, opened).await else {
             debug!("a connection never opened");
             return Counts::add(&self.hub.counts.never_opened);
         };

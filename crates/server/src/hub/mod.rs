@@ -28,6 +28,8 @@
 //! });
 //! let app = axum::Router::new().merge(peerage_server::hub::routes(&hub));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+//! // Who asks must be known: limits by address, and whose `leave` counts, go by it.
+//! let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
 //! axum::serve(listener, app).await?;
 //! # Ok(())
 //! # }
@@ -68,7 +70,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use admin::admin_routes;
 pub(crate) use admin::bare_admin_routes;
@@ -169,6 +171,7 @@ impl Hub {
             webhook,
         } = builder;
         limits.check()?;
+        config::check_moderation(moderation.timeout)?;
         let counts = Arc::<Counts>::default();
         let mut drafts = handlers;
         let asks_webhook = webhook.as_ref().is_some_and(|webhook| webhook.moderate);
@@ -343,6 +346,10 @@ impl Hub {
 
     /// Ends it: nobody comes any more, members are told and dropped, and handlers have 2 s for what they were told. Nothing is left of it afterwards.
     pub async fn close(&self) {
+        self.close_within(DRAIN).await;
+    }
+
+    pub(crate) async fn close_within(&self, patience: Duration) {
         let hub = self.shared();
         hub.closing.cancel();
         for room in hub.rooms.all() {
@@ -356,7 +363,7 @@ impl Hub {
             *hub.handlers.write().unwrap_or_else(PoisonError::into_inner) = Handlers::default();
             hub.handling.wait().await;
         };
-        let _ = timeout(DRAIN, ending).await;
+        let _ = timeout(patience.min(DRAIN), ending).await;
         hub.cut.cancel();
         hub.tasks.wait().await;
         hub.handling.wait().await;
@@ -478,7 +485,12 @@ pub(crate) async fn serve(
     match builder().port(wanted).open().await {
         // Nobody asked for this one.
         Err(HubError::Port { source, .. }) if config.port.is_none() => {
-            debug!(port = wanted, error = %source, "rooms take another UDP port");
+            // Members of elsewhere may find it closed.
+            if listen.ip().is_loopback() {
+                debug!(port = wanted, error = %source, "rooms take another UDP port");
+            } else {
+                warn!(port = wanted, error = %source, "rooms take another UDP port: see `peerage ports`, or choose one by --rooms-port");
+            }
             builder().port(0).open().await.map(Some)
         }
         opened => opened.map(Some),

@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::broadcaster::{Ear, Speech};
 use super::builder::Moderation;
+use super::config::LARGEST_MESSAGE;
 use super::counts::Counts;
 use super::handlers::Happening;
 use super::info::{PeerInfo, RoomInfo};
@@ -112,9 +113,13 @@ impl Rooms {
 
     /// Whether one more could come in, as far as can be said before it does.
     pub(super) fn admit(&self, room: &RoomName, name: &Name) -> Result<(), SignalingError> {
-        let all = self.lock();
-        let Some(room) = all.get(room) else {
-            return if all.len() < self.limit {
+        // The rooms are not held up by one that is busy.
+        let (room, rooms) = {
+            let all = self.lock();
+            (all.get(room).cloned(), all.len())
+        };
+        let Some(room) = room else {
+            return if rooms < self.limit {
                 Ok(())
             } else {
                 Err(SignalingError::Full)
@@ -247,16 +252,21 @@ impl Rooms {
 
     /// What was not passed on so far.
     pub(super) fn dropped(&self) -> Dropped {
-        let rooms = self.all();
-        let mut sum = *self.lock_dropped();
-        for room in rooms {
-            let inner = room.lock();
-            // One that is over is in the sum already.
-            if !inner.over {
-                add(&mut sum, &inner.machine.dropped());
+        loop {
+            let before = *self.lock_dropped();
+            let mut sum = before;
+            for room in self.all() {
+                let inner = room.lock();
+                // One that is over is in the sum already.
+                if !inner.over {
+                    add(&mut sum, &inner.machine.dropped());
+                }
+            }
+            // One that ended meanwhile would be missing, or counted twice.
+            if *self.lock_dropped() == before {
+                return sum;
             }
         }
-        sum
     }
 
     fn lock_dropped(&self) -> MutexGuard<'_, Dropped> {
@@ -387,7 +397,7 @@ impl Room {
             (Ear::AllBut(_), Some(name)) => SendTo::AllBut(name),
             (Ear::One(_), None) => return 0,
         };
-        match said {
+        match said.filter(|said| said.body().octets().len() <= LARGEST_MESSAGE) {
             Some(said) => self.feed(hub, |machine, now| machine.handle_send(to, said, now)),
             None => 0,
         }
@@ -585,6 +595,10 @@ impl Room {
                     Verdict::Drop => return Some(false),
                     Verdict::Replace(value) => {
                         let json = Json::from(value);
+                        if json.raw().len() > LARGEST_MESSAGE {
+                            // No channel carries it: as good as no answer.
+                            return None;
+                        }
                         replaced = Some(Body::Json(json.text().clone()));
                         incoming.data = Data::Json(json);
                     }
@@ -604,7 +618,7 @@ impl Room {
             (false, _) => Judged::Drop,
         };
         let mut inner = self.lock();
-        if !is_relayed {
+        if answer == Some(false) {
             Counts::add(&hub.counts.withheld);
         }
         if !is_relayed || !inner.machine.awaits(ticket) {

@@ -8,7 +8,6 @@ use axum::extract::{Request, State as Injected};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use futures_util::StreamExt;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 
 use super::Hub;
 use super::signaling::{Description, SignalingError, SignalingManager};
+use crate::routes::body::whole;
 use crate::routes::not_found;
 use crate::websocket::Share;
 
@@ -27,7 +27,7 @@ const BODY: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `POST /offer`, `/candidate` and `/leave`, as PeerPyRTC's clients call them. Where the application serves with axum's `ConnectInfo<SocketAddr>` (or behind
-/// [proxies](super::HubBuilder::proxies) that it named), there are limits by address.
+/// [proxies](super::HubBuilder::proxies) that it named), there are limits by address; without it `/leave` ends nothing.
 pub fn routes(hub: &Hub) -> Router {
     bare_routes(hub).layer(from_fn_with_state(hub.clone(), cors))
 }
@@ -130,11 +130,18 @@ fn is_something(value: &Value) -> bool {
 /// A body that is a JSON object, whatever its content type.
 pub(super) async fn object(hub: &Hub, body: Body) -> Result<Map<String, Value>, Response> {
     let mut share = Share::new(hub.bodies());
-    let read = timeout(PATIENCE, read(&mut share, body)).await;
-    let text = match read {
-        Ok(text) => text.map_err(|(status, what)| error(status, what))?,
-        Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "The body took too long")),
-    };
+    let read = timeout(PATIENCE, whole(body, BODY, &mut share)).await;
+    let text = read
+        .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
+        .map_err(|status| {
+            let what = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than 64 KiB",
+                StatusCode::SERVICE_UNAVAILABLE => "The server is full",
+                StatusCode::REQUEST_TIMEOUT => "The body took too long",
+                _ => "The body broke off",
+            };
+            error(status, what)
+        })?;
     let no_data = || error(StatusCode::BAD_REQUEST, "No JSON data received");
     if text.trim_ascii().is_empty() {
         return Err(no_data());
@@ -148,24 +155,6 @@ pub(super) async fn object(hub: &Hub, body: Body) -> Result<Map<String, Value>, 
         )),
         Err(_) => Err(error(StatusCode::BAD_REQUEST, "The body is not JSON")),
     }
-}
-
-async fn read(share: &mut Share, body: Body) -> Result<Vec<u8>, (StatusCode, &'static str)> {
-    let mut pieces = body.into_data_stream();
-    let mut text = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| (StatusCode::BAD_REQUEST, "The body broke off"))?;
-        let octets = text.len() + piece.len();
-        if octets > BODY {
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Err((status, "The body is larger than 64 KiB"));
-        }
-        if !share.resize(octets) {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "The server is full"));
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(text)
 }
 
 impl IntoResponse for SignalingError {

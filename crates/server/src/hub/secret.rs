@@ -3,13 +3,14 @@ use std::str::FromStr;
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// The least and the most characters of a [`Secret`].
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=1024;
 
 /// A token of the operator, or what webhooks are signed with: 16 to 1,024 printable ASCII characters without spaces. Compared in constant time.
 #[derive(Clone)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<String>);
 
 /// A text that is no [`Secret`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +22,12 @@ pub struct NotASecret;
 impl Secret {
     /// Draws one of 256 bits: 64 hexadecimal digits.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        let mut text = String::with_capacity(64);
+        let mut text = Zeroizing::new(String::with_capacity(64));
         for _ in 0..4 {
             // Strings take everything.
             let _ = write!(text, "{:016x}", rng.next_u64());
         }
-        Self(text.into())
+        Self(text)
     }
 
     /// The text itself: not for a log.
@@ -47,7 +48,9 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, NotASecret> {
         let is_good =
             LENGTH.contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic());
-        is_good.then(|| Self(text.into())).ok_or(NotASecret)
+        is_good
+            .then(|| Self(Zeroizing::new(text.to_owned())))
+            .ok_or(NotASecret)
     }
 }
 

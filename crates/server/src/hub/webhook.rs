@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use getrandom::SysRng;
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -18,12 +17,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rand_core::{Rng, UnwrapErr};
 use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -51,14 +49,13 @@ struct Inner {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     webhook: Webhook,
     counts: Arc<Counts>,
-    /// Its refusal has been said: who speaks in a room must not fill the log.
-    has_refused: AtomicBool,
+    /// What is wrong with it has been said: who speaks in a room must not fill the log.
+    has_failed: AtomicBool,
 }
 
 /// What a request says.
 #[derive(Serialize)]
 struct Told<'a> {
-    /// The same in each try.
     id: String,
     event: &'static str,
     /// Milliseconds since 1970.
@@ -112,7 +109,7 @@ impl Service {
             client,
             webhook,
             counts,
-            has_refused: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
         })))
     }
 
@@ -121,10 +118,8 @@ impl Service {
         (0..LANES).map(|lane| {
             let service = self.clone();
             Draft::new(Wants::Part(lane, LANES), move |happening| {
-                // It was asked about this one, and so knows of it.
-                let is_known = matches!(&happening, Happening::Message(incoming) if incoming.asked);
                 let service = service.clone();
-                (!is_known).then_some(async move { service.tell(&happening).await })
+                Some(async move { service.tell(&happening).await })
             })
         })
     }
@@ -146,7 +141,10 @@ impl Service {
         let mut pauses = PAUSES.into_iter();
         loop {
             let failed = match timeout(PATIENCE, self.post(&body)).await {
-                Ok(Ok((status, _))) if status.is_success() => return,
+                Ok(Ok((status, _))) if status.is_success() => {
+                    self.0.has_failed.store(false, Ordering::Relaxed);
+                    return;
+                }
                 // It was understood, and is not wanted.
                 Ok(Ok((status, _))) if !is_passing(status) => {
                     self.refused(status);
@@ -159,7 +157,12 @@ impl Service {
             match pauses.next() {
                 Some(pause) => sleep(pause).await,
                 None => {
-                    warn!(error = failed, "the webhook cannot be told of an event");
+                    if !self.0.has_failed.swap(true, Ordering::Relaxed) {
+                        warn!(
+                            error = failed,
+                            "the webhook cannot be told; until it can, this is only counted"
+                        );
+                    }
                     break;
                 }
             }
@@ -190,7 +193,7 @@ impl Service {
 
     /// Says so the first time.
     fn refused(&self, status: StatusCode) {
-        if self.0.has_refused.swap(true, Ordering::Relaxed) {
+        if self.0.has_failed.swap(true, Ordering::Relaxed) {
             debug!(%status, "the webhook refuses a request");
         } else {
             warn!(%status, "the webhook refuses a request; does it have the same secret, and is this its path? Further refusals are only counted");
@@ -254,11 +257,8 @@ fn now() -> Duration {
 }
 
 fn told(happening: &Happening, moderate: bool) -> Bytes {
-    // Without the system's randomness there is no server.
-    let mut octets = [0; 16];
-    UnwrapErr(SysRng).fill_bytes(&mut octets);
     let mut told = Told {
-        id: format!("{:032x}", u128::from_be_bytes(octets)),
+        id: String::new(),
         event: "",
         time: now().as_millis() as u64,
         order: 0,
@@ -305,8 +305,23 @@ fn told(happening: &Happening, moderate: bool) -> Bytes {
             }
         }
     }
+    told.id = id(told.room, told.order);
     // Texts, numbers and what is JSON already: nothing that has no form.
     serde_json::to_vec(&told).unwrap_or_default().into()
+}
+
+/// The same whenever the service hears of the same: asked, told again, or told after all.
+fn id(room: &str, order: u64) -> String {
+    let digest = Sha256::new()
+        .chain_update(order.to_be_bytes())
+        .chain_update(room)
+        .finalize();
+    let mut id = String::new();
+    for octet in &digest[..16] {
+        // As above.
+        let _ = write!(id, "{octet:02x}");
+    }
+    id
 }
 
 fn about<'a>(told: &mut Told<'a>, event: &'static str, who: &'a Presence) {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
@@ -16,6 +15,7 @@ use peerage_proto::wire::call_path::{Call, CallPath};
 use peerage_proto::wire::signal::{FrameError, FrameRef, MAX_FRAME};
 use tokio::time::timeout;
 
+use super::body::whole;
 use super::{not_found, room};
 use crate::address;
 use crate::callers::TooFast;
@@ -130,8 +130,9 @@ async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> R
         let refusal = "Messages are taken from the WebSocket alone";
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
-    let (text, _share) = match timeout(config.stall, read(state, body)).await {
-        Ok(Ok(read)) => read,
+    let mut share = Share::new(state.budget().clone());
+    let text = match timeout(config.stall, whole(body, MAX_FRAME, &mut share)).await {
+        Ok(Ok(text)) => text,
         Ok(Err(status)) => return status.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
@@ -149,23 +150,4 @@ async fn send(state: &State, path: &CallPath<'_>, conn: ConnId, body: Body) -> R
         }
     }
     "OK".into_response()
-}
-
-/// A whole body, of [`MAX_FRAME`] at most, and its share of what all sockets and bodies may hold together.
-async fn read(state: &State, body: Body) -> Result<(Vec<u8>, Share), StatusCode> {
-    let mut pieces = body.into_data_stream();
-    let mut text = Vec::new();
-    let mut share = Share::new(state.budget().clone());
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| StatusCode::BAD_REQUEST)?;
-        let octets = text.len() + piece.len();
-        if octets > MAX_FRAME {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        if !share.resize(octets) {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok((text, share))
 }

@@ -1,6 +1,7 @@
 //! One file for each thing that can be asked for.
 
 mod banner;
+pub(crate) mod body;
 mod call;
 pub(crate) mod cors;
 mod device;

@@ -36,6 +36,7 @@ impl Share {
     }
 
     /// So many octets, none of them free; none when that is more than there is.
+    #[cfg(feature = "hub")]
     pub(crate) fn take(budget: &Arc<Budget>, octets: usize) -> Option<Self> {
         let mut share = Self::new(budget.clone());
         share.resize(octets.saturating_add(FREE)).then_some(share)

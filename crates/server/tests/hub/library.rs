@@ -386,16 +386,22 @@ async fn who_is_kicked_is_gone_for_all_and_does_not_come_back_at_once() {
 #[tokio::test]
 async fn close_ends_members_and_lets_handlers_finish_what_they_were_told() {
     let handled = Arc::new(Mutex::new(0));
-    let hub = Hub::builder().tap({
-        let handled = handled.clone();
-        move |_| {
+    let (gone, mut left) = ear();
+    let hub = Hub::builder()
+        .tap({
             let handled = handled.clone();
-            async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                *handled.lock().unwrap() += 1;
+            move |_| {
+                let handled = handled.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    *handled.lock().unwrap() += 1;
+                }
             }
-        }
-    });
+        })
+        .on_left(move |who, why| {
+            let gone = gone.clone();
+            async move { gone.send((who.name, why)).unwrap() }
+        });
     let table = Table::with(hub).await;
     let ann = table.old("r", "ann").await;
     let mut ben = table.old("r", "ben").await;
@@ -405,6 +411,9 @@ async fn close_ends_members_and_lets_handlers_finish_what_they_were_told() {
     }
     soon("closing", table.hub.close()).await;
     assert_eq!(*handled.lock().unwrap(), 10);
+    for name in ["ann", "ben"] {
+        assert_eq!(left.next().await, (name.into(), Left::Kicked));
+    }
     ben.is_cut_off().await;
     assert_eq!(table.hub.broadcaster().room("r", "x"), 0);
     let (_link, sdp) = table
