@@ -18,7 +18,7 @@ use super::{OPEN, Shared};
 use crate::address::Seat as Place;
 use crate::websocket::Pace;
 
-/// For what waits for a member that is dropped: it learns why.
+/// For what waits for a member that is put out: it learns why, if it takes anything.
 const LINGER: Duration = Duration::from_secs(2);
 
 const A_MOMENT: Duration = Duration::from_millis(100);
