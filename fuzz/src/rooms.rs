@@ -181,6 +181,12 @@ pub fn room_inputs(octets: &[u8]) {
                 is_shut = true;
                 room.handle_shutdown(now);
             }
+            11 => {
+                let token = Token::new([script.u8() % 3; 16]);
+                if room.handle_goodbye(name, &token, now) {
+                    assert!(room.members().all(|it| it.name != name));
+                }
+            }
             it => {
                 let payload = frame(&mut script);
                 let way = if it == 10 { Way::Fast } else { Way::Reliable };
