@@ -12,8 +12,8 @@ use peerage_proto::room::{
 };
 use peerage_proto::wire::room::legacy::{self, Heard};
 use peerage_proto::wire::room::{
-    Body, Emit, Epoch, Event, FROM_MEMBER_MAX, FromHub, FromMember, Hello, Json, MemberNumber,
-    Name, Said, To, Token,
+    Body, Emit, Epoch, Event, FROM_HUB_MAX, FROM_MEMBER_MAX, FromHub, FromMember, Hello, Json,
+    MemberNumber, Name, Said, To, Token,
 };
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub fn room_legacy(octets: &[u8]) {
     let made = match heard {
         Heard::Chat(message) => legacy::chat("a\"b", &message),
         Heard::Event { event, data, .. } => legacy::event("a\"b", &event, &data, 1),
-        Heard::Join { metadata, .. } => legacy::join("a\"b", &metadata, 1),
+        Heard::Join { metadata, .. } => legacy::join_again("a\"b", &metadata, 1),
         Heard::Value(json) => legacy::join("a\"b", &json, 1),
         _ => return,
     };
@@ -181,6 +181,14 @@ pub fn room_inputs(octets: &[u8]) {
                 is_shut = true;
                 room.handle_shutdown(now);
             }
+            11 => {
+                let token = Token::new([script.u8() % 3; 16]);
+                let is_gone = room.handle_goodbye(name, &token, now);
+                // What waits for verdicts comes before.
+                if is_gone && !tickets.iter().any(|it| room.awaits(*it)) {
+                    assert!(room.members().all(|it| it.name != name));
+                }
+            }
             it => {
                 let payload = frame(&mut script);
                 let way = if it == 10 { Way::Fast } else { Way::Reliable };
@@ -232,7 +240,7 @@ fn drain(room: &mut Room, open: &mut BTreeSet<ConnKey>, tickets: &mut Vec<Ticket
                 }
                 assert!(!before.is_empty());
                 if let Payload::Bytes(bytes) = &payload {
-                    assert!(bytes.len() <= 128 * 1024);
+                    assert!(bytes.len() <= FROM_HUB_MAX);
                 }
             }
             Output::Close { conn, .. } => assert!(open.remove(&conn), "closed once"),

@@ -5,14 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
 use peerage_proto::wire::ice_url;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 /// For one address to take the connection; a server has a few. For a name to be looked up as well.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -31,6 +36,64 @@ pub(crate) struct Roots {
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Why there is no connection to a server.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// The URL has no host, or no port that is known.
+    Url,
+    Unreachable(io::Error),
+    Tls(io::Error),
+}
+
+/// Connects to the host of an `http` or `https` URL.
+pub(crate) async fn dial(server: &Url, roots: &Roots) -> Result<Box<dyn Stream>, DialError> {
+    let host = server.host().ok_or(DialError::Url)?;
+    let port = server.port_or_known_default().ok_or(DialError::Url)?;
+    let stream = connect(&host, port).await.map_err(DialError::Unreachable)?;
+    if server.scheme() == "http" {
+        return Ok(Box::new(stream));
+    }
+    match secure(stream, &host, roots).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(DialError::Tls(error)),
+    }
+}
+
+/// A request for a URL, to be [exchanged](exchange) with its server.
+pub(crate) fn request(url: &Url) -> http::request::Builder {
+    Request::builder()
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .header(
+            header::HOST,
+            &url[Position::BeforeHost..Position::AfterPort],
+        )
+}
+
+/// One request and its answer, whose body has at most `limit` octets.
+///
+/// # Errors
+/// Words about what broke off.
+pub(crate) async fn exchange(
+    stream: Box<dyn Stream>,
+    request: Request<Bytes>,
+    limit: usize,
+) -> Result<Response<Bytes>, String> {
+    let lost = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(lost)?;
+    // Ends with this function.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let answer = sender.send_request(request.map(Full::new)).await;
+    let (head, body) = answer.map_err(lost)?.into_parts();
+    let body = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(Response::from_parts(head, body.to_bytes()))
+}
 
 /// Connects to the first address of a host that answers, with small packets sent at once: frames are small and each is waited for.
 pub(crate) async fn connect(host: &Host<&str>, port: u16) -> io::Result<TcpStream> {

@@ -79,6 +79,24 @@ fn frames_are_read_and_written_as_the_vectors_say() {
     vectors::assert_current("room-frames.json", &current);
 }
 
+#[test]
+fn a_frame_of_the_hubs_may_fill_a_message_of_the_channel() {
+    let message = |octets: usize| {
+        let body = Body::Bytes(Bytes::from(vec![7; octets]));
+        FromHub::Message(Message {
+            seq: 1,
+            from: None,
+            ack: None,
+            said: Said::Chat(body),
+        })
+    };
+    let beside = message(0).emit().len();
+    let largest = message(256 * 1024 - beside);
+    assert_eq!(FromHub::parse(largest.emit()), Ok(Some(largest)));
+    let larger = message(256 * 1024 - beside + 1).emit();
+    assert_eq!(FromHub::parse(larger), Err(FrameError::TooLong));
+}
+
 /// No beginning of a frame is read as the frame, and most are read as none.
 fn cut(octets: &Bytes, read: impl Fn(Bytes) -> Result<Option<Bytes>, FrameError>) {
     for end in 0..octets.len() {

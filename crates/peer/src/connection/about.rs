@@ -76,6 +76,9 @@ pub enum CloseReason {
     /// This side's reader took nothing for 30 s while its queue was full.
     #[error("slow reader: received messages were not taken for 30 s")]
     SlowReader,
+    /// The peer took too little of what waited for it: see [`DirectConfig::untaken_after`](crate::direct::DirectConfig::untaken_after).
+    #[error("slow peer: what was sent was not taken in time")]
+    SlowPeer,
     /// The rights that the connection lived by were revoked.
     #[error("the grant was revoked")]
     Revoked,

@@ -71,6 +71,9 @@ pub struct DirectConfig {
     /// Octets that wait in each channel for the application to read them. Then the peer is not acknowledged any more, and after 30 s the link ends as
     /// [the reader's fault](crate::CloseReason::SlowReader). An unreliable channel's messages are dropped instead. Default 1 MiB.
     pub receive_queue: usize,
+    /// While messages wait in a channel beside what is sent and not acknowledged, the peer must take 256 KiB of it in any such time; a link whose peer does not
+    /// ends as [slow](crate::CloseReason::SlowPeer), and with it what waits. Default 30 s.
+    pub untaken_after: Duration,
 }
 
 /// An engine of links: one thread, one UDP port for what is answered. Clones are the same; it ends with its last handle and [`Link`].
@@ -99,6 +102,7 @@ impl Default for DirectConfig {
             channels: 4,
             queue: 1 << 20,
             receive_queue: 1 << 20,
+            untaken_after: Duration::from_secs(30),
         }
     }
 }
@@ -120,6 +124,7 @@ impl Direct {
                 channels: config.channels,
                 send: config.queue,
                 receive: config.receive_queue,
+                untaken_after: Some(config.untaken_after),
             },
             ..EngineConfig::default()
         })?;

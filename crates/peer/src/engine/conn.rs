@@ -542,6 +542,13 @@ impl Conn {
         if self.flows.slow_at().is_some_and(|slow| now >= slow) {
             self.end(CloseReason::SlowReader, now);
         }
+        if self
+            .flows
+            .untaken_at()
+            .is_some_and(|untaken| now >= untaken)
+        {
+            self.end(CloseReason::SlowPeer, now);
+        }
     }
 
     /// The user sent, read or closed.
@@ -605,7 +612,10 @@ impl Conn {
         };
         let watch = self.consent.poll_timeout();
         let watch = watch.filter(|_| self.phase == Phase::Open);
-        let others = [self.flows.slow_at(), self.relays.due_at(), watch];
+        let slow = [self.flows.slow_at(), self.flows.untaken_at()];
+        let slow = slow.into_iter().flatten().min();
+        let slow = slow.filter(|_| !matches!(self.phase, Phase::Leaving { .. }));
+        let others = [slow, self.relays.due_at(), watch];
         Some(
             [Some(wanted), Some(own)]
                 .into_iter()
@@ -621,7 +631,7 @@ impl Conn {
         if !matches!(self.phase, Phase::Open | Phase::Flushing { .. }) {
             return false;
         }
-        let written = match self.flows.write(&mut self.rtc) {
+        let written = match self.flows.write(&mut self.rtc, now) {
             Ok(written) => written,
             Err(error) => {
                 self.fail(error, now);

@@ -27,6 +27,9 @@ const HELD: usize = 512;
 /// A reader that leaves its queue full for this long ends its connection.
 const SLOW_READER: Duration = Duration::from_secs(30);
 
+/// Octets that a peer takes in [`Queues::untaken_after`], if it takes anything to speak of.
+const LEAST_TAKEN: usize = 256 * 1024;
+
 /// What the channels of an engine's connections may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Queues {
@@ -36,6 +39,8 @@ pub(crate) struct Queues {
     pub(crate) send: usize,
     /// Octets that wait for their reader in each.
     pub(crate) receive: usize,
+    /// While messages wait that SCTP has no room for, the peer must take 256 KiB of their channel in any such time; none: it has all the time.
+    pub(crate) untaken_after: Option<Duration>,
 }
 
 impl Default for Queues {
@@ -44,6 +49,7 @@ impl Default for Queues {
             channels: 1,
             send: SEND_QUEUE,
             receive: RECEIVE_QUEUE,
+            untaken_after: None,
         }
     }
 }
@@ -69,6 +75,13 @@ struct Flow {
     reliable: bool,
     /// Octets that the peer had not acknowledged when it was last looked.
     unacknowledged: usize,
+    behind: Option<Behind>,
+}
+
+/// What the peer took while messages waited.
+struct Behind {
+    since: Instant,
+    taken: usize,
 }
 
 /// A datagram, with where it came from and went.
@@ -118,6 +131,7 @@ impl Flows {
             waiting: VecDeque::new(),
             reliable: true,
             unacknowledged: 0,
+            behind: None,
         });
     }
 
@@ -157,7 +171,7 @@ impl Flows {
     }
 
     /// Hands waiting messages to SCTP while it has room.
-    pub(super) fn write(&mut self, rtc: &mut Rtc) -> Result<Written, RtcError> {
+    pub(super) fn write(&mut self, rtc: &mut Rtc, now: Instant) -> Result<Written, RtcError> {
         let mut all = Written {
             everything: true,
             ..Written::default()
@@ -166,7 +180,7 @@ impl Flows {
             let Some(mut stream) = rtc.channel(flow.id) else {
                 continue;
             };
-            let written = flow.write(&mut stream)?;
+            let written = flow.write(&mut stream, now)?;
             all.some |= written.some;
             all.heard |= written.heard;
             all.everything &= written.everything;
@@ -216,6 +230,13 @@ impl Flows {
         self.stalled_since.map(|since| since + SLOW_READER)
     }
 
+    /// When the patience with a peer ends that takes too little.
+    pub(super) fn untaken_at(&self) -> Option<Instant> {
+        let after = self.queues.untaken_after?;
+        let behind = self.all.iter().filter_map(|flow| flow.behind.as_ref());
+        Some(behind.map(|it| it.since).min()? + after)
+    }
+
     /// Whether the user closed all channels.
     pub(super) fn are_closed(&self) -> bool {
         self.all.iter().all(Flow::is_closed) && !self.all.is_empty()
@@ -226,8 +247,8 @@ impl Flows {
         if self.all.len() < 2 {
             return None;
         }
-        let is_over =
-            |flow: &Flow| flow.is_closed() && flow.waiting.is_empty() && flow.unacknowledged == 0;
+        // Once closed nothing is added; what was just before may not have been taken yet.
+        let is_over = |flow: &Flow| flow.is_closed() && flow.is_empty() && flow.unacknowledged == 0;
         let at = self.all.iter().position(is_over)?;
         Some(self.all.remove(at).id)
     }
@@ -239,10 +260,11 @@ impl Flows {
 }
 
 impl Flow {
-    fn write(&mut self, stream: &mut Stream<'_>) -> Result<Written, RtcError> {
+    fn write(&mut self, stream: &mut Stream<'_>, now: Instant) -> Result<Written, RtcError> {
+        // What is less than it was has been acknowledged.
+        let taken = self.unacknowledged.saturating_sub(stream.buffered_amount());
         let mut written = Written {
-            // What is less than it was has been acknowledged.
-            heard: stream.buffered_amount() < self.unacknowledged,
+            heard: taken > 0,
             ..Written::default()
         };
         let mut gone = 0;
@@ -261,8 +283,33 @@ impl Flow {
             self.outgoing.release(gone);
         }
         self.unacknowledged = stream.buffered_amount();
-        written.everything = self.waiting.is_empty() && !written.some && self.unacknowledged == 0;
+        self.count_taken(taken, now);
+        written.everything = self.is_empty() && !written.some && self.unacknowledged == 0;
         Ok(written)
+    }
+
+    fn count_taken(&mut self, taken: usize, now: Instant) {
+        if self.waiting.is_empty() {
+            self.behind = None;
+            return;
+        }
+        let begun = Behind {
+            since: now,
+            taken: 0,
+        };
+        let behind = self.behind.get_or_insert(begun);
+        behind.taken += taken;
+        if behind.taken >= LEAST_TAKEN {
+            *behind = Behind {
+                since: now,
+                taken: 0,
+            };
+        }
+    }
+
+    /// Whether SCTP has all that was sent.
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.outgoing.octets() == 0
     }
 
     fn is_closed(&self) -> bool {

@@ -182,13 +182,14 @@ impl Join {
                 .map_err(|error| RoomError::Engine(error.to_string()))?
             }
         };
+        let token = Token::new(self.token.unwrap_or_else(random::token));
         let server = Server {
             url,
             roots: self.roots,
             room,
             name,
+            token: token.clone(),
         };
-        let token = Token::new(self.token.unwrap_or_else(random::token));
         let shared = Arc::new(Shared::new(server.name.clone(), token, metadata));
         let ways = task::Ways {
             server,

@@ -1,20 +1,16 @@
 //! The hub's signalling: `POST offer`, `candidate` and `leave`, below the server's URL.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
-use peerage_proto::wire::room::{Name, RoomName};
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use peerage_proto::wire::room::{Name, RoomName, Token};
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use url::{Position, Url};
+use url::Url;
 
 use super::RoomError;
-use crate::net::{self, Roots, Stream};
+use crate::net::{self, DialError, Roots};
 
 /// For a word that nobody waits for long: a goodbye, a candidate.
 const ASIDE: Duration = Duration::from_secs(2);
@@ -32,9 +28,11 @@ pub(super) struct Server {
     pub(super) roots: Roots,
     pub(super) room: RoomName,
     pub(super) name: Name,
+    /// Proves a goodbye.
+    pub(super) token: Token,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Asked<'a> {
     room: &'a str,
     peer_id: &'a str,
@@ -42,6 +40,8 @@ struct Asked<'a> {
     offer: Option<Description<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     candidate: Option<Candidate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -96,18 +96,23 @@ impl Server {
             sdp,
             r#type: "offer",
         };
-        let (status, head, body) = self.ask("offer", Some(offer), None).await?;
+        let asked = Asked {
+            offer: Some(offer),
+            ..Asked::default()
+        };
+        let answer = self.ask("offer", asked).await?;
+        let (status, body) = (answer.status(), answer.body());
         if status == StatusCode::OK {
-            let answered: Answered = serde_json::from_slice(&body)
+            let answered: Answered = serde_json::from_slice(body)
                 .map_err(|_| RoomError::Unreachable("what answers is no hub of rooms".into()))?;
             return Ok(answered.answer.sdp);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(RoomError::Busy(retry_after(&head)));
+            return Err(RoomError::Busy(retry_after(answer.headers())));
         }
-        let error = match serde_json::from_slice::<Refused>(&body) {
+        let error = match serde_json::from_slice::<Refused>(body) {
             Ok(refused) => refused.error,
-            Err(_) => String::from_utf8_lossy(&body).into_owned(),
+            Err(_) => String::from_utf8_lossy(body).into_owned(),
         };
         Err(RoomError::Refused {
             status: status.as_u16(),
@@ -122,78 +127,57 @@ impl Server {
             sdp_mid: "0",
             sdp_m_line_index: 0,
         };
-        self.aside("candidate", Some(candidate)).await;
+        let asked = Asked {
+            candidate: Some(candidate),
+            ..Asked::default()
+        };
+        self.aside("candidate", asked).await;
     }
 
     /// Says goodbye where the channel cannot.
     pub(super) async fn leave(&self) {
-        self.aside("leave", None).await;
+        let octets = self.token.expose().iter();
+        let asked = Asked {
+            token: Some(octets.map(|octet| format!("{octet:02x}")).collect()),
+            ..Asked::default()
+        };
+        self.aside("leave", asked).await;
     }
 
-    async fn aside(&self, what: &str, candidate: Option<Candidate<'_>>) {
-        match timeout(ASIDE, self.ask(what, None, candidate)).await {
+    async fn aside(&self, what: &str, asked: Asked<'_>) {
+        match timeout(ASIDE, self.ask(what, asked)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, what, "not told to the server"),
             Err(_) => tracing::debug!(what, "not told to the server in time"),
         }
     }
 
-    async fn ask(
-        &self,
+    async fn ask<'a>(
+        &'a self,
         what: &str,
-        offer: Option<Description<'_>>,
-        candidate: Option<Candidate<'_>>,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), RoomError> {
-        let unreachable = |error: String| RoomError::Unreachable(error);
-        let asked = Asked {
-            room: self.room.as_str(),
-            peer_id: self.name.as_str(),
-            offer,
-            candidate,
-        };
-        let asked = serde_json::to_vec(&asked).map_err(|error| unreachable(error.to_string()))?;
+        mut asked: Asked<'a>,
+    ) -> Result<Response<Bytes>, RoomError> {
+        let unreachable = |error: &dyn ToString| RoomError::Unreachable(error.to_string());
+        (asked.room, asked.peer_id) = (self.room.as_str(), self.name.as_str());
+        let asked = serde_json::to_vec(&asked).map_err(|error| unreachable(&error))?;
         let mut url = self.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push(what);
         }
-        let stream = self.dial().await?;
-        let lost = |error: hyper::Error| unreachable(error.to_string());
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(lost)?;
-        // Ends with this function.
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let request = Request::post(&url[Position::BeforePath..])
-            .header(
-                header::HOST,
-                &url[Position::BeforeHost..Position::AfterPort],
-            )
+        let request = net::request(&url)
+            .method(Method::POST)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(asked)))
-            .map_err(|error| unreachable(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(lost)?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_ANSWER)
-            .collect()
+            .body(Bytes::from(asked))
+            .map_err(|error| unreachable(&error))?;
+        let stream = net::dial(&url, &self.roots).await;
+        let stream = stream.map_err(|error| match error {
+            DialError::Url => RoomError::Url(self.url.to_string()),
+            DialError::Unreachable(error) => unreachable(&error),
+            DialError::Tls(error) => RoomError::Tls(error.to_string()),
+        })?;
+        net::exchange(stream, request, MAX_ANSWER)
             .await
-            .map_err(|error| unreachable(error.to_string()))?;
-        Ok((head.status, head.headers, body.to_bytes()))
-    }
-
-    async fn dial(&self) -> Result<Box<dyn Stream>, RoomError> {
-        let bad = || RoomError::Url(self.url.to_string());
-        let host = self.url.host().ok_or_else(bad)?;
-        let port = self.url.port_or_known_default().ok_or_else(bad)?;
-        let unreachable = |error: io::Error| RoomError::Unreachable(error.to_string());
-        let stream = net::connect(&host, port).await.map_err(unreachable)?;
-        if self.url.scheme() == "http" {
-            return Ok(Box::new(stream));
-        }
-        match net::secure(stream, &host, &self.roots).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(RoomError::Tls(error.to_string())),
-        }
+            .map_err(RoomError::Unreachable)
     }
 }
 

@@ -46,8 +46,9 @@ struct Core {
     was_in: bool,
     happenings: VecDeque<Happening>,
     asks: BTreeMap<AckId, oneshot::Sender<member::Answers>>,
-    /// Of the connection that there is.
-    frames: VecDeque<(Bytes, Way)>,
+    /// Of the connection that there is: what may not be lost, and what may.
+    frames: VecDeque<Bytes>,
+    fast: VecDeque<Bytes>,
     refused: Option<RefusedCode>,
     is_closing: bool,
 }
@@ -84,6 +85,7 @@ impl Shared {
             happenings: VecDeque::new(),
             asks: BTreeMap::new(),
             frames: VecDeque::new(),
+            fast: VecDeque::new(),
             refused: None,
             is_closing: false,
         };
@@ -239,7 +241,7 @@ impl Shared {
 
     /// Waits until the hub was sent everything that was said.
     pub(super) async fn drained(&self) -> Result<(), EmitError> {
-        self.when(None, |core, _| match core.member.is_drained() {
+        self.when(None, |core, _| match core.is_drained() {
             true => Ok(()),
             false => Err(Refusal::Full),
         })
@@ -299,7 +301,7 @@ impl Shared {
     /// A connection is there.
     pub(super) fn opened(self: &Arc<Self>) {
         self.feed(|core, now| {
-            core.frames.clear();
+            core.forget_frames();
             (core.refused, core.is_closing) = (None, false);
             core.member.handle_opened(now);
         });
@@ -309,7 +311,7 @@ impl Shared {
     pub(super) fn closed(self: &Arc<Self>) -> Option<RefusedCode> {
         self.feed(|core, _| {
             core.member.handle_closed();
-            core.frames.clear();
+            core.forget_frames();
         });
         self.core().refused
     }
@@ -335,15 +337,26 @@ impl Shared {
             is_in: core.member.is_in(),
             is_closing: core.is_closing,
             is_leaving: core.is_leaving,
-            is_drained: core.member.is_drained(),
+            is_drained: core.is_drained(),
             may_hear: core.happenings.len() < HAPPENINGS && core.frames.len() < FRAMES,
             due: core.member.poll_timeout().map(|due| self.begun + due),
         }
     }
 
-    /// The next frame for the channel.
-    pub(super) fn frame(&self) -> Option<(Bytes, Way)> {
+    /// The next frame for the reliable channel.
+    pub(super) fn frame(&self) -> Option<Bytes> {
         self.core().frames.front().cloned()
+    }
+
+    /// Takes the next that may be lost: it does not wait behind the others.
+    pub(super) fn fast_frame(&self) -> Option<Bytes> {
+        let mut core = self.core();
+        let frame = core.fast.pop_front()?;
+        if core.is_drained() {
+            drop(core);
+            self.room.notify_waiters();
+        }
+        Some(frame)
     }
 
     pub(super) fn frame_sent(&self) {
@@ -397,7 +410,10 @@ impl Shared {
         input(&mut core, self.begun.elapsed());
         while let Some(output) = core.member.poll_output() {
             match output {
-                Output::Send { frame, way } => core.frames.push_back((frame, way)),
+                Output::Send { frame, way } => match way {
+                    Way::Reliable => core.frames.push_back(frame),
+                    Way::Fast => core.fast.push_back(frame),
+                },
                 Output::Close => core.is_closing = true,
                 Output::Told(told) => self.told(&mut core, told),
             }
@@ -476,6 +492,16 @@ impl Shared {
 }
 
 impl Core {
+    /// Whether the channels have all that was said.
+    fn is_drained(&self) -> bool {
+        self.member.is_drained() && self.frames.is_empty() && self.fast.is_empty()
+    }
+
+    fn forget_frames(&mut self) {
+        self.frames.clear();
+        self.fast.clear();
+    }
+
     /// Those of the receivers who are there.
     fn names(&self, to: &To) -> Result<Receivers, Refusal> {
         let mut receivers = Receivers {
@@ -542,4 +568,74 @@ impl Refusal {
 
 fn shown(entry: &Entry) -> RoomMember {
     RoomMember::new(entry.name.clone(), entry.metadata.clone(), entry.joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use peerage_proto::wire::room::{Epoch, FromHub, MemberNumber, Welcome};
+
+    use super::*;
+
+    /// A room's shared part, alone in the room.
+    fn entered() -> Arc<Shared> {
+        let name = Name::parse("ann").expect("a name");
+        let shared = Shared::new(name.clone(), Token::new([1; 16]), Json::NULL);
+        let shared = Arc::new(shared);
+        shared.opened();
+        let you = MemberNumber::new(1).expect("from 1");
+        let me = Entry {
+            number: you,
+            name,
+            metadata: Json::NULL,
+            joined: 0,
+        };
+        let welcome = FromHub::Welcome(Welcome {
+            epoch: Epoch([1; 8]),
+            you,
+            seq: 1,
+            resumed: Resumed::New,
+            heard: 0,
+            host: Some(you),
+            total: 1,
+            members: vec![me],
+        });
+        shared.heard(welcome.emit(), Way::Reliable);
+        while shared.frame().is_some() {
+            shared.frame_sent();
+        }
+        assert_eq!(shared.state(), RoomState::Joined);
+        shared
+    }
+
+    async fn say(shared: &Arc<Shared>, fast: bool) {
+        let said = Said::Chat(Body::Json(Json::NULL));
+        shared.say(&To::Others, &said, fast).await.expect("said");
+        shared.look();
+    }
+
+    #[tokio::test]
+    async fn what_may_be_lost_does_not_wait_behind_what_may_not() {
+        let shared = entered();
+        say(&shared, false).await;
+        say(&shared, true).await;
+        assert!(shared.fast_frame().is_some());
+        assert!(shared.fast_frame().is_none());
+        assert!(shared.frame().is_some());
+    }
+
+    #[tokio::test]
+    async fn all_is_sent_once_the_channels_have_it() {
+        let shared = entered();
+        say(&shared, false).await;
+        say(&shared, true).await;
+        let mut drained = std::pin::pin!(shared.drained());
+        assert!(!shared.look().is_drained);
+        assert_eq!(drained.as_mut().now_or_never(), None);
+        shared.frame_sent();
+        assert_eq!(drained.as_mut().now_or_never(), None);
+        shared.fast_frame();
+        assert_eq!(drained.now_or_never(), Some(Ok(())));
+        assert!(shared.look().is_drained);
+    }
 }

@@ -173,6 +173,8 @@ impl Task {
         // Candidates that are told to the server; end with the connection.
         let mut telling = JoinSet::new();
         let mut was_in = false;
+        // Whether the goodbye's time is over, and whether the channel has it.
+        let (mut is_late, mut is_said) = (false, false);
         let error = loop {
             let standing = self.shared.look();
             if standing.is_in && !was_in {
@@ -186,27 +188,30 @@ impl Task {
                 let until = *self
                     .leave_until
                     .get_or_insert_with(|| Instant::now() + LAST_WORDS);
-                if standing.is_drained || !standing.is_in || Instant::now() >= until {
+                is_late = Instant::now() >= until;
+                if standing.is_drained || !standing.is_in || is_late {
                     self.shared.say_goodbye();
                 }
             }
+            while let Some(frame) = self.shared.fast_frame() {
+                // What has no room is lost rather than late.
+                let channel = fast_sender.as_ref().unwrap_or(&sender);
+                let _ = channel.try_send(Message::Binary(frame));
+            }
             let frame = loop {
-                let Some((frame, way)) = self.shared.frame() else {
+                let Some(frame) = self.shared.frame() else {
                     break None;
                 };
                 let message = Message::Binary(frame);
-                let channel = match (way, &fast_sender) {
-                    (Way::Fast, Some(fast)) => fast,
-                    _ => &sender,
-                };
-                match channel.try_send(message.clone()) {
-                    Err(TrySendError::Full) if way == Way::Reliable => break Some(message),
-                    // What is fast and has no room is lost rather than late; a closed channel is noticed below.
+                match sender.try_send(message.clone()) {
+                    Err(TrySendError::Full) => break Some(message),
+                    // A closed channel is noticed below.
                     _ => self.shared.frame_sent(),
                 }
             };
             let standing = self.shared.look();
-            if standing.is_closing && frame.is_none() {
+            if standing.is_closing && (frame.is_none() || is_late) {
+                is_said = frame.is_none();
                 break RoomError::Lost(CloseReason::Local);
             }
             let leave_until = self.leave_until.filter(|_| standing.is_leaving);
@@ -219,6 +224,8 @@ impl Task {
                     }
                     Some(LinkEvent::Candidate(line)) => {
                         let server = self.ways.server.clone();
+                        // Those that are done.
+                        while telling.try_join_next().is_some() {}
                         telling.spawn(async move { server.candidate(&line).await });
                     }
                     Some(_) => {}
@@ -251,8 +258,12 @@ impl Task {
         // What was said last, a goodbye perhaps, is delivered before the end.
         drop((sender, receiver, fast_sender, fast_receiver));
         let ended = async { while link.event().await.is_some() {} };
-        if self.shared.look().is_closing {
-            let _ = timeout(GOODBYE, ended).await;
+        let standing = self.shared.look();
+        if standing.is_closing && is_said {
+            is_said = timeout(GOODBYE, ended).await.is_ok();
+        }
+        if standing.is_leaving && !is_said {
+            self.ways.server.leave().await;
         }
         error
     }

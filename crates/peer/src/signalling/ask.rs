@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
+use http::{StatusCode, header};
 use tokio::time::timeout;
 use url::Url;
 
 use super::dial::dial;
 use super::{Registration, SignallingError};
-use crate::net::Roots;
+use crate::net::{self, Roots};
 
 /// For connection, question and answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -39,32 +36,18 @@ async fn get(
 ) -> Result<(StatusCode, Bytes), SignallingError> {
     let url = question(registration, what, proven)?;
     let stream = dial(&registration.server, roots).await?;
-    let lost = |error: hyper::Error| SignallingError::Lost(error.to_string());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(lost)?;
-    // Ends with this function.
-    let mut driver = JoinSet::new();
-    driver.spawn(connection);
-    let mut request = Request::get(&url[url::Position::BeforePath..url::Position::AfterQuery])
-        .header(
-            header::HOST,
-            &url[url::Position::BeforeHost..url::Position::AfterPort],
-        );
+    let mut request = net::request(&url);
     if proven {
         let bearer = format!("Bearer {}", registration.token.expose());
         request = request.header(header::AUTHORIZATION, bearer);
     }
     let request = request
-        .body(Empty::<Bytes>::new())
+        .body(Bytes::new())
         .map_err(|_| SignallingError::Url(registration.server.to_string()))?;
-    let answer = sender.send_request(request).await.map_err(lost)?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), limit)
-        .collect()
+    let answer = net::exchange(stream, request, limit)
         .await
-        .map_err(|error| SignallingError::Lost(error.to_string()))?;
-    Ok((status, body.to_bytes()))
+        .map_err(SignallingError::Lost)?;
+    Ok((answer.status(), answer.into_body()))
 }
 
 fn question(registration: &Registration, what: &str, proven: bool) -> Result<Url, SignallingError> {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use peerage_peer::direct::{Addresses, Direct, DirectConfig, Link, LinkEvent};
 use peerage_peer::{Channel, ChannelSender, CloseReason, Message};
 use peerage_proto::room::{Closed, Config, ConnKey, Kind, Output, Payload, Room, Way};
-use peerage_proto::wire::room::{Epoch, FAST_LABEL, LABEL, Name};
+use peerage_proto::wire::room::{Epoch, FAST_LABEL, LABEL, Name, Token};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -45,9 +45,12 @@ struct State {
     refusal: Option<(StatusCode, String)>,
     /// Offers that came.
     offers: usize,
+    /// Goodbyes beside a connection, of members that are known.
+    goodbyes: usize,
 }
 
 struct Ways {
+    name: Name,
     main: ChannelSender,
     fast: Option<ChannelSender>,
     end: Arc<Notify>,
@@ -83,6 +86,7 @@ impl Hub {
                 next: 0,
                 refusal: None,
                 offers: 0,
+                goodbyes: 0,
             }),
             due: Notify::new(),
             begun: (std::time::Instant::now(), since),
@@ -120,6 +124,10 @@ impl Hub {
         self.inner.state().offers
     }
 
+    pub(crate) fn goodbyes(&self) -> usize {
+        self.inner.state().goodbyes
+    }
+
     /// Names of those who are there.
     pub(crate) fn members(&self) -> Vec<String> {
         let state = self.inner.state();
@@ -133,8 +141,15 @@ impl Hub {
 
     /// Ends all connections without a word of the room's.
     pub(crate) fn cut(&self) {
+        self.cut_off(|_| true);
+    }
+
+    /// Ends some.
+    pub(crate) fn cut_off(&self, whose: impl Fn(&str) -> bool) {
         for ways in self.inner.state().conns.values() {
-            ways.end.notify_one();
+            if whose(ways.name.as_str()) {
+                ways.end.notify_one();
+            }
         }
     }
 }
@@ -228,6 +243,16 @@ async fn answer(
         *reply.status_mut() = status;
         reply
     };
+    let name = Name::parse(asked["peer_id"].as_str().unwrap()).unwrap();
+    if path == "/leave"
+        && let Some(token) = asked["token"].as_str()
+    {
+        let octets = u128::from_str_radix(token, 16).unwrap().to_be_bytes();
+        assert_eq!(token.len(), 32);
+        let mut is_known = false;
+        inner.act(|room, now| is_known = room.handle_goodbye(&name, &Token::new(octets), now));
+        inner.state().goodbyes += usize::from(is_known);
+    }
     if path != "/offer" {
         return reply(StatusCode::OK, "{\"status\":\"ok\"}".into());
     }
@@ -239,7 +264,6 @@ async fn answer(
     if let Some((status, body)) = refusal {
         return reply(status, body);
     }
-    let name = Name::parse(asked["peer_id"].as_str().unwrap()).unwrap();
     let offer = crate::way::without_candidates(asked["offer"]["sdp"].as_str().unwrap());
     let (link, sdp) = inner.direct.answer(&offer).await.unwrap();
     let sdp = inner.way.led(&sdp);
@@ -266,6 +290,7 @@ async fn member(inner: Arc<Inner>, mut link: Link, name: Name) {
         state.next += 1;
         let key = ConnKey(state.next);
         let ways = Ways {
+            name: name.clone(),
             main,
             fast: None,
             end: end.clone(),

@@ -12,7 +12,7 @@ use peerage_peer::room::{
     AckError, Answers, Data, EmitError, Happening, Join, LeftReason, RefusedCode, Room, RoomError,
     RoomState, Sender, UnackedReason,
 };
-use peerage_proto::room::{Config, SendTo};
+use peerage_proto::room::SendTo;
 use peerage_proto::wire::room::{Body, Json, Name, Said};
 use serde_json::json;
 use tokio::time::timeout;
@@ -235,19 +235,24 @@ async fn an_answer_comes_from_each_who_was_asked_or_why_there_is_none() {
         join(&hub, "cat").await,
     );
     knows(&mut ann, &["bob", "cat"]).await;
-    let answering = |mut room: Room, word: &'static str| async move {
-        while let Some(happening) = room.next().await {
-            if let Happening::Event {
-                ack: Some(ack),
-                data,
-                ..
-            } = happening
-            {
-                let asked: String = data.parse().unwrap();
-                if asked == "silence" {
-                    continue;
+    let (silent, mut silences) = tokio::sync::mpsc::unbounded_channel();
+    let answering = |mut room: Room, word: &'static str| {
+        let silent = silent.clone();
+        async move {
+            while let Some(happening) = room.next().await {
+                if let Happening::Event {
+                    ack: Some(ack),
+                    data,
+                    ..
+                } = happening
+                {
+                    let asked: String = data.parse().unwrap();
+                    if asked == "silence" {
+                        silent.send(()).unwrap();
+                        continue;
+                    }
+                    ack.answer(&format!("{word} {asked}")).await.unwrap();
                 }
-                ack.answer(&format!("{word} {asked}")).await.unwrap();
             }
         }
     };
@@ -279,9 +284,10 @@ async fn an_answer_comes_from_each_who_was_asked_or_why_there_is_none() {
         }
         other => panic!("{other:?}"),
     }
+    assert_eq!(silences.try_recv(), Ok(()));
     let asked = ann.to(["bob"]);
-    let (left, ()) = tokio::join!(asked.emit_with_ack("ask", "silence"), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let (left, ()) = tokio::join!(soon(asked.emit_with_ack("ask", "silence")), async {
+        soon(silences.recv()).await;
         bob.abort();
     });
     assert_eq!(left, Err(AckError::Left));
@@ -498,18 +504,40 @@ async fn what_was_said_before_leaving_arrives() {
 
 #[tokio::test]
 async fn more_is_said_than_a_second_allows_and_nobody_is_put_out() {
-    let config = Config {
-        rate: 200,
-        burst: 100,
-        ..Config::default()
-    };
-    let hub = Hub::with(config, "127.0.0.1:0".parse().unwrap()).await;
+    let hub = Hub::new().await;
     let (ann, mut bob) = (join(&hub, "ann").await, join(&hub, "bob").await);
-    for number in 0..400 {
+    // More than the hub takes at once.
+    for number in 0..700 {
         ann.send(&number).await.unwrap();
     }
-    for number in 0..400 {
+    for number in 0..700 {
         assert_eq!(said(&mut bob).await.2, json!(number));
     }
-    assert_eq!(ann.state(), RoomState::Joined);
+    assert_eq!(hub.offers(), 2, "nobody had to come back");
+}
+
+#[tokio::test]
+async fn who_leaves_without_a_connection_is_gone_at_once_all_the_same() {
+    let hub = Hub::new().await;
+    let (mut ann, mut bob) = (join(&hub, "ann").await, join(&hub, "bob").await);
+    assert!(matches!(next(&mut ann).await, Happening::Joined(_)));
+    hub.refuse(Some((StatusCode::SERVICE_UNAVAILABLE, "")));
+    hub.cut_off(|name| name == "bob");
+    until_state(&mut bob, RoomState::Reconnecting).await;
+    soon(bob.leave()).await;
+    match next(&mut ann).await {
+        Happening::Left { reason, .. } => assert_eq!(reason, LeftReason::Left),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_say_goodbye_by_its_connection_says_it_by_another_way() {
+    let hub = Hub::new().await;
+    let (ann, bob) = (join(&hub, "ann").await, join(&hub, "bob").await);
+    soon(ann.leave()).await;
+    assert_eq!(hub.goodbyes(), 0);
+    hub.block(true);
+    soon(bob.leave()).await;
+    assert_eq!(hub.goodbyes(), 1);
 }

@@ -117,6 +117,9 @@ impl Room {
             if resumed == Resumed::New {
                 // Another life of the client: it waits for nothing that the former one asked.
                 (seat.heard, seat.heard_told) = (0, 0);
+                for pending in &mut seat.pending {
+                    pending.message.ack = None;
+                }
                 self.acks.forget(number);
             }
             for unanswered in self.acks.lose(number) {

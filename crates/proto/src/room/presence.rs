@@ -106,8 +106,11 @@ impl Room {
         let entry = seat.entry();
         let (name, kind, joined) = (seat.name.clone(), seat.kind, seat.joined);
         let metadata = seat.metadata.clone();
-        let text =
-            || original.unwrap_or_else(|| legacy::join(name.as_str(), &metadata, millis(joined)));
+        let join = match kind {
+            Kind::Native => legacy::join,
+            Kind::Legacy => legacy::join_again,
+        };
+        let text = || original.unwrap_or_else(|| join(name.as_str(), &metadata, millis(joined)));
         self.announce_old(text, Some(number));
         self.announce(
             |seq| FromHub::Joined { seq, member: entry },

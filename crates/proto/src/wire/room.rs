@@ -45,8 +45,8 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// Most octets of a frame from a member, unless a hub allows less.
 pub const FROM_MEMBER_MAX: usize = 64 * 1024;
 
-/// Most octets of a frame from the hub: what a member may say, with what the hub adds.
-pub const FROM_HUB_MAX: usize = 128 * 1024;
+/// Most octets of a frame from the hub: what one message of a channel carries.
+pub const FROM_HUB_MAX: usize = 256 * 1024;
 
 /// Most octets of a member's metadata.
 pub const METADATA_MAX: usize = 16 * 1024;

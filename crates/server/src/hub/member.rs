@@ -213,6 +213,7 @@ impl Attendance {
         .await;
         match self.link.closed() {
             None | Some(CloseReason::Remote) => Closed::Ended,
+            Some(CloseReason::SlowPeer) => Closed::Slow,
             Some(_) => Closed::Lost,
         }
     }

@@ -1,6 +1,7 @@
 //! The engine held to its promises: over loopback sockets, and in virtual time over a network that does what the test wants.
 
 mod network;
+mod queues;
 mod relays;
 mod restart;
 mod sockets;

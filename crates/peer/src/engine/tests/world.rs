@@ -39,6 +39,8 @@ pub(super) struct End {
     pub(super) facts: ConnFacts,
     pub(super) candidate: Option<String>,
     pub(super) channel: Option<Channel>,
+    /// Those that opened after it.
+    pub(super) others: Vec<Channel>,
     /// What was told, and when.
     pub(super) paths: Vec<(Path, Instant)>,
     /// Candidates that were told, all of them.
@@ -65,15 +67,26 @@ impl World {
     /// Two ends that know each other's descriptions and addresses, before the first datagram.
     pub(super) fn new(weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
         let mut world = Self::strangers(weather);
-        for end in [0, 1] {
-            let candidate = world.add_address(end, ADDRESSES[end]);
-            world.tell(1 - end, &candidate);
-        }
+        world.meet();
         world
+    }
+
+    fn meet(&mut self) {
+        for end in [0, 1] {
+            let candidate = self.add_address(end, ADDRESSES[end]);
+            self.tell(1 - end, &candidate);
+        }
     }
 
     /// Two ends that know each other's descriptions alone.
     pub(super) fn strangers(weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
+        Self::strangers_with(Queues::default(), weather)
+    }
+
+    fn strangers_with(
+        queues: Queues,
+        weather: impl FnMut(&[u8]) -> Vec<Vec<u8>> + 'static,
+    ) -> Self {
         let now = Instant::now();
         let ingredients = || Ingredients {
             crypto: Arc::new(str0m::crypto::from_feature_flags()),
@@ -83,8 +96,10 @@ impl World {
             lost_after: crate::engine::LOST_AFTER,
             connect: CONNECT,
         };
-        let flows = || Flows::new(Queues::default(), Signal::new(Arc::new(Nobody), 0));
-        let channels = vec![ChannelInit::reliable("x")];
+        let flows = || Flows::new(queues, Signal::new(Arc::new(Nobody), 0));
+        let channels = (0..queues.channels)
+            .map(|_| ChannelInit::reliable("x"))
+            .collect();
         let (reports, events_a, facts_a) = Made::reports(Arc::default(), Outcomes::default());
         let (a, offer) =
             Conn::offer(channels, 0, ingredients(), flows(), reports, now).expect("offered");
@@ -98,6 +113,7 @@ impl World {
             facts,
             candidate: None,
             channel: None,
+            others: Vec::new(),
             paths: Vec::new(),
             told: Vec::new(),
         };
@@ -136,6 +152,20 @@ impl World {
         world
     }
 
+    /// Two ends with these queues, and all channels that they allow.
+    pub(super) fn connected_with(queues: Queues) -> Self {
+        let mut world = Self::strangers_with(queues, clear);
+        world.meet();
+        assert!(world.run(secs(20), |world| {
+            let channels = |end: &End| usize::from(end.channel.is_some()) + end.others.len();
+            world
+                .ends
+                .iter()
+                .all(|end| channels(end) == queues.channels)
+        }));
+        world
+    }
+
     pub(super) fn act(&mut self, end: usize, action: impl FnOnce(&mut Conn, Instant)) {
         self.act_with(end, |conn, _, now| action(conn, now));
     }
@@ -157,6 +187,7 @@ impl World {
                     this.candidate = Some(candidate);
                 }
                 Event::Path(path) => this.paths.push((path, now)),
+                Event::Open(channel) if this.channel.is_some() => this.others.push(channel),
                 Event::Open(channel) => this.channel = Some(channel),
                 Event::Certificate(_) => {}
             }

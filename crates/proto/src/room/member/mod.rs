@@ -11,7 +11,7 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -360,12 +360,13 @@ impl Member {
         let asked = match to {
             Target::Others => None,
             Target::Hub => Some(vec![(None, None)]),
-            Target::Members(names) => Some(
-                names
-                    .iter()
-                    .map(|name| (self.number(name), Some(name.clone())))
-                    .collect(),
-            ),
+            Target::Members(names) => {
+                // Who is named twice answers once.
+                let names: BTreeSet<_> = names.iter().collect();
+                let asked = names.into_iter();
+                let asked = asked.map(|name| (self.number(name), Some(name.clone())));
+                Some(asked.collect())
+            }
         };
         self.asks.add(AckId(ack), asked, now + within);
         Ok(AckId(ack))
@@ -404,13 +405,9 @@ impl Member {
         if metadata.as_str().len() > crate::wire::room::METADATA_MAX {
             return Err(Error::TooLong);
         }
-        // Otherwise the next HELLO says it.
-        if matches!(self.state, State::In | State::Coming(_)) {
-            let frame = FromMember::Metadata(metadata.clone()).emit();
-            self.keep(frame, true, None, now)?;
-        } else if matches!(self.state, State::Over) {
-            return Err(Error::Over);
-        }
+        // Kept in its order whatever the next HELLO says: one that was said before may still be on its way.
+        let frame = FromMember::Metadata(metadata.clone()).emit();
+        self.keep(frame, false, None, now)?;
         if let Some(own) = self.you.and_then(|you| self.members.get_mut(&you)) {
             own.metadata = metadata.clone();
         }
@@ -418,10 +415,13 @@ impl Member {
         Ok(())
     }
 
-    /// Leaves the room for good. What was said before is sent before, as far as it may go at once.
+    /// Leaves the room for good. What was said before is sent before, as far as it may go at once; not by who comes back, as long as the hub has not said
+    /// what of it it has.
     pub fn handle_leave(&mut self, now: Duration) {
-        if matches!(self.state, State::In) {
-            self.flush(now);
+        if matches!(self.state, State::In | State::Coming(_)) {
+            if matches!(self.state, State::In) || self.you.is_none() {
+                self.send_due(now);
+            }
             self.send(FromMember::Leave.emit(), Way::Reliable);
             self.outputs.push_back(Output::Close);
         }
@@ -618,7 +618,7 @@ impl Member {
             }
         } else {
             let is_first = self.you.is_none();
-            let lost = self.outbox.begin_anew(is_first);
+            let lost = self.outbox.begin_anew(is_first, welcome.heard);
             if !is_first {
                 self.life += 1;
                 for answers in self.asks.begin_anew(&lost) {
@@ -638,6 +638,10 @@ impl Member {
         self.tell(Told::Entered(welcome.resumed));
         let members = welcome.members.into_iter().map(|it| (it.number, it));
         let before = std::mem::replace(&mut self.members, members.collect());
+        // The hub's list is of before it heard what this member says of itself now.
+        if let Some(own) = self.members.get_mut(&welcome.you) {
+            own.metadata = self.config.metadata.clone();
+        }
         let host_before = std::mem::replace(&mut self.host, welcome.host);
         if had_past {
             self.tell_difference(before, host_before);
@@ -750,9 +754,12 @@ impl Member {
     }
 
     fn flush(&mut self, now: Duration) {
-        if !matches!(self.state, State::In) {
-            return;
+        if matches!(self.state, State::In) {
+            self.send_due(now);
         }
+    }
+
+    fn send_due(&mut self, now: Duration) {
         while let Some(frame) = self.outbox.next(now) {
             self.send(frame, Way::Reliable);
         }

@@ -114,8 +114,9 @@ impl Outbox {
         true
     }
 
-    /// The hub knows nothing of before: gives up what was sent, and what says nothing any more. Those of it that waited for answers.
-    pub(super) fn begin_anew(&mut self, is_first: bool) -> Vec<u64> {
+    /// The hub knows nothing of before: gives up what was sent, and what says nothing any more. Those of it that waited for answers. `heard` is where the hub
+    /// begins to count.
+    pub(super) fn begin_anew(&mut self, is_first: bool, heard: u64) -> Vec<u64> {
         let mut lost = Vec::new();
         let sent = std::mem::take(&mut self.sent_ever);
         let mut at = 0;
@@ -128,7 +129,7 @@ impl Outbox {
             stays
         });
         self.octets = self.frames.iter().map(|kept| kept.frame.len()).sum();
-        (self.sent, self.heard) = (0, 0);
+        (self.sent, self.heard) = (0, heard);
         lost
     }
 }

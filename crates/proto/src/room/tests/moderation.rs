@@ -164,3 +164,28 @@ fn what_waits_for_verdicts_is_bounded() {
         assert!(matches!(&frames[3], FromHub::Left { .. }));
     }
 }
+
+#[test]
+fn a_page_that_is_loaded_anew_may_ask_again_what_the_former_one_asked() {
+    let mut stage = moderated(|_| {});
+    stage.frame(1, emit(To::Others, Some(1), chat("from the former page")));
+    stage.hello(4, "alice", 1, Epoch::default(), 0);
+    stage.frame(4, emit(To::Others, Some(1), chat("from the new one")));
+    assert_eq!(stage.closed, [(1, refused(RefusedCode::Replaced))]);
+    // The former page's message still goes its way; its answers are nobody's.
+    stage.heard.clear();
+    for ticket in stage.tickets() {
+        stage.judge(ticket, Verdict::Relay);
+    }
+    let frames = stage.frames(2);
+    let asks: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| match frame {
+            FromHub::Message(message) => Some(message.ack),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asks, [None, Some(1)]);
+    let asked = |frame: &FromHub| matches!(frame, FromHub::Asked { ack: 1, .. });
+    assert_eq!(stage.frames(4).iter().filter(|it| asked(it)).count(), 1);
+}

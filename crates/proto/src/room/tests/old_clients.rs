@@ -276,3 +276,44 @@ fn two_that_come_at_once_under_one_name_are_one_member() {
     assert_eq!(stage.names(), ["alice"]);
     assert_eq!(stage.closed, [(1, refused(RefusedCode::Replaced))]);
 }
+
+#[test]
+fn a_state_of_the_largest_room_fits_in_a_message_with_the_newcomer_and_the_host_in_it() {
+    let mut stage = Stage::usual();
+    for at in 1..1_000 {
+        stage.native(at, &format!("{}{at}", "\"".repeat(508)));
+        stage.forget();
+    }
+    stage.open(1_000, "alice", Kind::Legacy);
+    let long = "é".repeat(1_000);
+    let join = format!(
+        r#"{{"type":"SYSTEM","action":"PEER_JOIN","payload":{{"userAgent":"{long}"}},"peer_id":"alice"}}"#
+    );
+    stage.text(1_000, &join);
+    let texts = stage.texts(1_000);
+    assert!(texts[0].len() < 256 * 1024, "{}", texts[0].len());
+    let state: serde_json::Value = serde_json::from_str(&texts[0]).unwrap();
+    let peers = state["payload"]["peers"].as_array().unwrap();
+    let of = |id: &str| peers.iter().find(|it| it["id"] == id);
+    assert_eq!(of("alice").unwrap()["userAgent"], "é".repeat(128));
+    let host = state["payload"]["hostId"].as_str().unwrap();
+    assert!(of(host).is_some());
+    assert!((100..1_000).contains(&peers.len()), "{}", peers.len());
+}
+
+#[test]
+fn what_a_native_member_says_of_itself_is_its_metadata_whatever_is_in_it() {
+    let mut stage = duo();
+    stage.open(4, "dave", Kind::Native);
+    let metadata = r#"{"userAgent":"mine","timestamp":3}"#;
+    let hello = Hello {
+        token: Token::new([4; 16]),
+        metadata: Json::parse(metadata.into()).unwrap(),
+        epoch: Epoch::default(),
+        last: 0,
+    };
+    stage.frame(4, FromMember::Hello(hello));
+    let join: serde_json::Value = serde_json::from_str(&stage.texts(1)[0]).unwrap();
+    assert_eq!(join["payload"]["userAgent"], "peerage");
+    assert_eq!(join["payload"]["metadata"]["userAgent"], "mine");
+}

@@ -7,7 +7,7 @@ use crate::room::{
     Closed, Closing, Config, ConnKey, Kind, Output, Payload, Room, SendTo, Ticket, Told, Verdict,
     Way,
 };
-use crate::wire::room::{Epoch, FromHub, FromMember, Message, Name, Said};
+use crate::wire::room::{Epoch, FromHub, FromMember, Message, Name, Said, Token};
 
 /// A planted fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Bug {
     LoseJoined,
     /// Nobody is told of who goes.
     LoseLeft,
+    /// Nobody is told of what members say of themselves.
+    LoseMetadata,
     /// The room is not told of connections that are lost.
     ForgetLost,
     /// A message waits for the next.
@@ -169,6 +171,13 @@ impl Hub {
         self.drain(None);
     }
 
+    /// Whether it counted.
+    pub(super) fn goodbye(&mut self, name: &Name, token: &Token, now: Duration) -> bool {
+        let counted = self.room.handle_goodbye(name, token, now);
+        self.drain(None);
+        counted
+    }
+
     pub(super) fn timeout(&mut self, now: Duration) {
         if self.bug != Some(Bug::NeverFree) || !self.is_ending {
             self.room.handle_timeout(now);
@@ -223,7 +232,8 @@ impl Hub {
             match (self.bug, what) {
                 (Some(Bug::LoseHost), What::Host)
                 | (Some(Bug::LoseJoined), What::Joined)
-                | (Some(Bug::LoseLeft), What::Left) => return,
+                | (Some(Bug::LoseLeft), What::Left)
+                | (Some(Bug::LoseMetadata), What::Metadata) => return,
                 (Some(Bug::LoseMessage), What::Message) if sometimes => return,
                 (Some(Bug::Repeat), What::Message) if sometimes => {
                     let again = Act::Send(to.clone(), payload.clone(), Way::Reliable);
@@ -293,6 +303,7 @@ enum What {
     Joined,
     Left,
     Host,
+    Metadata,
     Message,
     Other,
 }
@@ -310,6 +321,7 @@ impl What {
                 Ok(Some(FromHub::Joined { .. })) => Self::Joined,
                 Ok(Some(FromHub::Left { .. })) => Self::Left,
                 Ok(Some(FromHub::Host { .. })) => Self::Host,
+                Ok(Some(FromHub::Metadata { .. })) => Self::Metadata,
                 Ok(Some(FromHub::Message(Message { seq: 1.., .. }))) => Self::Message,
                 _ => Self::Other,
             },

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Broken;
 use super::guest::{Guest, Speaks, Word};
 use super::world::{Pipe, World};
+use super::{Broken, Promise};
 use crate::room::member::Target;
 use crate::room::{Closed, ConnKey, Payload, SendTo, Way};
-use crate::wire::room::{Body, Event, Json, Name, Said, legacy};
+use crate::wire::room::{Body, Event, Json, Name, Said, Token, legacy};
 
 /// Guests at a time.
 const GUESTS: usize = 7;
@@ -65,13 +65,16 @@ impl World {
                 self.perform()?;
             }
             16..=20 => self.lie(uid),
+            28 if self.rng.one_in(3) => self.say_goodbye(uid)?,
             21..=26 => self.ask(uid)?,
             27..=29 => {
                 if let Some(guest) = self.guests.get_mut(&uid)
                     && let Speaks::Native(member) = &mut guest.speaks
                 {
                     let metadata = Json::string(&format!("{}", self.rng.pick(0..9)));
-                    let _ = member.handle_metadata(metadata, self.now);
+                    if member.handle_metadata(metadata.clone(), self.now).is_ok() {
+                        guest.metadata = metadata;
+                    }
                 }
                 self.serve(uid)?;
             }
@@ -175,6 +178,30 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A page that goes says so beside its connection, which it may not have just now. Whoever knows no token says nothing by that.
+    pub(super) fn say_goodbye(&mut self, uid: u64) -> Result<(), Broken> {
+        let Some(guest) = self.guests.get(&uid).filter(|guest| guest.is_native()) else {
+            return Ok(());
+        };
+        let (name, token) = (guest.name.clone(), Token::new([guest.token; 16]));
+        let (is_in, conn) = (guest.is_in(), guest.conn);
+        if self.hub.goodbye(&name, &Token::new([255; 16]), self.now) {
+            return Err((
+                Promise::Owner,
+                format!("{name} is gone by a stranger's word"),
+            ));
+        }
+        self.guests.remove(&uid);
+        if let Some(pipe) = conn.and_then(|conn| self.pipes.get_mut(&conn)) {
+            let after = self.now + Duration::from_secs(10);
+            pipe.hub_notices.get_or_insert((after, Closed::Lost));
+        }
+        if self.hub.goodbye(&name, &token, self.now) {
+            self.report.goodbyes += u64::from(is_in);
+        }
+        self.perform()
     }
 
     /// Without a word: the engine notices by itself.

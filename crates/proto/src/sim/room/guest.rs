@@ -25,6 +25,8 @@ pub(super) struct Guest {
     /// The last that it heard of each.
     pub(super) seen: BTreeMap<u64, Seen>,
     pub(super) asks: BTreeMap<AckId, Duration>,
+    /// What a native member says of itself.
+    pub(super) metadata: Json,
 }
 
 pub(super) enum Speaks {
@@ -95,6 +97,7 @@ impl Guest {
             spoken: 0,
             seen: BTreeMap::new(),
             asks: BTreeMap::new(),
+            metadata: Json::NULL,
         }
     }
 

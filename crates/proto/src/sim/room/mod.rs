@@ -1,5 +1,5 @@
 //! A room and its guests, native and old ones: connections that delay, break and are taken over, guests that come, go, vanish, reload, are slow, lie, steal names
-//! and are put out; a server that speaks and moderates.
+//! say goodbye beside their connections and are put out; a server that speaks and moderates.
 //!
 //! What must hold whatever happens is a [`Promise`]. That a broken promise would be noticed is proven by [`Bug`]s planted around the machines, never in them.
 
@@ -18,6 +18,8 @@ enum Promise {
     Host,
     /// Once it is quiet everybody sees exactly those who are there.
     Membership,
+    /// And what they say of themselves.
+    Metadata,
     /// What one says arrives in its order.
     Order,
     /// And once.
@@ -63,13 +65,14 @@ struct Report {
     missed: u64,
     reloads: u64,
     vanished: u64,
+    goodbyes: u64,
     slow: u64,
     refused: u64,
     hosts: u64,
 }
 
 impl Report {
-    const fn counts(&self) -> [u64; 15] {
+    const fn counts(&self) -> [u64; 16] {
         [
             self.said,
             self.heard,
@@ -83,6 +86,7 @@ impl Report {
             self.missed,
             self.reloads,
             self.vanished,
+            self.goodbyes,
             self.slow,
             self.refused,
             self.hosts,
@@ -102,6 +106,7 @@ impl Report {
         self.missed += other.missed;
         self.reloads += other.reloads;
         self.vanished += other.vanished;
+        self.goodbyes += other.goodbyes;
         self.slow += other.slow;
         self.refused += other.refused;
         self.hosts += other.hosts;
@@ -139,6 +144,7 @@ fn every_planted_bug_is_noticed_as_what_it_is() {
         (Bug::LoseHost, Promise::Host),
         (Bug::LoseJoined, Promise::Membership),
         (Bug::LoseLeft, Promise::Membership),
+        (Bug::LoseMetadata, Promise::Metadata),
         (Bug::ForgetLost, Promise::Membership),
         (Bug::Swap, Promise::Order),
         (Bug::Repeat, Promise::Once),

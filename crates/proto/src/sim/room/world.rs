@@ -692,6 +692,19 @@ impl World {
                     format!("{uid} sees {:?}, there are {there:?}", guest.names()),
                 ));
             }
+            if let Speaks::Native(member) = &guest.speaks {
+                let seen = member.members().map(|it| (&it.name, &it.metadata));
+                let seen: BTreeMap<_, _> = seen.collect();
+                let own = seen.get(&guest.name).copied();
+                let says = self.hub.room.members().map(|it| (it.name, it.metadata));
+                let says: BTreeMap<_, _> = says.collect();
+                if seen != says || own != Some(&guest.metadata) {
+                    return Err((
+                        Promise::Metadata,
+                        format!("{uid} sees {seen:?}, it is {says:?}"),
+                    ));
+                }
+            }
             if guest.host() != host {
                 return Err((
                     Promise::Host,

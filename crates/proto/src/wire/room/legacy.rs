@@ -79,13 +79,9 @@ impl Heard {
         if !text.contains("NaN") && !text.contains("Infinity") {
             return Self::Text;
         }
-        // Right where these stand for numbers; in a text they spoil no more than the text.
-        let as_json =
-            |text: &str| ByteString::from(text.replace("NaN", "0").replace("Infinity", "0"));
-        let own = Name::parse(&as_json(own.as_str())).unwrap_or_else(|_| own.clone());
-        let changed = as_json(text);
+        let changed = with_json_numbers(text);
         match Object::parse(&changed) {
-            Parsed::Object(object) => match object.heard(&changed, &own) {
+            Parsed::Object(object) => match object.heard(&changed, own) {
                 refused @ Self::Refused(_) => refused,
                 // What only some can read is no news of members.
                 Self::Join { .. } | Self::Leave { .. } => Self::Refused(Refused::Forged),
@@ -94,6 +90,32 @@ impl Heard {
             _ => Self::Text,
         }
     }
+}
+
+/// `NaN` and `Infinity` as numbers that JSON has; what stands in strings stays.
+fn with_json_numbers(text: &str) -> ByteString {
+    let mut changed = String::with_capacity(text.len());
+    // Quotes are no part of any other character, and a backslash takes the next with it.
+    let (mut rest, mut is_string) = (text, false);
+    while let Some(first) = rest.chars().next() {
+        let mut taken = first.len_utf8();
+        match first {
+            '"' => is_string = !is_string,
+            '\\' if is_string => taken += rest[1..].chars().next().map_or(0, char::len_utf8),
+            _ => {}
+        }
+        let number = ["NaN", "Infinity"]
+            .into_iter()
+            .find(|it| rest.starts_with(it));
+        if let Some(number) = number.filter(|_| !is_string) {
+            changed.push('0');
+            taken = number.len();
+        } else {
+            changed.push_str(&rest[..taken]);
+        }
+        rest = &rest[taken..];
+    }
+    changed.into()
 }
 
 enum Parsed<'a> {
@@ -365,19 +387,23 @@ pub fn event(from: &str, event: &Event, data: &Json, now: u64) -> ByteString {
     system("EVENT", &payload, from, None, now)
 }
 
-/// A `PEER_JOIN`; `metadata` becomes its payload if it is an object that claims nothing that is the hub's to say, and a member of it otherwise.
+/// A `PEER_JOIN` of a native member's.
 #[must_use]
 pub fn join(from: &str, metadata: &Json, now: u64) -> ByteString {
-    let payload = match Object::parse(metadata.as_str()) {
-        Parsed::Object(object) if object.claim.is_none() && object.timestamp.is_some() => {
-            Cow::Borrowed(metadata.as_str())
-        }
-        _ => Cow::Owned(format!(
-            "{{\"userAgent\":\"peerage\",\"timestamp\":{now},\"metadata\":{}}}",
-            metadata.as_str()
-        )),
-    };
+    let payload = format!(
+        "{{\"userAgent\":\"peerage\",\"timestamp\":{now},\"metadata\":{}}}",
+        metadata.as_str()
+    );
     system("PEER_JOIN", &payload, from, None, now)
+}
+
+/// A `PEER_JOIN` of an old client's, as far as others may have it: `metadata` is what [`Heard::Join`] has kept of it; [`Json::NULL`] where it said nothing.
+#[must_use]
+pub fn join_again(from: &str, metadata: &Json, now: u64) -> ByteString {
+    match Object::parse(metadata.as_str()) {
+        Parsed::Object(_) => system("PEER_JOIN", metadata.as_str(), from, None, now),
+        _ => join(from, metadata, now),
+    }
 }
 
 /// A `PEER_LEAVE`.
@@ -409,7 +435,13 @@ pub struct Peer<'a> {
     pub is_host: bool,
 }
 
-/// A `ROOM_STATE` for one newcomer.
+/// Octets of a list of members; those that would come after are left out, so that one message carries it.
+const STATE_MAX: usize = 200 * 1024;
+
+/// Octets of a member's `userAgent`.
+const USER_AGENT_MAX: usize = 256;
+
+/// A `ROOM_STATE` for one newcomer. What is too much for one message leaves members out, but neither the newcomer nor the host.
 #[must_use]
 pub fn room_state<'a>(
     peers: impl Iterator<Item = Peer<'a>>,
@@ -418,10 +450,12 @@ pub fn room_state<'a>(
     now: u64,
 ) -> ByteString {
     let mut payload = String::from("{\"peers\":[");
-    for (at, peer) in peers.enumerate() {
-        if at > 0 {
-            payload.push(',');
+    let mut comma = "";
+    for peer in peers {
+        if payload.len() > STATE_MAX && !peer.is_host && peer.name != to {
+            continue;
         }
+        payload.push_str(std::mem::replace(&mut comma, ","));
         peer.push(&mut payload);
     }
     payload.push_str("],\"hostId\":");
@@ -450,15 +484,21 @@ impl Peer<'_> {
     }
 }
 
-/// The JSON of `userAgent` in a member's metadata; `"peerage"` where there is none.
+/// The JSON of `userAgent` in a member's metadata; `"peerage"` where there is none. A long text is cut, and what is long otherwise left out.
 #[must_use]
 pub fn user_agent(metadata: &Json) -> String {
-    match Object::parse(metadata.as_str()) {
-        Parsed::Object(Object {
-            user_agent: Some(raw),
-            ..
-        }) => raw.get().to_owned(),
-        _ => "\"peerage\"".to_owned(),
+    let none = || "\"peerage\"".to_owned();
+    let Parsed::Object(object) = Object::parse(metadata.as_str()) else {
+        return none();
+    };
+    match object.user_agent {
+        Some(raw) if raw.get().len() <= USER_AGENT_MAX => raw.get().to_owned(),
+        Some(raw) => text_of(raw).map_or_else(none, |text| {
+            let fits = |at: &usize| *at <= USER_AGENT_MAX && text.is_char_boundary(*at);
+            let end = (0..=text.len()).rev().find(fits).unwrap_or(0);
+            Json::string(&text[..end]).as_str().to_owned()
+        }),
+        None => none(),
     }
 }
 
@@ -589,6 +629,12 @@ mod tests {
         let nancy = Name::parse("NaNcy").unwrap();
         let text = r#"{"peer_id":"NaNcy","message":NaN}"#;
         assert_eq!(Heard::parse(&text.into(), &nancy), Heard::Text);
+        let in_texts = r#"{"peer_id":"alice","NaN \\\" NaN":["Infinity",Infinity,-Infinity,NaN]}"#;
+        assert_eq!(heard(in_texts), Heard::Text);
+        // Whose name has it in it is not who has another number there.
+        let own = Name::parse("userNaN").unwrap();
+        let text = r#"{"peer_id":"user0","message":NaN}"#;
+        assert_eq!(Heard::parse(&text.into(), &own), FORGED);
     }
 
     #[test]
@@ -634,8 +680,11 @@ mod tests {
         let made = parse(join(name, &json("[7]"), 17));
         assert_eq!(made["payload"]["metadata"][0], 7);
         assert_eq!(made["payload"]["userAgent"], "peerage");
-        let made = parse(join(name, &json(r#"{"userAgent":"x","timestamp":3}"#), 17));
+        let kept = json(r#"{"userAgent":"x","timestamp":3}"#);
+        let made = parse(join_again(name, &kept, 17));
         assert_eq!(made["payload"]["timestamp"], 3);
+        let made = parse(join_again(name, &Json::NULL, 17));
+        assert_eq!(made["payload"]["timestamp"], 17);
         assert_eq!(parse(leave(name, 17))["action"], "PEER_LEAVE");
         assert_eq!(parse(host_change(name, 17))["payload"], name);
         let metadata = json(r#"{"userAgent":"x"}"#);
