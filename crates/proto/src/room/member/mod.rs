@@ -404,13 +404,9 @@ impl Member {
         if metadata.as_str().len() > crate::wire::room::METADATA_MAX {
             return Err(Error::TooLong);
         }
-        // Otherwise the next HELLO says it.
-        if matches!(self.state, State::In | State::Coming(_)) {
-            let frame = FromMember::Metadata(metadata.clone()).emit();
-            self.keep(frame, true, None, now)?;
-        } else if matches!(self.state, State::Over) {
-            return Err(Error::Over);
-        }
+        // Also while it is out, though the next HELLO says it: one that is said again after that would have the last word.
+        let frame = FromMember::Metadata(metadata.clone()).emit();
+        self.keep(frame, true, None, now)?;
         if let Some(own) = self.you.and_then(|you| self.members.get_mut(&you)) {
             own.metadata = metadata.clone();
         }
