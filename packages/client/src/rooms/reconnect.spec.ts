@@ -167,6 +167,44 @@ describe('a connection that breaks', () => {
     expect(hub.last.saidOf('emit')).toHaveLength(288);
   });
 
+  test('with as many messages unheard as are kept says them all again, and then what waits', async () => {
+    const { hub, room } = await joined();
+    for (let n = 0; n < 300; n++) room.emit('n', n);
+    hub.last.breaks();
+    await passes(500);
+    resumes(hub.last, 11, 0);
+    await passes(5_000);
+    expect(hub.last.saidOf('emit')).toHaveLength(256);
+    hub.last.says({ type: 'heard', count: 256 });
+    await settled();
+    expect(hub.last.saidOf('emit').map(({ body }) => 'json' in body && JSON.parse(body.json))).toEqual(Array.from({ length: 300 }, (_, n) => n));
+  });
+
+  test('leaves metadata as it was set last, whenever that was: before the hub answered, or after one that still waited', async () => {
+    const { hub, room } = await joined();
+    hub.last.waiting = [300_000];
+    room.setMetadata('waits');
+    hub.last.breaks();
+    room.setMetadata('away');
+    await passes(500);
+    expect(hub.last.saidOf('hello')).toMatchObject([{ metadata: '"away"' }]);
+    room.setMetadata('greeted');
+    resumes(hub.last, 11);
+    await settled();
+    expect(hub.last.saidOf('metadata').map(({ metadata }) => metadata)).toEqual(['"waits"', '"away"', '"greeted"']);
+  });
+
+  test('changes no metadata where too much waits to say so', async () => {
+    const { hub, room, told } = await joined({ metadata: 'old' });
+    hub.last.breaks();
+    for (let n = 0; n < 1_000; n++) room.emit('n', n);
+    expect(() => room.setMetadata('new')).toThrow(expect.objectContaining({ code: 'overflow' }));
+    expect(room.members.get('me')?.metadata).toEqual({});
+    expect(told.some(([event]) => event === 'metadata')).toBe(false);
+    await passes(500);
+    expect(hub.last.saidOf('hello')).toMatchObject([{ metadata: '"old"' }]);
+  });
+
   test('to a hub that claims to have heard more than was said is the end', async () => {
     for (const says of [{ type: 'heard', count: 2 }, { type: 'welcome', epoch: EPOCH, you: 3, seq: 10, resumed: 'whole', heard: 2, host: 0, total: 0, members: [] }] as const) {
       const { hub, room, told } = await joined();
@@ -209,6 +247,18 @@ describe('a connection that breaks', () => {
     await gone;
     hub.last.says({ type: 'ack', ack: 2, from: 1, body: { json: '2' } });
     expect(await meanwhile).toBe(2);
+  });
+
+  test('to a hub that gave the place away while it was gone ends these waits too, and says nothing again', async () => {
+    const { hub, room, told } = await joined();
+    const gone = expect(room.emitWithAck('a')).rejects.toMatchObject({ code: 'left' });
+    hub.last.breaks();
+    await passes(500);
+    hub.last.welcomes(9, [ANN, BOB, entry(9, 'me')], { resumed: 'missed', seq: 50, heard: 0 });
+    await gone;
+    await settled();
+    expect(hub.last.saidOf('emit')).toEqual([]);
+    expect(told.map(([event]) => event)).toEqual(['state', 'missed', 'state']);
   });
 
   test('is tried again with growing pauses, and each failure is told', async () => {

@@ -189,9 +189,10 @@ export class HubRoom {
   setMetadata(metadata: unknown): void {
     const json = metadataOf(metadata);
     this.#needOpen();
-    const frame = this.#member.setMetadata(json);
+    const frame = emitFrame({ type: 'metadata', metadata: json });
+    this.#outbox.add(frame.length, () => this.#member.keep(frame));
+    this.#member.setMetadata(json);
     this.#members = null;
-    if (frame !== null) this.#outbox.add(frame.length, () => this.#member.keep(frame));
     const you = this.#member.you;
     if (you !== null) this.#handlers.call('metadata', [this.#show(you)]);
   }
@@ -378,7 +379,7 @@ export class HubRoom {
         return this.#openOutbox();
       case 'missed':
         this.#members = null;
-        if (!happening.isSameLife) this.#asks.beginAnew();
+        if (!happening.isSameStay) this.#asks.beginAnew();
         return this.#handlers.call('missed', []);
       case 'joined':
       case 'metadata':
