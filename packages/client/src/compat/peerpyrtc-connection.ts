@@ -11,8 +11,6 @@ import { RoomPeers } from './peerpyrtc-peers.js';
 
 /** What servers take of one message, old ones too, in octets. */
 const MESSAGE_MAX = 65_536;
-/** How long what is said last, and the goodbye by HTTP, may take. */
-const LEAVE_WITHIN = 1_000;
 /** Messages said meanwhile are lost with a connection: it may take its time to heal. A server of Peerage waits for ten seconds in all. */
 const PATIENCE = 3_000;
 const LABEL = 'chat';
@@ -298,11 +296,8 @@ export class WebRTCConnection {
     await this.#postLeave();
   }
 
-  async #postLeave(): Promise<void> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), LEAVE_WITHIN);
-    await postLeave(serverOf(this.#options.server), this.room, this.#peerId, late.signal);
-    clearTimeout(timer);
+  #postLeave(): Promise<void> {
+    return postLeave(serverOf(this.#options.server), this.room, this.#peerId);
   }
 
   // --------------------------------------------------------------------------------------------------------------- page

@@ -125,7 +125,7 @@ describe('a connection that breaks', () => {
     expect(numbers()).toEqual([['n', 2], ['n', 3], ['n', 4], ['fast', 0], ['n', 5]]);
     hub.last.says({ type: 'heard', count: 6 });
     hub.last.breaks();
-    await passes(500);
+    await passes(1_000);
     resumes(hub.last, 11, 6);
     await settled();
     expect(numbers()).toEqual([['n', 5]]);
@@ -153,7 +153,7 @@ describe('a connection that breaks', () => {
     expect(hub.last.saidOf('emit')).toEqual([]);
     room.emit('n', 2);
     hub.last.breaks();
-    await passes(500);
+    await passes(1_000);
     hub.last.welcomes(3, [], { epoch: OTHER_EPOCH, resumed: 'whole', heard: 1, host: 0 });
     await settled();
     expect([room.state, hub.last.saidOf('emit')]).toEqual(['joined', []]);
@@ -283,6 +283,22 @@ describe('a connection that breaks', () => {
     expect(room.state).toBe('joined');
   });
 
+  test('that goes as soon as it is there is one more failure, until one lasted for ten seconds', async () => {
+    const { hub } = await joined();
+    const pauses: number[] = [];
+    const breaks = async (): Promise<void> => {
+      const [before, began] = [hub.wires.length, Date.now()];
+      for (hub.last.breaks(); hub.wires.length === before; ) await passes(50);
+      pauses.push(Date.now() - began);
+      resumes(hub.last, 11);
+      await settled();
+    };
+    for (let time = 0; time < 7; time++) await breaks();
+    await passes(10_000);
+    await breaks();
+    expect(pauses).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 500]);
+  });
+
   test('is given up after as many attempts as were allowed, with why the last one failed', async () => {
     const { hub, room, told } = await joined({ reconnect: { attempts: 2 } });
     hub.next = () => Promise.reject(new RoomError('no-route', 'no way'));
@@ -404,6 +420,28 @@ describe('leaving', () => {
     expect(asked).toEqual(['/leave']);
     await passes(100_000);
     expect(hub.wires).toHaveLength(1);
+  });
+
+  test('on a path that is dead, or before the hub has answered a greeting, tells the server by HTTP too', async () => {
+    for (const isGreeting of [false, true]) {
+      asked = [];
+      const { hub, room } = await joined();
+      if (isGreeting) {
+        hub.last.breaks();
+        await passes(500);
+        expect(hub.last.saidOf('hello')).toHaveLength(1);
+      } else hub.last.peerConnection = 'disconnected';
+      await room.leave();
+      // The channel may yet work: in order, after the greeting.
+      expect(hub.last.said().at(-1)).toEqual({ type: 'leave' });
+      expect([hub.last.isClosed, asked]).toEqual([true, [`/leave {"room":"lobby","peer_id":"me","token":"${room.token}"} keepalive`]]);
+    }
+  });
+
+  test('on a connection that is alive needs no HTTP', async () => {
+    const { room } = await joined();
+    await room.leave();
+    expect(asked).toEqual([]);
   });
 
   test('from within a handler stops what would have come after it', async () => {
