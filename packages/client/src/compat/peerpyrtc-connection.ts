@@ -75,7 +75,7 @@ export class WebRTCConnection {
   #peers: RoomPeers | null = null;
   /** From `connect` to the end. */
   #life: AbortController | null = null;
-  /** What `connect` waits for. */
+  /** What `connect` waits for, in this life. */
   #connecting: Promise<void> | null = null;
   /** The goodbye of a life before: the next one would be meant by it. */
   #leaving: Promise<void> = Promise.resolve();
@@ -96,8 +96,7 @@ export class WebRTCConnection {
   /** Resolves when the channel is open. Rejects, after `onError`, where that does not come about. */
   connect(): Promise<void> {
     if (this.isConnected()) return Promise.resolve();
-    this.#connecting ??= this.#begin().finally(() => (this.#connecting = null));
-    return this.#connecting;
+    return this.#connecting ?? this.#connects(this.#begin());
   }
 
   /** Resolves when the goodbye is said, within two seconds. */
@@ -160,11 +159,18 @@ export class WebRTCConnection {
     this.#wire?.abandon();
     this.#wire = null;
     this.#outbox.close();
-    this.#connecting ??= this.#reconnect(this.#life).finally(() => (this.#connecting = null));
-    await this.#connecting.catch(() => undefined);
+    await (this.#connecting ?? this.#connects(this.#reconnect(this.#life))).catch(() => undefined);
   }
 
   // ---------------------------------------------------------------------------------------------------------- connecting
+
+  #connects(work: Promise<void>): Promise<void> {
+    const connecting = work.finally(() => {
+      if (this.#connecting === connecting) this.#connecting = null;
+    });
+    this.#connecting = connecting;
+    return connecting;
+  }
 
   async #begin(): Promise<void> {
     const life = new AbortController();
@@ -263,15 +269,18 @@ export class WebRTCConnection {
 
   /** Shorter when the page wakes. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    let wake = (): void => undefined;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
+      wake = (): void => {
         clearTimeout(timer);
         resolve();
       };
-      signal.addEventListener('abort', this.#wake);
+      this.#wake = wake;
+      signal.addEventListener('abort', wake);
     });
-    this.#wake = null;
+    signal.removeEventListener('abort', wake);
+    if (this.#wake === wake) this.#wake = null;
   }
 
   /** Once for each life. */
@@ -279,6 +288,8 @@ export class WebRTCConnection {
     const life = this.#life;
     if (life === null) return;
     this.#life = null;
+    // A next one does not wait for what was begun in this one.
+    this.#connecting = null;
     this.#wasClosed = true;
     this.#wire?.abandon();
     this.#wire = null;
