@@ -194,12 +194,26 @@ describe('a connection that breaks', () => {
     expect(hub.last.saidOf('metadata').map(({ metadata }) => metadata)).toEqual(['"waits"', '"away"', '"greeted"']);
   });
 
+  test('leaves one’s own metadata as it is here, whatever a list of the hub says that has not heard it', async () => {
+    // A page that was loaded anew comes to the place of the one before.
+    const { hub, room, told } = await joined({ metadata: 'new' });
+    expect(room.members.get('me')?.metadata).toBe('new');
+    hub.last.breaks();
+    room.setMetadata('away');
+    await passes(500);
+    room.setMetadata('greeted');
+    hub.last.welcomes(3, [ANN, BOB, { ...ME, metadata: '"new"' }], { resumed: 'missed', seq: 99, heard: 0 });
+    await settled();
+    expect(room.members.get('me')?.metadata).toBe('greeted');
+    expect(told.filter(([event]) => event === 'metadata').map(([, member]) => (member as { metadata: unknown }).metadata)).toEqual(['away', 'greeted']);
+  });
+
   test('changes no metadata where too much waits to say so', async () => {
     const { hub, room, told } = await joined({ metadata: 'old' });
     hub.last.breaks();
     for (let n = 0; n < 1_000; n++) room.emit('n', n);
     expect(() => room.setMetadata('new')).toThrow(expect.objectContaining({ code: 'overflow' }));
-    expect(room.members.get('me')?.metadata).toEqual({});
+    expect(room.members.get('me')?.metadata).toBe('old');
     expect(told.some(([event]) => event === 'metadata')).toBe(false);
     await passes(500);
     expect(hub.last.saidOf('hello')).toMatchObject([{ metadata: '"old"' }]);

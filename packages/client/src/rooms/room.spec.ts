@@ -32,7 +32,7 @@ describe('joining', () => {
     expect([...room.members]).toEqual([
       ['ann', { id: 'ann', metadata: { name: 'Ann' }, joinedAt: ANN.joined }],
       ['bob', { id: 'bob', metadata: { name: 'Bob' }, joinedAt: BOB.joined }],
-      ['me', { id: 'me', metadata: {}, joinedAt: ME.joined }],
+      ['me', { id: 'me', metadata: { name: 'Me' }, joinedAt: ME.joined }],
     ]);
   });
 

@@ -266,7 +266,8 @@ export class Member {
       this.#unheardOctets = 0;
       this.#heard = welcome.heard;
     } else if (!this.#forget(welcome.heard)) return [{ type: 'refused', code: 'protocol' }];
-    const all = new Map(entries.map((entry) => [entry.number, entry]));
+    // Of this member the list may say what it said of itself before.
+    const all = new Map(entries.map((entry) => [entry.number, entry.number === welcome.you ? { ...entry, metadata: this.#metadata } : entry]));
     const happenings: Happening[] = before === null ? [] : [{ type: 'missed', isSameStay }, ...changes(before, all, isSameLife, this.#you, welcome.you)];
     const hostBefore = this.host?.name;
     this.#epoch = welcome.epoch;
