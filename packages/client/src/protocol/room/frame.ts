@@ -10,7 +10,7 @@ export const FAST_LABEL = 'peerage-room-fast';
 export const VERSION = 1;
 /** Octets of a frame from a member, and of one from the hub, at most. */
 export const MEMBER_MAX = 65_536;
-export const HUB_MAX = 131_072;
+export const HUB_MAX = 262_144;
 /** Octets of what a member tells of itself, as JSON. */
 export const METADATA_MAX = 16_384;
 /** Receivers that a message names, at most. */

@@ -37,8 +37,8 @@ describe('frames of the hub', () => {
     expect(parseFrame(unhex(octets))).toBe(null);
   });
 
-  test('of more than 128 KiB are refused', () => {
-    expect(() => parseFrame(new Uint8Array(131_073))).toThrow(BadFrame);
+  test('of more than 256 KiB are refused', () => {
+    expect(() => parseFrame(new Uint8Array(262_145))).toThrow(BadFrame);
   });
 });
 
