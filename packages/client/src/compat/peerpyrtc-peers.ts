@@ -2,7 +2,7 @@
 import { type RoomPeer, SERVER } from './peerpyrtc-messages.js';
 
 /** Members that are known at a server which does not say who is there: anybody may say that anybody is. */
-export const KNOWN_MAX = 1_000;
+const KNOWN_MAX = 1_000;
 
 type About = Readonly<Record<string, unknown>>;
 
