@@ -96,7 +96,7 @@ export class WebRTCConnection {
   /** Resolves when the channel is open. Rejects, after `onError`, where that does not come about. */
   connect(): Promise<void> {
     if (this.isConnected()) return Promise.resolve();
-    return this.#connecting ?? this.#connects(this.#begin());
+    return this.#connecting ?? this.#connects(() => this.#begin());
   }
 
   /** Resolves when the goodbye is said, within two seconds. */
@@ -155,20 +155,24 @@ export class WebRTCConnection {
 
   /** Makes the connection anew, `maxReconnectAttempts` times at most. It is called when a connection is lost; a page need not. */
   async handleDisconnection(): Promise<void> {
-    if (this.#life === null) return;
+    const life = this.#life;
+    if (life === null) return;
     this.#wire?.abandon();
     this.#wire = null;
     this.#outbox.close();
-    await (this.#connecting ?? this.#connects(this.#reconnect(this.#life))).catch(() => undefined);
+    await (this.#connecting ?? this.#connects(() => this.#reconnect(life))).catch(() => undefined);
   }
 
   // ---------------------------------------------------------------------------------------------------------- connecting
 
-  #connects(work: Promise<void>): Promise<void> {
-    const connecting = work.finally(() => {
+  #connects(begin: () => Promise<void>): Promise<void> {
+    let follow: (work: Promise<void>) => void = () => undefined;
+    const connecting = new Promise<void>((resolve) => (follow = resolve)).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
     });
+    // Before it begins: a page that is told of it, and connects again, waits for it.
     this.#connecting = connecting;
+    follow(begin());
     return connecting;
   }
 

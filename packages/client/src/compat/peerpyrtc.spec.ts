@@ -414,6 +414,16 @@ describe('a connection that is lost', () => {
     expect([more > 20, more - less]).toEqual([true, hub.wires.length]);
   });
 
+  test('is made anew once, also by a page that connects again as it hears of it', async () => {
+    const { connection } = await connected({ reconnectDelay: 100 });
+    let again: Promise<void> | undefined;
+    connection.onStatusChange = (status) => void (status.startsWith('Reconnecting') && (again ??= connection.connect()));
+    hub.last.breaks();
+    await passes(1_000);
+    await again;
+    expect([connection.isConnected(), hub.wires.length]).toEqual([true, 2]);
+  });
+
   test('is waited for by connect, and made anew by handleDisconnection too', async () => {
     const { connection } = await connected({ reconnectDelay: 100 });
     hub.last.breaks();
