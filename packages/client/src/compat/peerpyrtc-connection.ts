@@ -11,8 +11,6 @@ import { RoomPeers } from './peerpyrtc-peers.js';
 
 /** What servers take of one message, old ones too, in octets. */
 const MESSAGE_MAX = 65_536;
-/** How long what is said last, and the goodbye by HTTP, may take. */
-const LEAVE_WITHIN = 1_000;
 /** Messages said meanwhile are lost with a connection: it may take its time to heal. A server of Peerage waits for ten seconds in all. */
 const PATIENCE = 3_000;
 const LABEL = 'chat';
@@ -77,7 +75,7 @@ export class WebRTCConnection {
   #peers: RoomPeers | null = null;
   /** From `connect` to the end. */
   #life: AbortController | null = null;
-  /** What `connect` waits for. */
+  /** What `connect` waits for, in this life. */
   #connecting: Promise<void> | null = null;
   /** The goodbye of a life before: the next one would be meant by it. */
   #leaving: Promise<void> = Promise.resolve();
@@ -98,8 +96,7 @@ export class WebRTCConnection {
   /** Resolves when the channel is open. Rejects, after `onError`, where that does not come about. */
   connect(): Promise<void> {
     if (this.isConnected()) return Promise.resolve();
-    this.#connecting ??= this.#begin().finally(() => (this.#connecting = null));
-    return this.#connecting;
+    return this.#connecting ?? this.#connects(() => this.#begin());
   }
 
   /** Resolves when the goodbye is said, within two seconds. */
@@ -158,15 +155,26 @@ export class WebRTCConnection {
 
   /** Makes the connection anew, `maxReconnectAttempts` times at most. It is called when a connection is lost; a page need not. */
   async handleDisconnection(): Promise<void> {
-    if (this.#life === null) return;
+    const life = this.#life;
+    if (life === null) return;
     this.#wire?.abandon();
     this.#wire = null;
     this.#outbox.close();
-    this.#connecting ??= this.#reconnect(this.#life).finally(() => (this.#connecting = null));
-    await this.#connecting.catch(() => undefined);
+    await (this.#connecting ?? this.#connects(() => this.#reconnect(life))).catch(() => undefined);
   }
 
   // ---------------------------------------------------------------------------------------------------------- connecting
+
+  #connects(begin: () => Promise<void>): Promise<void> {
+    let follow: (work: Promise<void>) => void = () => undefined;
+    const connecting = new Promise<void>((resolve) => (follow = resolve)).finally(() => {
+      if (this.#connecting === connecting) this.#connecting = null;
+    });
+    // Before it begins: a page that is told of it, and connects again, waits for it.
+    this.#connecting = connecting;
+    follow(begin());
+    return connecting;
+  }
 
   async #begin(): Promise<void> {
     const life = new AbortController();
@@ -265,15 +273,18 @@ export class WebRTCConnection {
 
   /** Shorter when the page wakes. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    let wake = (): void => undefined;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
+      wake = (): void => {
         clearTimeout(timer);
         resolve();
       };
-      signal.addEventListener('abort', this.#wake);
+      this.#wake = wake;
+      signal.addEventListener('abort', wake);
     });
-    this.#wake = null;
+    signal.removeEventListener('abort', wake);
+    if (this.#wake === wake) this.#wake = null;
   }
 
   /** Once for each life. */
@@ -281,6 +292,8 @@ export class WebRTCConnection {
     const life = this.#life;
     if (life === null) return;
     this.#life = null;
+    // A next one does not wait for what was begun in this one.
+    this.#connecting = null;
     this.#wasClosed = true;
     this.#wire?.abandon();
     this.#wire = null;
@@ -298,11 +311,8 @@ export class WebRTCConnection {
     await this.#postLeave();
   }
 
-  async #postLeave(): Promise<void> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), LEAVE_WITHIN);
-    await postLeave(serverOf(this.#options.server), this.room, this.#peerId, late.signal);
-    clearTimeout(timer);
+  #postLeave(): Promise<void> {
+    return postLeave(serverOf(this.#options.server), this.room, this.#peerId);
   }
 
   // --------------------------------------------------------------------------------------------------------------- page

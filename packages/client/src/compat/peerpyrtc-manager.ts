@@ -1,4 +1,5 @@
 /** Several rooms under one id, a connection each. */
+import { RoomError } from '../rooms/error.js';
 import { Handlers, report } from '../rooms/handlers.js';
 import { type ConnectionStatus, HOOKS, WebRTCConnection, type WebRTCConnectionOptions } from './peerpyrtc-connection.js';
 
@@ -31,6 +32,8 @@ export class WebRTCRoomManager {
   readonly #options: WebRTCRoomManagerOptions;
   readonly #rooms = new Map<string, WebRTCConnection>();
   readonly #joining = new Map<string, Promise<WebRTCConnection>>();
+  /** Goodbyes, which a connection of the same id has to wait for: it would be meant by them. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #global = new Handlers();
   readonly #ofRooms = new Map<string, Handlers>();
 
@@ -43,7 +46,11 @@ export class WebRTCRoomManager {
   joinRoom(roomId: string, options: WebRTCConnectionOptions = {}): Promise<WebRTCConnection> {
     const known = this.#rooms.get(roomId);
     if (known?.isConnected()) return Promise.resolve(known);
-    const joining = this.#joining.get(roomId) ?? this.#join(roomId, options).finally(() => this.#joining.delete(roomId));
+    const already = this.#joining.get(roomId);
+    if (already !== undefined) return already;
+    const joining = this.#join(roomId, options).finally(() => {
+      if (this.#joining.get(roomId) === joining) this.#joining.delete(roomId);
+    });
     this.#joining.set(roomId, joining);
     return joining;
   }
@@ -68,8 +75,12 @@ export class WebRTCRoomManager {
     const connection = this.#rooms.get(roomId);
     if (connection === undefined) return;
     this.#rooms.delete(roomId);
+    this.#joining.delete(roomId);
     this.#ofRooms.delete(roomId);
-    await connection.closeConnection();
+    const leaving = connection.closeConnection();
+    this.#leaving.set(roomId, leaving);
+    await leaving;
+    if (this.#leaving.get(roomId) === leaving) this.#leaving.delete(roomId);
     this.#call(this.onRoomLeft, roomId);
   }
 
@@ -146,6 +157,8 @@ export class WebRTCRoomManager {
     const connection = this.#rooms.get(roomId) ?? this.#make(roomId, options);
     this.#rooms.set(roomId, connection);
     try {
+      await this.#leaving.get(roomId);
+      if (this.#rooms.get(roomId) !== connection) throw new RoomError('closed', 'the room was left');
       await connection.connect();
     } catch (error) {
       if (this.#rooms.get(roomId) === connection) this.#rooms.delete(roomId);

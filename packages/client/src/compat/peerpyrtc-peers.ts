@@ -1,6 +1,9 @@
 /** Who is in a room, and who is host, as far as an old client is told. Pure. */
 import { type RoomPeer, SERVER } from './peerpyrtc-messages.js';
 
+/** Members that are known at a server which does not say who is there: anybody may say that anybody is. */
+const KNOWN_MAX = 1_000;
+
 type About = Readonly<Record<string, unknown>>;
 
 interface Known {
@@ -45,9 +48,9 @@ export class RoomPeers {
     return [...this.#known.values()].map((known) => show(known, host));
   }
 
-  /** `null` for oneself. */
+  /** `null` for oneself, and for one too many. */
   joined(id: string, about: About, now: number): RoomPeer | null {
-    if (id === this.#own) return null;
+    if (id === this.#own || this.#isFullFor(id)) return null;
     const known = { id, joinTime: now, lastSeen: now, about };
     this.#known.set(id, known);
     return show(known, this.host);
@@ -75,7 +78,12 @@ export class RoomPeers {
       }
       if (own !== undefined && !this.#known.has(this.#own)) this.#known.set(this.#own, own);
       if (hostId !== undefined) this.#host = hostId;
-    } else if (!this.#decides) for (const peer of peers) if (!this.#known.has(String(peer['id']))) this.#add(peer, now);
+    } else if (!this.#decides) {
+      for (const peer of peers) {
+        const id = String(peer['id']);
+        if (!this.#known.has(id) && !this.#isFullFor(id)) this.#add(peer, now);
+      }
+    }
   }
 
   /** Whether that changes anything. */
@@ -91,6 +99,10 @@ export class RoomPeers {
   seen(id: string, now: number): void {
     const known = this.#known.get(id);
     if (known !== undefined) known.lastSeen = now;
+  }
+
+  #isFullFor(id: string): boolean {
+    return !this.#decides && this.#known.size >= KNOWN_MAX && !this.#known.has(id);
   }
 
   #add(peer: About, now: number): void {

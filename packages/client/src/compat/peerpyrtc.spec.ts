@@ -330,6 +330,16 @@ describe('at an old server', () => {
     expect(connection.isRoomHost()).toBe(true);
   });
 
+  test('members that are made up are not kept without end', async () => {
+    const { connection } = await connected();
+    hub.last.says(state('bob', Array.from({ length: 990 }, (_, n) => `listed ${n}`), null));
+    for (let n = 0; n < 20; n++) hub.last.says(joins(`made up ${n}`));
+    hub.last.says(state('bob', Array.from({ length: 990 }, (_, n) => `more ${n}`), null));
+    expect(connection.getPeerCount()).toBe(1_000);
+    hub.last.says(system('PEER_LEAVE', {}, 'made up 1'), joins('carol'));
+    expect(connection.getRoomPeers().at(-1)).toMatchObject({ id: 'carol' });
+  });
+
   test('one’s own joining and leaving, told by others, change nothing', async () => {
     const { connection, told } = await connected();
     told.length = 0;
@@ -389,6 +399,29 @@ describe('a connection that is lost', () => {
     hub.last.breaks();
     await passes(10_000);
     expect([told, hub.wires.length]).toEqual([[['onClose']], 1]);
+  });
+
+  test('leaves nothing at its signal for each time', async () => {
+    const added = vi.spyOn(AbortSignal.prototype, 'addEventListener');
+    const removed = vi.spyOn(AbortSignal.prototype, 'removeEventListener');
+    await connected({ maxReconnectAttempts: 50, reconnectDelay: 100 });
+    const [before, gone] = [added.mock.calls.length, removed.mock.calls.length];
+    hub.next = () => Promise.reject(new RoomError('no-route', ''));
+    hub.last.breaks();
+    await passes(2_050);
+    const [more, less] = [added.mock.calls.length - before, removed.mock.calls.length - gone];
+    // One is the fake's own, of each attempt's signal.
+    expect([more > 20, more - less]).toEqual([true, hub.wires.length]);
+  });
+
+  test('is made anew once, also by a page that connects again as it hears of it', async () => {
+    const { connection } = await connected({ reconnectDelay: 100 });
+    let again: Promise<void> | undefined;
+    connection.onStatusChange = (status) => void (status.startsWith('Reconnecting') && (again ??= connection.connect()));
+    hub.last.breaks();
+    await passes(1_000);
+    await again;
+    expect([connection.isConnected(), hub.wires.length]).toEqual([true, 2]);
   });
 
   test('is waited for by connect, and made anew by handleDisconnection too', async () => {
@@ -451,6 +484,31 @@ describe('closeConnection', () => {
     await again;
     expect(hub.wires).toHaveLength(2);
     await new WebRTCConnection('r2').closeConnection();
+  });
+
+  test('ends what was begun before it: a connect after it, during an attempt too, is another', async () => {
+    hub.next = null;
+    const connection = new WebRTCConnection('r1', { peerId: 'alice' });
+    const first = expect(connection.connect()).rejects.toMatchObject({ code: 'closed' });
+    await settled();
+    void connection.closeConnection();
+    hub.next = () => Promise.resolve();
+    await Promise.all([first, connection.connect()]);
+    expect([connection.isConnected(), hub.wires.length]).toEqual([true, 2]);
+    hub.last.breaks();
+    void connection.closeConnection();
+    await connection.connect();
+    await passes(100_000);
+    expect([connection.isConnected(), hub.wires.length]).toEqual([true, 3]);
+  });
+
+  test('by a page in onClose may be followed by a connect there', async () => {
+    const { connection } = await connected();
+    let again: Promise<void> | undefined;
+    connection.onClose = () => (again = connection.connect());
+    await connection.closeConnection();
+    await again;
+    expect([connection.isConnected(), hub.wires.length]).toEqual([true, 2]);
   });
 
   test('is what a page does that goes', async () => {
@@ -574,6 +632,34 @@ describe('the room manager', () => {
       ['m1', 'disconnected'],
       ['m1', 'connected'],
     ]);
+  });
+
+  test('joins a room anew that was left while it was being joined, after the goodbye', async () => {
+    const { manager } = managing();
+    let left: () => void = () => undefined;
+    vi.stubGlobal('fetch', () => new Promise((resolve) => (left = () => resolve(Response.json({})))));
+    hub.next = null;
+    const first = expect(manager.joinRoom('m1')).rejects.toMatchObject({ code: 'closed' });
+    await settled();
+    void manager.leaveRoom('m1');
+    hub.next = () => Promise.resolve();
+    const second = manager.joinRoom('m1');
+    await first;
+    await settled();
+    expect(hub.wires).toHaveLength(1);
+    left();
+    const connection = await second;
+    expect([connection.isConnected(), manager.getRoom('m1') === connection, hub.wires.length]).toEqual([true, true, 2]);
+  });
+
+  test('does not join a room that was left before its turn came', async () => {
+    const { manager } = managing();
+    await manager.joinRoom('m1');
+    void manager.leaveRoom('m1');
+    const second = expect(manager.joinRoom('m1')).rejects.toMatchObject({ code: 'closed' });
+    await manager.leaveRoom('m1');
+    await second;
+    expect([hub.wires.length, manager.getRoomIds()]).toEqual([1, []]);
   });
 
   test('leaves rooms, each told once', async () => {

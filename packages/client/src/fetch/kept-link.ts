@@ -7,6 +7,7 @@ import type { Link } from '../protocol/link-url.js';
 import { backoff } from '../transport/backoff.js';
 import { openLink, type LinkState, type OpenLink, type OpenLinkOptions, type Path } from '../transport/link.js';
 import type { Route } from '../transport/path.js';
+import { unlessAborted } from '../transport/wait.js';
 import type { HttpLink } from './exchange.js';
 
 /** Where links come from. */
@@ -60,7 +61,7 @@ export class KeptLink implements LinkSource {
   link(signal: AbortSignal | null): Promise<HttpLink> {
     if (this.#end.signal.aborted) return Promise.reject(closed());
     this.#open ??= this.#begin();
-    return unlessAborted(this.#open, signal);
+    return signal === null ? this.#open : unlessAborted(this.#open, signal, closed);
   }
 
   leave(link: HttpLink): void {
@@ -141,7 +142,7 @@ export class KeptLink implements LinkSource {
   async #pause(): Promise<void> {
     if (this.#failures === 0) return;
     const left = this.#failedAt + backoff(this.#failures, Math.random()) - performance.now();
-    if (left > 0) await unlessAborted(new Promise<void>((resolve) => setTimeout(resolve, left)), this.#end.signal);
+    if (left > 0) await unlessAborted(new Promise<void>((resolve) => setTimeout(resolve, left)), this.#end.signal, closed);
   }
 }
 
@@ -193,16 +194,6 @@ function tellRoute(link: HttpLink, onRoute: (route: Route | null) => void): void
 
 async function granted(device: string): Promise<boolean> {
   return hasGrant(device).catch(() => false);
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | null): Promise<T> {
-  if (signal === null) return work;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(closed());
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 function closed(): PeerageError {

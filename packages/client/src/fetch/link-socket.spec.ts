@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PeerageError } from '../error.js';
+import { areEqual } from '../identity/caller.js';
 import type { Incoming } from '../protocol/http/event.js';
 import { WINDOW } from '../protocol/http/inbound.js';
 import { FakeDevice } from '../testing/device.js';
 import { SocketClose, type LinkSocket } from './exchange.js';
 import { ChannelHttpLink } from './http-link.js';
 import { MESSAGE_MAX } from './link-socket.js';
+import { joined } from './running.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
@@ -130,19 +132,19 @@ describe('messages', () => {
     const { id, socket } = await open('/large');
     const large = new Uint8Array(5 * WINDOW).map((_, index) => index);
     const sent = socket.send(large);
-    const parts: number[] = [];
+    const parts: Octets[] = [];
     for (let fin = false; !fin; await device.settle()) {
       for (let got = device.session.read(id, Infinity); got?.type === 'data'; got = device.session.read(id, Infinity)) {
-        parts.push(...got.bytes);
+        parts.push(got.bytes);
         fin = got.fin;
       }
     }
     await sent;
-    expect(Uint8Array.from(parts)).toEqual(large);
+    expect(areEqual(joined(parts), large)).toBe(true);
 
     const receiving = socket.receive();
     for (let left: Octets | null = large; left !== null; await device.settle()) left = device.session.write(id, left, { type: 'message', text: false, fin: true });
-    expect(await receiving).toEqual(large);
+    expect(areEqual((await receiving) as Octets, large)).toBe(true);
   });
 
   test('that nobody receives stop their sender at the window', async () => {
@@ -297,10 +299,10 @@ async function open(path: string, signal?: AbortSignal): Promise<{ id: number; s
 
 /** The next message that the device received, which has come whole. */
 function received(id: number): { octets: Octets; text: boolean } {
-  const octets: number[] = [];
+  const pieces: Octets[] = [];
   for (let got = device.session.read(id, Infinity); got?.type === 'data'; got = device.session.read(id, Infinity)) {
-    octets.push(...got.bytes);
-    if (got.fin) return { octets: Uint8Array.from(octets), text: got.text };
+    pieces.push(got.bytes);
+    if (got.fin) return { octets: joined(pieces), text: got.text };
   }
   throw new Error('no whole message came');
 }

@@ -2,38 +2,49 @@
 
 type Handler = (...given: never[]) => unknown;
 
-export class Handlers {
-  readonly #all = new Map<string, Map<Handler, { readonly once: boolean }>>();
+interface Registration {
+  readonly once: boolean;
+  /** It is over: its signal is not listened to any more. */
+  readonly over: () => void;
+}
 
-  /** The same handler twice is called once. Returns what ends it. */
+export class Handlers {
+  readonly #all = new Map<string, Map<Handler, Registration>>();
+
+  /** The same handler twice is called once. Returns what ends this registration, and no later one. */
   add(event: string, handler: Handler, once: boolean, signal: AbortSignal | undefined): () => void {
-    const remove = (): void => this.remove(event, handler);
-    if (signal?.aborted) return remove;
-    const those = this.#all.get(event) ?? new Map<Handler, { readonly once: boolean }>();
-    this.#all.set(event, those.set(handler, { once }));
-    signal?.addEventListener('abort', remove, { once: true });
-    return remove;
+    if (signal?.aborted) return () => undefined;
+    const end = (): void => {
+      if (this.#all.get(event)?.get(handler) === registration) this.remove(event, handler);
+    };
+    const registration: Registration = { once, over: () => signal?.removeEventListener('abort', end) };
+    const those = this.#all.get(event) ?? new Map<Handler, Registration>();
+    those.get(handler)?.over();
+    this.#all.set(event, those.set(handler, registration));
+    signal?.addEventListener('abort', end);
+    return end;
   }
 
   remove(event: string, handler?: Handler): void {
-    if (handler === undefined) this.#all.delete(event);
-    else this.#all.get(event)?.delete(handler);
+    const those = this.#all.get(event);
+    for (const one of handler === undefined ? [...(those?.keys() ?? [])] : [handler]) {
+      those?.get(one)?.over();
+      those?.delete(one);
+    }
+    if (those?.size === 0) this.#all.delete(event);
   }
 
   clear(): void {
-    this.#all.clear();
-  }
-
-  has(event: string): boolean {
-    return (this.#all.get(event)?.size ?? 0) > 0;
+    for (const event of [...this.#all.keys()]) this.remove(event);
   }
 
   /** `returned` gets what each of them returns. */
   call(event: string, given: readonly unknown[], returned: (value: unknown) => void = () => undefined): void {
-    for (const [handler, { once }] of [...(this.#all.get(event) ?? [])]) {
-      // One before it may have removed it.
-      if (this.#all.get(event)?.has(handler) !== true) continue;
-      if (once) this.remove(event, handler);
+    for (const handler of [...(this.#all.get(event)?.keys() ?? [])]) {
+      const registration = this.#all.get(event)?.get(handler);
+      // One before it has removed it.
+      if (registration === undefined) continue;
+      if (registration.once) this.remove(event, handler);
       try {
         returned((handler as (...given: unknown[]) => unknown)(...given));
       } catch (error) {

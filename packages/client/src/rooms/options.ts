@@ -35,9 +35,7 @@ export function settingsOf(name: string, options: JoinRoomOptions): Settings {
   const token = options.token ?? hex(random(16));
   if (!/^[0-9a-f]{32}$/i.test(token)) throw new RoomError('bad-option', 'a token is 32 hexadecimal digits');
   const { attempts = Infinity, delay = 500, maxDelay = 15_000 } = reconnect === true ? {} : reconnect === false ? { attempts: 0 } : reconnect;
-  for (const value of [timeout, delay, maxDelay, Math.min(attempts, TIMER_MAX)]) {
-    if (!(value >= 0 && value <= TIMER_MAX)) throw new RoomError('bad-option', 'a time or a number of attempts that is none');
-  }
+  for (const value of [timeout, delay, maxDelay, Math.min(attempts, TIMER_MAX)]) needTime(value);
   return {
     server: serverOf(options.server),
     id,
@@ -52,6 +50,11 @@ export function settingsOf(name: string, options: JoinRoomOptions): Settings {
     iceServers,
     signal,
   };
+}
+
+/** Throws `bad-option` for what is no number of milliseconds that can be waited. */
+export function needTime(value: number): void {
+  if (!(value >= 0 && value <= TIMER_MAX)) throw new RoomError('bad-option', 'a time or a number of attempts that is none');
 }
 
 /** As JSON. Throws `not-json` or `too-large`. */

@@ -87,7 +87,7 @@ export class Outbox {
 
   /** For when there is room, or something else made sending possible. */
   flush(): void {
-    for (let data = this.#again[0]; data !== undefined && this.#send(() => data ?? null); data = this.#again[0]) this.#again.shift();
+    for (let data = this.#again[0]; data !== undefined && this.#send(() => data ?? null, true); data = this.#again[0]) this.#again.shift();
     if (this.#again.length === 0) {
       for (let item = this.#waiting.first(); item !== undefined && this.#send(item.make); item = this.#waiting.first()) {
         this.#waiting.shift();
@@ -121,9 +121,10 @@ export class Outbox {
     return this.#waiting.length === 0 && this.#again.length === 0 && buffered !== null && buffered <= LOW_WATER;
   }
 
-  #send(make: Item['make']): boolean {
+  /** `isAgain`: it is kept already, so it needs no room to be kept in. */
+  #send(make: Item['make'], isAgain = false): boolean {
     const buffered = this.#sink?.buffered() ?? null;
-    if (this.#sink === null || buffered === null || buffered > HIGH_WATER || this.#sink.isFull?.()) return false;
+    if (this.#sink === null || buffered === null || buffered > HIGH_WATER || (!isAgain && this.#sink.isFull?.())) return false;
     this.#refill();
     if (this.#tokens < 1) return false;
     const data = make();

@@ -125,7 +125,7 @@ describe('a connection that breaks', () => {
     expect(numbers()).toEqual([['n', 2], ['n', 3], ['n', 4], ['fast', 0], ['n', 5]]);
     hub.last.says({ type: 'heard', count: 6 });
     hub.last.breaks();
-    await passes(500);
+    await passes(1_000);
     resumes(hub.last, 11, 6);
     await settled();
     expect(numbers()).toEqual([['n', 5]]);
@@ -153,7 +153,7 @@ describe('a connection that breaks', () => {
     expect(hub.last.saidOf('emit')).toEqual([]);
     room.emit('n', 2);
     hub.last.breaks();
-    await passes(500);
+    await passes(1_000);
     hub.last.welcomes(3, [], { epoch: OTHER_EPOCH, resumed: 'whole', heard: 1, host: 0 });
     await settled();
     expect([room.state, hub.last.saidOf('emit')]).toEqual(['joined', []]);
@@ -165,6 +165,58 @@ describe('a connection that breaks', () => {
     expect(hub.last.saidOf('emit')).toHaveLength(256);
     hub.last.says({ type: 'heard', count: 32 });
     expect(hub.last.saidOf('emit')).toHaveLength(288);
+  });
+
+  test('with as many messages unheard as are kept says them all again, and then what waits', async () => {
+    const { hub, room } = await joined();
+    for (let n = 0; n < 300; n++) room.emit('n', n);
+    hub.last.breaks();
+    await passes(500);
+    resumes(hub.last, 11, 0);
+    await passes(5_000);
+    expect(hub.last.saidOf('emit')).toHaveLength(256);
+    hub.last.says({ type: 'heard', count: 256 });
+    await settled();
+    expect(hub.last.saidOf('emit').map(({ body }) => 'json' in body && JSON.parse(body.json))).toEqual(Array.from({ length: 300 }, (_, n) => n));
+  });
+
+  test('leaves metadata as it was set last, whenever that was: before the hub answered, or after one that still waited', async () => {
+    const { hub, room } = await joined();
+    hub.last.waiting = [300_000];
+    room.setMetadata('waits');
+    hub.last.breaks();
+    room.setMetadata('away');
+    await passes(500);
+    expect(hub.last.saidOf('hello')).toMatchObject([{ metadata: '"away"' }]);
+    room.setMetadata('greeted');
+    resumes(hub.last, 11);
+    await settled();
+    expect(hub.last.saidOf('metadata').map(({ metadata }) => metadata)).toEqual(['"waits"', '"away"', '"greeted"']);
+  });
+
+  test('leaves one’s own metadata as it is here, whatever a list of the hub says that has not heard it', async () => {
+    // A page that was loaded anew comes to the place of the one before.
+    const { hub, room, told } = await joined({ metadata: 'new' });
+    expect(room.members.get('me')?.metadata).toBe('new');
+    hub.last.breaks();
+    room.setMetadata('away');
+    await passes(500);
+    room.setMetadata('greeted');
+    hub.last.welcomes(3, [ANN, BOB, { ...ME, metadata: '"new"' }], { resumed: 'missed', seq: 99, heard: 0 });
+    await settled();
+    expect(room.members.get('me')?.metadata).toBe('greeted');
+    expect(told.filter(([event]) => event === 'metadata').map(([, member]) => (member as { metadata: unknown }).metadata)).toEqual(['away', 'greeted']);
+  });
+
+  test('changes no metadata where too much waits to say so', async () => {
+    const { hub, room, told } = await joined({ metadata: 'old' });
+    hub.last.breaks();
+    for (let n = 0; n < 1_000; n++) room.emit('n', n);
+    expect(() => room.setMetadata('new')).toThrow(expect.objectContaining({ code: 'overflow' }));
+    expect(room.members.get('me')?.metadata).toBe('old');
+    expect(told.some(([event]) => event === 'metadata')).toBe(false);
+    await passes(500);
+    expect(hub.last.saidOf('hello')).toMatchObject([{ metadata: '"old"' }]);
   });
 
   test('to a hub that claims to have heard more than was said is the end', async () => {
@@ -211,6 +263,18 @@ describe('a connection that breaks', () => {
     expect(await meanwhile).toBe(2);
   });
 
+  test('to a hub that gave the place away while it was gone ends these waits too, and says nothing again', async () => {
+    const { hub, room, told } = await joined();
+    const gone = expect(room.emitWithAck('a')).rejects.toMatchObject({ code: 'left' });
+    hub.last.breaks();
+    await passes(500);
+    hub.last.welcomes(9, [ANN, BOB, entry(9, 'me')], { resumed: 'missed', seq: 50, heard: 0 });
+    await gone;
+    await settled();
+    expect(hub.last.saidOf('emit')).toEqual([]);
+    expect(told.map(([event]) => event)).toEqual(['state', 'missed', 'state']);
+  });
+
   test('is tried again with growing pauses, and each failure is told', async () => {
     const { hub, room, told } = await joined({ reconnect: { delay: 100, maxDelay: 500 } });
     hub.next = () => Promise.reject(new RoomError('unreachable-server', 'away'));
@@ -231,6 +295,22 @@ describe('a connection that breaks', () => {
     resumes(hub.last, 11);
     await settled();
     expect(room.state).toBe('joined');
+  });
+
+  test('that goes as soon as it is there is one more failure, until one lasted for ten seconds', async () => {
+    const { hub } = await joined();
+    const pauses: number[] = [];
+    const breaks = async (): Promise<void> => {
+      const [before, began] = [hub.wires.length, Date.now()];
+      for (hub.last.breaks(); hub.wires.length === before; ) await passes(50);
+      pauses.push(Date.now() - began);
+      resumes(hub.last, 11);
+      await settled();
+    };
+    for (let time = 0; time < 7; time++) await breaks();
+    await passes(10_000);
+    await breaks();
+    expect(pauses).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 500]);
   });
 
   test('is given up after as many attempts as were allowed, with why the last one failed', async () => {
@@ -354,6 +434,28 @@ describe('leaving', () => {
     expect(asked).toEqual(['/leave']);
     await passes(100_000);
     expect(hub.wires).toHaveLength(1);
+  });
+
+  test('on a path that is dead, or before the hub has answered a greeting, tells the server by HTTP too', async () => {
+    for (const isGreeting of [false, true]) {
+      asked = [];
+      const { hub, room } = await joined();
+      if (isGreeting) {
+        hub.last.breaks();
+        await passes(500);
+        expect(hub.last.saidOf('hello')).toHaveLength(1);
+      } else hub.last.peerConnection = 'disconnected';
+      await room.leave();
+      // The channel may yet work: in order, after the greeting.
+      expect(hub.last.said().at(-1)).toEqual({ type: 'leave' });
+      expect([hub.last.isClosed, asked]).toEqual([true, [`/leave {"room":"lobby","peer_id":"me","token":"${room.token}"} keepalive`]]);
+    }
+  });
+
+  test('on a connection that is alive needs no HTTP', async () => {
+    const { room } = await joined();
+    await room.leave();
+    expect(asked).toEqual([]);
   });
 
   test('from within a handler stops what would have come after it', async () => {

@@ -32,7 +32,7 @@ describe('joining', () => {
     expect([...room.members]).toEqual([
       ['ann', { id: 'ann', metadata: { name: 'Ann' }, joinedAt: ANN.joined }],
       ['bob', { id: 'bob', metadata: { name: 'Bob' }, joinedAt: BOB.joined }],
-      ['me', { id: 'me', metadata: {}, joinedAt: ME.joined }],
+      ['me', { id: 'me', metadata: { name: 'Me' }, joinedAt: ME.joined }],
     ]);
   });
 
@@ -98,6 +98,25 @@ describe('joining', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test('that is given up after the greeting gives back the place that the hub may hold; before it there is none', async () => {
+    const posted: unknown[] = [];
+    vi.stubGlobal('fetch', async (url: URL, init: RequestInit) => (posted.push([url.pathname, JSON.parse(String(init.body))]), Response.json({})));
+    const token = '000102030405060708090a0b0c0d0e0f';
+    for (const [happens, opens, leaves] of [['timeout', false, 0], ['timeout', true, 1], ['aborted', true, 1], ['full', true, 0]] as const) {
+      const hub = new FakeHub();
+      if (!opens) hub.next = null;
+      posted.length = 0;
+      const abort = new AbortController();
+      const failed = expect(begin(hub, { timeout: 3_000, signal: abort.signal, token })).rejects.toMatchObject({ code: happens });
+      await settled();
+      if (happens === 'aborted') abort.abort();
+      if (happens === 'full') hub.last.says({ type: 'refused', code: happens });
+      await passes(happens === 'timeout' ? 3_000 : 0);
+      await failed;
+      expect(posted).toEqual(Array(leaves).fill(['/leave', { room: 'lobby', peer_id: 'me', token }]));
+    }
+  });
+
   test('ends after its time, whether nobody answers or the hub does not greet', async () => {
     for (const opens of [false, true]) {
       const hub = new FakeHub();
@@ -123,6 +142,7 @@ describe('joining', () => {
       await settled();
       abort.abort();
       await failed;
+      await settled();
       expect(vi.getTimerCount()).toBe(0);
     }
   });
@@ -526,6 +546,26 @@ describe('answers', () => {
     const one = expect(room.emitWithAck('sum', 1, { to: 'bob' })).rejects.toMatchObject({ code: 'timeout', answers: undefined });
     await passes(10_000);
     await one;
+  });
+
+  test('that are waited for no time, or for ever, are not asked for', async () => {
+    const { hub, room } = await joined();
+    for (const timeout of [Infinity, Number.NaN, -1, 2 ** 31]) await expect(room.emitWithAck('a', 1, { timeout })).rejects.toMatchObject({ code: 'bad-option' });
+    expect(hub.last.saidOf('emit')).toEqual([]);
+  });
+
+  test('that found no room can be given again', async () => {
+    const { hub, room } = await joined();
+    let ack: ((reply: unknown) => void) | undefined;
+    room.on('a', (_: unknown, __: string, given?: (reply: unknown) => void) => void (ack = given));
+    hub.last.says(message(11, 1, 'a', 0, 5));
+    hub.last.waiting = [300_000];
+    for (let n = 0; n < 1_000; n++) room.emit('n', n);
+    expect(() => ack?.(1)).toThrow(expect.objectContaining({ code: 'overflow' }));
+    hub.last.takes();
+    ack?.(2);
+    await paced(hub);
+    expect(hub.last.saidOf('ack')).toMatchObject([{ body: { json: '2' } }]);
   });
 
   test('awaited at once are bounded', async () => {

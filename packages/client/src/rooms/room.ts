@@ -5,21 +5,21 @@ import { isEvent, isReserved } from '../protocol/room/name.js';
 import { utf8 } from '../protocol/room/octets.js';
 import { Asks } from './asks.js';
 import { bodyOf, valueOf } from './body.js';
-import { Deferred } from '../transport/wait.js';
 import { asRoomError, RoomError } from './error.js';
 import { Handlers, report } from './handlers.js';
-import { metadataOf, type Settings, settingsOf } from './options.js';
+import { metadataOf, needTime, type Settings, settingsOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { watchPage } from './page.js';
 import type { AckOptions, AnyEvents, JoinRoomOptions, ListenOptions, Room, RoomMember, RoomState, SendOptions } from './types.js';
+import { backoff, SETTLED_MS } from '../transport/backoff.js';
 import { openWire, type OpenWire, postLeave, type Wire } from '../transport/hub.js';
+import { Deferred } from '../transport/wait.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
 /** Octets that may wait in the channel for what may be lost: more would be late. */
 const FAST_MAX = 16_384;
 const ACK_WITHIN = 10_000;
-const LEAVE_WITHIN = 1_000;
 /** A new connection costs little and loses nothing, and the hub holds a place without a word of it for ten seconds. */
 const PATIENCE = 1_000;
 /** After these there is no coming back. */
@@ -83,6 +83,11 @@ export class HubRoom {
   /** What the hub has not heard of what was sent by a connection before. */
   #again: readonly Octets[] = [];
   #gotTimer: ReturnType<typeof setTimeout> | undefined;
+  /** A greeting went out: the hub may have given us a place. */
+  #hasGreeted = false;
+  /** When we were let in last, and how often it was lost or failed since that lasted. */
+  #since = 0;
+  #failures = 0;
   /** Ends the pause before the next attempt. */
   #wake: (() => void) | null = null;
   #isHidden = false;
@@ -137,6 +142,8 @@ export class HubRoom {
     } catch (error) {
       signal?.removeEventListener('abort', abort);
       this.#end(asRoomError(error));
+      // Otherwise the hub may hold a place for nobody.
+      if (this.#hasGreeted && this.#refusal === null) void this.#postLeave();
       throw signal?.aborted ? aborted(signal) : asRoomError(error);
     }
     signal?.removeEventListener('abort', abort);
@@ -175,6 +182,7 @@ export class HubRoom {
 
   async emitWithAck(event: string, data?: unknown, { to, timeout = ACK_WITHIN }: AckOptions<string | readonly string[] | undefined> = {}): Promise<unknown> {
     const [name, body] = [named(event), bodyOf(data)];
+    needTime(timeout);
     this.#needOpen();
     const { ack, promise } = this.#asks.begin(typeof to !== 'string', timeout);
     try {
@@ -189,9 +197,10 @@ export class HubRoom {
   setMetadata(metadata: unknown): void {
     const json = metadataOf(metadata);
     this.#needOpen();
-    const frame = this.#member.setMetadata(json);
+    const frame = emitFrame({ type: 'metadata', metadata: json });
+    this.#outbox.add(frame.length, () => this.#member.keep(frame));
+    this.#member.setMetadata(json);
     this.#members = null;
-    if (frame !== null) this.#outbox.add(frame.length, () => this.#member.keep(frame));
     const you = this.#member.you;
     if (you !== null) this.#handlers.call('metadata', [this.#show(you)]);
   }
@@ -203,11 +212,16 @@ export class HubRoom {
   async leave(): Promise<void> {
     if (this.#state === 'closed') return;
     const wire = this.#wire;
-    if (wire !== null && this.#member.isIn) wire.send(emitFrame({ type: 'leave' }));
+    const isHeard = this.#sayGoodbye();
     this.#wire = null;
     this.#end(null);
-    if (wire !== null) await wire.close();
-    else await this.#postLeave(LEAVE_WITHIN);
+    await Promise.all([wire?.close(), isHeard ? null : this.#postLeave()]);
+  }
+
+  /** On the channel. Whether the hub hears it, as far as is known here. */
+  #sayGoodbye(): boolean {
+    const wire = this.#wire;
+    return wire?.send(emitFrame({ type: 'leave' })) === true && this.#member.isIn && wire.status().peerConnection === 'connected';
   }
 
   // -------------------------------------------------------------------------------------------------------------- saying
@@ -291,6 +305,7 @@ export class HubRoom {
       this.#wire = wire;
       signal.addEventListener('abort', () => welcome.reject(asRoomError(signal.reason)));
       if (!wire.send(this.#member.handleOpened())) throw new RoomError('lost', 'the connection to the hub broke');
+      this.#hasGreeted = true;
       await welcome.promise;
     } catch (error) {
       if (wire === this.#wire) this.#wire = null;
@@ -323,6 +338,7 @@ export class HubRoom {
   #lost(error: RoomError): void {
     if (this.#state !== 'joined') return;
     if (FINAL.includes(error.code) || this.#settings.attempts === 0) return this.#end(error);
+    if (this.#world.now() - this.#since >= SETTLED_MS) this.#failures = 0;
     this.#become('reconnecting');
     void this.#reconnect(error);
   }
@@ -330,9 +346,9 @@ export class HubRoom {
   /** Never rejects. */
   async #reconnect(error: RoomError): Promise<void> {
     const { attempts, delay, maxDelay } = this.#settings;
-    for (let failures = 0; this.#state === 'reconnecting'; failures++) {
-      if (failures >= attempts) return this.#end(error);
-      await this.#pause(Math.min(maxDelay, delay * 2 ** Math.min(failures, 20)) * (0.5 + this.#world.random() / 2));
+    for (let tried = 0; this.#state === 'reconnecting'; tried++) {
+      if (tried >= attempts) return this.#end(error);
+      await this.#pause(backoff(++this.#failures, this.#world.random(), delay, maxDelay));
       if (this.#state !== 'reconnecting') return;
       try {
         return await this.#attempt();
@@ -373,12 +389,13 @@ export class HubRoom {
     switch (happening.type) {
       case 'in':
         this.#members = null;
+        this.#since = this.#world.now();
         this.#become('joined');
         this.#welcome?.resolve();
         return this.#openOutbox();
       case 'missed':
         this.#members = null;
-        if (!happening.isSameLife) this.#asks.beginAnew();
+        if (!happening.isSameStay) this.#asks.beginAnew();
         return this.#handlers.call('missed', []);
       case 'joined':
       case 'metadata':
@@ -430,13 +447,13 @@ export class HubRoom {
       if (isAnswered) return;
       const body = bodyOf(reply);
       if (octetsOf(body).length + 24 > MEMBER_MAX) throw new RoomError('too-large', 'an answer has 64 KiB at most');
-      isAnswered = true;
       if (this.#state !== 'closed') {
         this.#outbox.add(octetsOf(body).length + 24, () => {
           const frame = this.#member.answer(wanted, body);
           return frame === null ? null : this.#member.keep(frame);
         });
       }
+      isAnswered = true;
     };
     const answer = (reply: unknown): void => {
       if (reply !== undefined) ack(reply);
@@ -471,8 +488,8 @@ export class HubRoom {
   #hide(): void {
     if (this.#state === 'closed' || this.#isHidden) return;
     this.#isHidden = true;
-    if (this.#member.isIn) this.#wire?.send(emitFrame({ type: 'leave' }));
-    void this.#postLeave(LEAVE_WITHIN);
+    this.#sayGoodbye();
+    void this.#postLeave();
     if (this.#state !== 'joined') return;
     // Closed with what it has to say, not at once.
     void this.#wire?.close();
@@ -493,11 +510,8 @@ export class HubRoom {
     if (this.#wire !== null && this.#welcome === null && this.#wire.status().peerConnection === 'disconnected') this.#broken();
   }
 
-  async #postLeave(ms: number): Promise<void> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), ms);
-    await postLeave(this.#settings.server, this.name, this.id, late.signal, this.token);
-    clearTimeout(timer);
+  #postLeave(): Promise<void> {
+    return postLeave(this.#settings.server, this.name, this.id, this.token);
   }
 
   #become(state: RoomState): void {

@@ -1,5 +1,6 @@
 /** A device's end of a channel: a session of the same kind, with everything it hears kept. */
 import type { Channel } from '../fetch/http-link.js';
+import { joined } from '../fetch/running.js';
 import type { Event } from '../protocol/http/event.js';
 import { Session, type Config } from '../protocol/http/session.js';
 
@@ -72,9 +73,9 @@ export class FakeDevice {
 
   /** All that was read of an exchange now. */
   read(id: number): Octets {
-    const octets: number[] = [];
-    for (let incoming = this.session.read(id, Infinity); incoming?.type === 'data'; incoming = this.session.read(id, Infinity)) octets.push(...incoming.bytes);
-    return Uint8Array.from(octets);
+    const pieces: Octets[] = [];
+    for (let incoming = this.session.read(id, Infinity); incoming?.type === 'data'; incoming = this.session.read(id, Infinity)) pieces.push(incoming.bytes);
+    return joined(pieces);
   }
 
   #carry(): boolean {

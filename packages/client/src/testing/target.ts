@@ -1,5 +1,6 @@
 /** A device whose target answers: requests come whole, answers go in pieces, and everything moves by itself until `stop`. */
 import type { Field } from '../fetch/exchange.js';
+import { joined } from '../fetch/running.js';
 import type { Request } from '../protocol/http/head.js';
 import { STREAM } from '../protocol/http/outbound.js';
 import type { Config } from '../protocol/http/session.js';
@@ -32,7 +33,7 @@ export class FakeTarget {
   readonly asked: Asked[] = [];
   #handler: Handler;
   #seen = 0;
-  readonly #bodies = new Map<number, { request: Request; octets: number[] }>();
+  readonly #bodies = new Map<number, { request: Request; pieces: Octets[] }>();
   #isStopped = false;
 
   constructor(handler: Handler, config: Config = {}) {
@@ -59,13 +60,13 @@ export class FakeTarget {
     for (; this.#seen < events.length; this.#seen++) {
       const event = events[this.#seen];
       if (event?.type === 'opened') {
-        this.#bodies.set(event.id, { request: event.request, octets: [] });
+        this.#bodies.set(event.id, { request: event.request, pieces: [] });
         if (event.end || event.request.kind === 'websocket') this.#answer(event.id);
       } else if (event?.type === 'reset') this.#bodies.delete(event.id);
     }
-    for (const [id, { octets }] of this.#bodies) {
+    for (const [id, { pieces }] of this.#bodies) {
       for (let got = session.read(id, Infinity); got !== null; got = session.read(id, Infinity)) {
-        if (got.type === 'data') octets.push(...got.bytes);
+        if (got.type === 'data') pieces.push(got.bytes);
         else {
           this.#answer(id);
           break;
@@ -75,11 +76,11 @@ export class FakeTarget {
   }
 
   #answer(id: number): void {
-    const { request, octets } = this.#bodies.get(id) ?? {};
+    const { request, pieces = [] } = this.#bodies.get(id) ?? {};
     this.#bodies.delete(id);
     if (request === undefined || request.kind === 'tcp') return;
     const method = request.kind === 'http' ? request.method : 'GET';
-    const asked = { id, kind: request.kind, method, path: request.path, fields: Object.fromEntries(request.fields), body: Uint8Array.from(octets ?? []) };
+    const asked = { id, kind: request.kind, method, path: request.path, fields: Object.fromEntries(request.fields), body: joined(pieces) };
     this.asked.push(asked);
     const answer = this.#handler(asked);
     if (answer === null) return;

@@ -7,7 +7,7 @@ const LONGEST_MS = 15_000;
 export const SETTLED_MS = 10_000;
 
 /** `failures` in a row, at least one; `chance` in [0, 1) spreads those who lost the same device at the same moment. */
-export function backoff(failures: number, chance: number): number {
-  const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 10));
+export function backoff(failures: number, chance: number, first = FIRST_MS, longest = LONGEST_MS): number {
+  const full = Math.min(longest, first * 2 ** Math.min(failures - 1, 20));
   return Math.round(full * (0.75 + chance / 4));
 }

@@ -191,6 +191,16 @@ describe('opening', () => {
     expect(FakeConnection.last.isClosed).toBe(true);
   });
 
+  test('reads no more of an answer than it may have', async () => {
+    let [pieces, isCancelled] = [0, false];
+    answer = () => new Response(new ReadableStream({
+      pull: (to) => (pieces++ < 1_000 ? to.enqueue(new Uint8Array(65_536).fill(32)) : to.close()),
+      cancel: () => void (isCancelled = true),
+    }));
+    await expect(opening()).rejects.toMatchObject({ code: 'refused' });
+    expect([pieces < 10, isCancelled]).toEqual([true, true]);
+  });
+
   test('rejects as unsupported where there is no WebRTC, and for ICE servers that are none', async () => {
     vi.stubGlobal('RTCPeerConnection', class { constructor() { throw new SyntaxError('no URL'); } });
     await expect(opening()).rejects.toMatchObject({ code: 'bad-option' });
@@ -307,4 +317,8 @@ test('the goodbye by HTTP outlives its page, and never fails', async () => {
   ]);
   vi.stubGlobal('fetch', () => Promise.reject(new TypeError('network')));
   await postLeave(new URL('https://hub.example/'), 'lobby', 'me');
+  vi.stubGlobal('fetch', (_: URL, { signal }: RequestInit) => new Promise((__, reject) => signal?.addEventListener('abort', () => reject(new Error('late')))));
+  const slow = postLeave(new URL('https://hub.example/'), 'lobby', 'me');
+  await passes(1_000);
+  await slow;
 });

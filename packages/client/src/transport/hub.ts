@@ -1,5 +1,7 @@
 /** A connection to a hub: the offer goes there by HTTP, the answer comes back whole, and everything else goes over data channels. */
 import { RoomError } from '../rooms/error.js';
+import { shortText } from './short-text.js';
+import { unlessAborted } from './wait.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
 
@@ -11,6 +13,8 @@ export const LOW_WATER = 65_536;
 const CANDIDATES_MAX = 32;
 const JSON_TYPE = 'application/json';
 const ANSWER_MAX = 262_144;
+/** How long the goodbye by HTTP may take. */
+const LEAVE_WITHIN = 1_000;
 
 export interface WireOptions {
   /** Paths are relative to it: with a slash at the end. */
@@ -122,7 +126,7 @@ class RtcWire implements Wire {
     const waiting = this.#candidates ?? [];
     this.#candidates = null;
     for (const candidate of waiting) this.#tell(candidate);
-    await abortable(opened, signal);
+    await this.#step(opened);
   }
 
   send(data: string | Octets, channel = 0): boolean {
@@ -168,9 +172,9 @@ class RtcWire implements Wire {
     this.#pc.close();
   }
 
-  /** What the browser does, and refuses for reasons of its own. */
   async #step<T>(work: Promise<T>): Promise<T> {
-    return abortable(work, this.#options.signal);
+    const { signal } = this.#options;
+    return unlessAborted(work, signal, () => signal.reason);
   }
 
   #open(): void {
@@ -209,16 +213,19 @@ class RtcWire implements Wire {
   }
 }
 
-/** Goodbye by HTTP, also by a page that goes. `token`: proves it for a member that has one. Never rejects. */
-export async function postLeave(server: URL, room: string, id: string, signal: AbortSignal | null = null, token?: string): Promise<void> {
+/** Goodbye by HTTP, also by a page that goes. `token`: proves it for a member that has one. Never rejects, and takes a second at most. */
+export async function postLeave(server: URL, room: string, id: string, token?: string): Promise<void> {
   // To another origin JSON has to be asked for first, and a page that goes has no time to wait for that; a hub minds no type.
   const { location } = globalThis as { location?: { origin?: string } };
   const type = location?.origin === server.origin ? JSON_TYPE : 'text/plain';
-  await post(new URL('leave', server), { room, peer_id: id, token }, signal, { keepalive: true, headers: { 'content-type': type } }).catch(() => undefined);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), LEAVE_WITHIN);
+  await post(new URL('leave', server), { room, peer_id: id, token }, late.signal, { keepalive: true, headers: { 'content-type': type } }).catch(() => undefined);
+  clearTimeout(timer);
 }
 
 /** Rejects with a `RoomError`, or with the signal's reason. */
-async function post(url: URL, body: unknown, signal: AbortSignal | null, more: RequestInit = {}): Promise<unknown> {
+async function post(url: URL, body: unknown, signal: AbortSignal, more: RequestInit = {}): Promise<unknown> {
   try {
     const given: RequestInit = { method: 'POST', headers: { 'content-type': JSON_TYPE }, credentials: 'same-origin', cache: 'no-store' };
     const response = await fetch(url, { ...given, ...more, body: JSON.stringify(body), signal });
@@ -227,22 +234,13 @@ async function post(url: URL, body: unknown, signal: AbortSignal | null, more: R
       const { status } = response;
       throw new RoomError(status === 503 || status === 429 ? 'busy' : 'refused', status === 404 ? 'there are no rooms at this server (status 404)' : `the server refused (status ${status})`);
     }
-    const text = await response.text();
-    if (text.length > ANSWER_MAX) throw new RoomError('refused', 'the server’s answer is too long');
+    const text = await shortText(response, ANSWER_MAX);
+    if (text === null) throw new RoomError('refused', 'the server’s answer is too long');
     return JSON.parse(text) as unknown;
   } catch (error) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     if (error instanceof RoomError) throw error;
     if (error instanceof SyntaxError) throw new RoomError('refused', 'the server’s answer is no JSON');
     throw new RoomError('unreachable-server', 'the server cannot be reached', { cause: error });
   }
-}
-
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -1,6 +1,7 @@
 /** Asks the signalling server which STUN and TURN servers to use. */
 import { PeerageError, type Code } from '../error.js';
 import { type IceServers, parseIceAnswer, parseIceServers } from '../protocol/ice-servers.js';
+import { shortText } from './short-text.js';
 
 /** A connection waits no longer than this for servers, and then does without. */
 export const ICE_WITHIN = 2_000;
@@ -45,7 +46,9 @@ async function ask(url: URL, headers: Readonly<Record<string, string>>, ms: numb
       await response.body?.cancel();
       throw refused(response.status);
     }
-    return JSON.parse(await shortText(response)) as unknown;
+    const text = await shortText(response, ANSWER_MAX);
+    if (text === null) throw new PeerageError('malformed', 'the server’s ICE servers are too long');
+    return JSON.parse(text) as unknown;
   } catch (error) {
     if (signal.aborted) throw new PeerageError('cancelled', 'the attempt was cancelled');
     if (late.signal.aborted) throw new PeerageError('timeout', 'the server did not name its ICE servers in time');
@@ -61,20 +64,4 @@ async function ask(url: URL, headers: Readonly<Record<string, string>>, ms: numb
 function refused(status: number): PeerageError {
   const codes: Readonly<Record<number, Code>> = { 401: 'denied', 404: 'unsupported', 429: 'busy' };
   return new PeerageError(codes[status] ?? 'broken', `the server names no ICE servers (status ${status})`);
-}
-
-async function shortText(response: Response): Promise<string> {
-  const reader = response.body?.getReader();
-  const decoder = new TextDecoder();
-  let text = '';
-  for (let octets = 0; ; ) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done) return text + decoder.decode();
-    octets += value.length;
-    if (octets > ANSWER_MAX) {
-      await reader?.cancel();
-      throw new PeerageError('malformed', 'the server’s ICE servers are too long');
-    }
-    text += decoder.decode(value, { stream: true });
-  }
 }

@@ -14,6 +14,16 @@ export async function within<T>(ms: number, work: Promise<T>, late: () => readon
   }
 }
 
+/** `work`, or what `why` says as soon as the signal is aborted. The work itself goes on. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, why: () => unknown): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(why());
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
 /** A promise with its ends in hand. A rejection that nobody waits for is no error. */
 export class Deferred<T, E extends Error = PeerageError> {
   readonly promise: Promise<T>;

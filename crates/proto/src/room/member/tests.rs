@@ -443,3 +443,29 @@ fn no_more_goes_out_in_a_second_than_a_hub_takes() {
     assert!(member.is_drained());
     assert_eq!(member.poll_timeout(), None);
 }
+
+#[test]
+fn what_it_said_of_itself_last_stays_though_it_said_so_without_a_connection() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    let bob = stage.enter("bob");
+    let set = |stage: &mut Stage, text: &str| {
+        stage.members[bob]
+            .handle_metadata(Json::string(text), stage.now)
+            .unwrap();
+    };
+    // The first is lost on its way, and said again after the greeting, which has the second.
+    set(&mut stage, "one");
+    while stage.members[bob].poll_output().is_some() {}
+    stage.members[bob].handle_closed();
+    stage
+        .room
+        .handle_closed(ConnKey(bob as u64), crate::room::Closed::Ended, stage.now);
+    set(&mut stage, "two");
+    stage.open(bob, "bob");
+    let known = stage.members[alice]
+        .members()
+        .find(|entry| entry.name == name("bob"))
+        .unwrap();
+    assert_eq!(known.metadata, Json::string("two"));
+}

@@ -13,7 +13,6 @@ export const GOT_EVERY = 1_000;
 /** Counted frames that are kept until the hub has said that it has them, at most. It says so every 32. */
 const UNHEARD_MAX = 256;
 const UNHEARD_OCTETS_MAX = 4 * 1024 * 1024;
-const METADATA = 4;
 const NO_EPOCH = new Uint8Array(8);
 
 /** An answer is wanted: these come back with it. */
@@ -26,8 +25,8 @@ export interface Wanted {
 export type Happening =
   /** In, for the first time or again. What changed meanwhile is told before it. */
   | { readonly type: 'in' }
-  /** What was said meanwhile is gone, at least in part. */
-  | { readonly type: 'missed'; readonly isSameLife: boolean }
+  /** What was said meanwhile is gone, at least in part. `isSameStay`: the hub still has what was said to it. */
+  | { readonly type: 'missed'; readonly isSameStay: boolean }
   | { readonly type: 'joined'; readonly member: Entry }
   | { readonly type: 'left'; readonly member: Entry; readonly reason: LeftReason }
   | { readonly type: 'metadata'; readonly member: Entry }
@@ -143,13 +142,11 @@ export class Member {
     return emitFrame({ type: 'got', seq: this.#last });
   }
 
-  /** For the next connection by its greeting, and by the frame that is returned for this one; it is `null` where the greeting does. */
-  setMetadata(metadata: string): Octets | null {
+  /** The next greeting says it. A frame has to say it as well, also while there is no connection: what was said before and is said again then would have the last word. */
+  setMetadata(metadata: string): void {
     this.#metadata = metadata;
     const you = this.you;
     if (you !== null) this.#members.set(you.number, { ...you, metadata });
-    // What was said before and is said again then would have the last word.
-    return this.#isIn || this.#unheard.some(([type]) => type === METADATA) ? emitFrame({ type: 'metadata', metadata }) : null;
   }
 
   /** Numbers of those of these that are there, oneself left out; `null` where that is nobody. */
@@ -262,14 +259,16 @@ export class Member {
     this.#partial = null;
     const before = this.#you === 0 ? null : this.#members;
     const isSameLife = isSame(welcome.epoch, this.#epoch);
-    if (welcome.resumed === 'new' || !isSameLife || welcome.you !== this.#you) {
-      // What was said to members by numbers of before is given up.
+    const isSameStay = isSameLife && welcome.resumed !== 'new' && welcome.you === this.#you;
+    if (!isSameStay) {
+      // It is not known who heard what was said before.
       this.#unheard = [];
       this.#unheardOctets = 0;
       this.#heard = welcome.heard;
     } else if (!this.#forget(welcome.heard)) return [{ type: 'refused', code: 'protocol' }];
-    const all = new Map(entries.map((entry) => [entry.number, entry]));
-    const happenings: Happening[] = before === null ? [] : [{ type: 'missed', isSameLife }, ...changes(before, all, isSameLife, this.#you, welcome.you)];
+    // Of this member the list may say what it said of itself before.
+    const all = new Map(entries.map((entry) => [entry.number, entry.number === welcome.you ? { ...entry, metadata: this.#metadata } : entry]));
+    const happenings: Happening[] = before === null ? [] : [{ type: 'missed', isSameStay }, ...changes(before, all, isSameLife, this.#you, welcome.you)];
     const hostBefore = this.host?.name;
     this.#epoch = welcome.epoch;
     this.#you = welcome.you;
