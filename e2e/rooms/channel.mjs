@@ -1,27 +1,16 @@
 // A member of a room on libdatachannel with an old member's channel, and no manners of its own: it says what it is told to, and asks as if it came through a proxy from whatever address.
 
-import { request } from 'node:http';
 import nodeDataChannel from 'node-datachannel';
-
-/** A POST that a proxy on this machine passes on for an address: `{ status, text }`. */
-export function postFrom(from, port, path, body) {
-    return new Promise((resolve, reject) => {
-        const asked = request({ host: '127.0.0.1', port, path, method: 'POST', headers: { 'content-type': 'application/json', 'x-forwarded-for': from } }, (response) => {
-            let text = '';
-            response.setEncoding('utf8').on('data', (part) => { text += part; });
-            response.on('end', () => resolve({ status: response.statusCode, text }));
-        });
-        asked.on('error', reject).end(JSON.stringify(body));
-    });
-}
+import { PATIENCE, within } from '../lib/process.mjs';
+import { post } from '../lib/rooms.mjs';
 
 export class ChannelMember {
     onmessage = () => {};
     /** Whether its channel is open. */
     isOpen = false;
 
-    constructor(port, room, id, { from = '198.51.100.1', label = 'chat', reliable = false } = {}) {
-        Object.assign(this, { port, room, id, from });
+    constructor(server, room, id, { from = '198.51.100.1', label = 'chat', reliable = false } = {}) {
+        Object.assign(this, { server, room, id, from });
         this.pc = new nodeDataChannel.PeerConnection(id, { iceServers: [] });
         this.offer = new Promise((resolve) => this.pc.onGatheringStateChange((state) => {
             if (state === 'complete') resolve(this.pc.localDescription());
@@ -38,17 +27,16 @@ export class ChannelMember {
     }
 
     post(path, more) {
-        return postFrom(this.from, this.port, path, { room: this.room, peer_id: this.id, ...more });
+        return post(this.server, path, { room: this.room, peer_id: this.id, ...more }, this.from);
     }
 
     /** Resolves when it is in. */
     async join() {
         const { sdp, type } = await this.offer;
-        const { status, text } = await this.post('/offer', { offer: { sdp, type } });
-        if (status !== 200) throw new Error(`${this.id} was not let in: ${status} ${text}`);
-        const { answer } = JSON.parse(text);
-        this.pc.setRemoteDescription(answer.sdp, answer.type);
-        await Promise.race([this.opened, this.closed.then(() => { throw new Error(`${this.id} was closed`); })]);
+        const { status, body } = await this.post('/offer', { offer: { sdp, type } });
+        if (status !== 200) throw new Error(`${this.id} was not let in: ${status} ${JSON.stringify(body)}`);
+        this.pc.setRemoteDescription(body.answer.sdp, body.answer.type);
+        await within(PATIENCE, Promise.race([this.opened, this.closed.then(() => { throw new Error(`${this.id} was closed`); })]), `${this.id} does not get in`);
         if (this.channel.getLabel() === 'chat') this.system('PEER_JOIN', { userAgent: 'libdatachannel', timestamp: Date.now() });
         return this;
     }
@@ -82,8 +70,5 @@ export class ChannelMember {
     }
 }
 
-/** The library's threads keep a process alive. */
-export const end = (code = 0) => {
-    nodeDataChannel.cleanup();
-    process.exit(code);
-};
+/** Ends the library's threads, which keep a process alive. */
+export const end = () => nodeDataChannel.cleanup();
