@@ -190,7 +190,7 @@ suite('rooms under attack', () => {
         await until('a place is free', async () => (await ask('half', 'later')) === 200, { ms: MAKING + 5_000, every: 200 });
     }, MAKING + FREED);
 
-    // Each as long as what is kept may be, under names as long as names may be: kept for the 30 s for which one waits for its offer, they would be 150 MB.
+    // Each as long as what is kept may be, under names as long as names may be: kept for the 30 s for which one waits for its offer, they would be 100 MB.
     attack('sixty thousand candidates, of peers and rooms that are not there: few are kept', async (_, from) => {
         const [perSocket, candidate] = [3_000, `candidate:1 1 udp 1 192.0.2.1 9 typ host `.padEnd(1_000, 'x')];
         const asked = (socket, n) => {
