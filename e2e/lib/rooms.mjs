@@ -3,7 +3,6 @@
 // Old members speak PeerPyRTC's JSON: a page (`../pages/old-room.js`) and aiortc (`../rooms/old_member.py`). `ROOM_SERVER=peerpyrtc` has them at PeerPyRTC itself, behind Flask
 // (`../rooms/upstream.py`), to see that a failure is ours and not theirs.
 
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { installed } from './apps.mjs';
@@ -16,6 +15,9 @@ const built = (name) => join(ROOT, 'packages', 'client', 'dist', `${name}.global
 
 /** Whether it is PeerPyRTC that is asked. */
 export const UPSTREAM = process.env.ROOM_SERVER === 'peerpyrtc';
+
+/** A member that says nothing any more is out after ten seconds. A browser by itself takes thirty to find a connection dead: what ends before this is the server's doing, also on a busy machine. */
+export const LOST = 20_000;
 
 /** A server of rooms whose operator asks without a token: `{ url, port, proc }`. */
 export async function roomServer(owner, ...args) {
@@ -31,14 +33,15 @@ export async function upstream(owner) {
 
 /** What the operator sees of a room. */
 export async function status({ url }, room) {
-    return (await fetch(`${url}/room-status/${encodeURIComponent(room)}`)).json();
+    return (await fetch(`${url}/room-status/${encodeURIComponent(room)}`, { signal: AbortSignal.timeout(PATIENCE) })).json();
 }
 
-/** A POST of JSON, or of a text as it is: `{ status, body }`. */
-export async function post({ url }, path, body) {
-    const response = await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: typeof body === 'string' ? body : JSON.stringify(body) });
+/** A POST of JSON, or of a text as it is: `{ status, body }`. `from`: the address for which a proxy on this machine passes it on. */
+export async function post({ url }, path, body, from) {
+    const headers = { 'content-type': 'application/json', ...(from && { 'x-forwarded-for': from }) };
+    const response = await fetch(url + path, { method: 'POST', headers, body: typeof body === 'string' ? body : JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE) });
     const text = await response.text();
-    return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text, headers: response.headers };
+    return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
 /** One member. What happens to it is `{ at, k, … }`, where `k` is open, closed, received, joined, left, update, host, elected or message. */
@@ -175,8 +178,8 @@ export async function opened(member) {
  *
  * @returns `begin` forgets what was seen; `end` resolves with what was seen since.
  */
-export async function roomWitness(owner, { port }, room) {
-    const proc = start(owner, 'the pair', process.execPath, [own('rooms', 'witness.mjs'), `${port}`, room], { stdio: ['pipe', 'pipe', 'pipe'] });
+export async function roomWitness(owner, { url }, room) {
+    const proc = start(owner, 'the pair', process.execPath, [own('rooms', 'witness.mjs'), url, room], { stdio: ['pipe', 'pipe', 'pipe'] });
     await proc.printed(/^"ready"$/m);
     const order = (what) => void proc.child.stdin.write(`${what}\n`);
     return {
@@ -202,57 +205,45 @@ export function follow(proc, take) {
 /** Where pages of rooms are: an address of the server itself, as old pages were served by it. */
 const PAGE = '/a-page-of-rooms';
 
-/**
- * A tab of the server's own origin that has `html`, also when it is loaded again. `onTold(id, k, more)` is called by its `tell_room`;
- * `scripts` are files by their paths there.
- *
- * @param {import('./browser.mjs').Browser} browser
- */
-export async function roomTab(browser, server, html, onTold, scripts = {}) {
-    const page = await browser.tab();
-    await page.exposeFunction('tell_room', onTold);
-    await page.route(`**${PAGE}`, (route) => route.fulfill({ contentType: 'text/html', body: html }));
-    for (const [path, file] of Object.entries(scripts)) await page.route(`**${path}`, (route) => route.fulfill({ contentType: 'text/javascript', path: file }));
-    await page.goto(server.url + PAGE);
-    return page;
+/** Old members in one tab, all in the room when this resolves; `unreachable` ones are waited for by the test. */
+export function oldPageMembers(browser, server, room, ids, options) {
+    return pageMembers(browser, server, room, ids, options, 'old page', { '/member.js': own('pages', 'old-room.js') });
 }
 
-/** Old members in one tab, all in the room when this resolves. */
-export async function oldPageMembers(browser, server, room, ids, options = {}) {
-    const html = `<!doctype html><title>old</title><script>${readFileSync(own('pages', 'old-room.js'), 'utf8')}</script>`;
-    const members = new Map(ids.map((id) => [id, new Member(id, 'old page', (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
-    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more));
-    for (const member of members.values()) member.page = page;
-    await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
-    if (!options.unreachable) await Promise.all([...members.values()].map(opened));
-    return [...members.values()];
+/** Members that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
+export function newPageMembers(browser, server, room, ids, options) {
+    return pageMembers(browser, server, room, ids, options, 'new page', { '/package.js': built('rooms'), '/member.js': own('pages', 'new-room.js') });
+}
+
+/** The same by the npm package's `WebRTCConnection`, whose options they are. */
+export function classMembers(browser, server, room, ids, options) {
+    return pageMembers(browser, server, room, ids, options, 'old class', { '/package.js': built('peerpyrtc'), '/member.js': own('pages', 'classes-room.js') });
 }
 
 export async function oldPageMember(browser, server, room, id, options) {
     return (await oldPageMembers(browser, server, room, [id], options))[0];
 }
 
-/** Members that a page has by `joinRoom` of the npm package, in the room when this resolves; `options` are those of `joinRoom`. */
-export function newPageMembers(browser, server, room, ids, options) {
-    return packageMembers(browser, server, room, ids, options, 'new page', { '/package.js': built('rooms'), '/member.js': own('pages', 'new-room.js') });
-}
-
 export async function newPageMember(browser, server, room, id, options) {
     return (await newPageMembers(browser, server, room, [id], options))[0];
 }
 
-/** The same by the npm package's `WebRTCConnection`, whose options they are. */
-export function classMembers(browser, server, room, ids, options) {
-    return packageMembers(browser, server, room, ids, options, 'old class', { '/package.js': built('peerpyrtc'), '/member.js': own('pages', 'classes-room.js') });
-}
-
-async function packageMembers(browser, server, room, ids, options = {}, kind, scripts) {
+/**
+ * Members in one tab of the server's own origin, whose page has `scripts`: files by their paths there. They are there again when it is loaded again.
+ *
+ * @param {import('./browser.mjs').Browser} browser
+ */
+async function pageMembers(browser, server, room, ids, options = {}, kind, scripts) {
+    const page = await browser.tab();
+    const act = (id) => (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]);
+    const members = new Map(ids.map((id) => [id, Object.assign(new Member(id, kind, act(id)), { page })]));
+    await page.exposeFunction('tell_room', (id, k, more) => members.get(id).take(k, more));
     const html = `<!doctype html><title>${kind}</title>${Object.keys(scripts).map((path) => `<script src="${path}"></script>`).join('')}`;
-    const members = new Map(ids.map((id) => [id, new Member(id, kind, (order) => page.evaluate(([id, order]) => window.do_room(id, order), [id, order]))]));
-    const page = await roomTab(browser, server, html, (id, k, more) => members.get(id).take(k, more), scripts);
-    for (const member of members.values()) member.page = page;
+    await page.route(`**${PAGE}`, (route) => route.fulfill({ contentType: 'text/html', body: html }));
+    for (const [path, file] of Object.entries(scripts)) await page.route(`**${path}`, (route) => route.fulfill({ contentType: 'text/javascript', path: file }));
+    await page.goto(server.url + PAGE);
     await page.evaluate(([room, ids, options]) => Promise.all(ids.map((id) => window.join_room(room, id, options))), [room, ids, options]);
-    await Promise.all([...members.values()].map(opened));
+    if (!options.unreachable) await Promise.all([...members.values()].map(opened));
     return [...members.values()];
 }
 

@@ -1,4 +1,4 @@
-// A well-behaved pair in a room, a process of its own: witness.mjs PORT ROOM
+// A well-behaved pair in a room, a process of its own: witness.mjs URL ROOM
 //
 // It begins a round trip through the room every 10 ms, beside it one through a plain echo by UDP, and lets a newcomer into a room of its own every 500 ms. `begin` on standard
 // input forgets what was seen; `end` prints it, in milliseconds, once there was enough to see.
@@ -13,7 +13,7 @@ const EVERY = 10;
 const NEWCOMER_EVERY = 500;
 const FILL = 'x'.repeat(100);
 
-const [port, room] = [Number(process.argv[2]), process.argv[3]];
+const [url, room] = process.argv.slice(2);
 const tell = (what) => console.log(JSON.stringify(what));
 
 const echo = createSocket('udp4').bind(0, '127.0.0.1');
@@ -22,7 +22,7 @@ echo.on('message', (data, { port }) => echo.send(data, port, '127.0.0.1'));
 const bare = createSocket('udp4').bind(0, '127.0.0.1');
 await once(bare, 'listening');
 
-const member = (id, room) => new ChannelMember(port, room, id, { from: '198.51.100.2', reliable: true }).join();
+const member = (id, room) => new ChannelMember({ url }, room, id, { from: '198.51.100.2', reliable: true }).join();
 const [a, b] = [await member('witness a', room), await member('witness b', room)];
 for (const one of [a, b]) one.closed.then(() => { tell({ failed: `${one.id} was closed` }); process.exit(1); });
 

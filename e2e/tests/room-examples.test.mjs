@@ -61,6 +61,38 @@ suite('examples of rooms', () => {
         await page.setViewportSize({ width: 1180, height: 760 });
     }
 
+    /** A tab with sixty members of a room, which `all` there are. */
+    async function crowd({ url }, room) {
+        const page = await browser.tab(`${url}/#elsewhere`);
+        await connected(page);
+        await page.evaluate(async (room) => {
+            window.all = [];
+            const ten = () => Array.from({ length: 10 }, (_, n) => Peerage.joinRoom(room, { id: `guest ${all.length + n} of many` }));
+            while (all.length < 60) all.push(...await Promise.all(ten()));
+        }, room);
+        return page;
+    }
+
+    /** On a desk and on a phone these parts are in the window, below each other, each with at least so much height. */
+    async function fits(page, parts) {
+        await page.bringToFront();
+        for (const [width, height] of [[390, 780], [1180, 760]]) {
+            await page.setViewportSize({ width, height });
+            let above = 0;
+            for (const [part, least] of Object.entries(parts)) {
+                const box = await page.locator(part).boundingBox();
+                const where = `${part} at ${width}: ${JSON.stringify(box)}`;
+                assert.ok(box.height >= least, where);
+                assert.ok(box.x >= 0 && box.x + box.width <= width && box.y >= above && box.y + box.height <= height, where);
+                above = Math.floor(box.y + box.height);
+            }
+            assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, `at ${width} one scrolls sideways`);
+        }
+    }
+
+    const LONG_NAME = 'Maximiliane-'.repeat(40);
+    const LONG_ROOM = 'r'.repeat(200);
+
     /** Nothing of what a stranger said has become an element, or would have run. */
     async function unharmed(page, text) {
         await page.getByText(text).first().waitFor();
@@ -73,6 +105,11 @@ suite('examples of rooms', () => {
         let chat;
         before(async () => { chat = await run(own, 'chat', '--database', join(folder(own), 'chat.sqlite3')); });
 
+        /** What is passed on is kept a moment later. */
+        const isKept = ({ url }, room, ...texts) => until(`${texts} are kept`, async () => {
+            const kept = await (await fetch(`${url}/history/${room}`)).json();
+            return String(kept.map(({ text }) => text)) === String(texts);
+        });
         const hears = (page, by, text) => page.locator('.log:visible .line', { hasText: text }).filter({ has: page.locator('.by', { hasText: by }) }).waitFor();
         const lines = (page) => page.locator('.log:visible .text').allTextContents();
 
@@ -100,6 +137,7 @@ suite('examples of rooms', () => {
             const ann = await enter(first, 'ann', { hash: '#garden' });
             await say(ann, 'one');
             await say(ann, 'two');
+            await isKept(first, 'garden', 'one', 'two');
             const ben = await enter(first, 'ben', { hash: '#garden' });
             await hears(ben, 'ann', 'two');
             assert.deepEqual(await lines(ben), ['one', 'two']);
@@ -127,6 +165,7 @@ suite('examples of rooms', () => {
             await ann.getByText('Not passed on: advertising').waitFor();
             assert.deepEqual(await lines(ann), ['What the **** is that?', 'Buy now, free money!', 'Sorry.']);
             await picture(ann, 'chat-moderated');
+            await isKept(chat, 'moderated', 'What the **** is that?', 'Sorry.');
             const cy = await enter(chat, 'cy', { hash: '#moderated' });
             await hears(cy, 'ann', 'Sorry.');
             assert.deepEqual(await lines(cy), ['What the **** is that?', 'Sorry.']);
@@ -137,6 +176,7 @@ suite('examples of rooms', () => {
             await person(ann, 'ben').waitFor();
             await say(ann, 'before');
             await hears(ben, 'ann', 'before');
+            await isKept(chat, 'kept', 'before');
             await ann.reload();
             await connected(ann);
             await hears(ann, 'ann', 'before');
@@ -192,6 +232,7 @@ suite('examples of rooms', () => {
             await person(ann, 'ben').waitFor();
             await say(ann, 'before');
             await hears(ben, 'ann', 'before');
+            await isKept(first, 'lobby', 'before');
             await first.proc.stop();
             await ann.locator('#status[data-is="reconnecting"]').waitFor();
             await say(ann, 'meanwhile');
@@ -204,12 +245,53 @@ suite('examples of rooms', () => {
             await until('both show both lines', async () => [await lines(ann), await lines(ben)].every((seen) => String(seen) === 'before,meanwhile'));
         });
 
+        test('long names, long words, many lines, many members and many messages break nothing, and do not grow without end', async () => {
+            const ann = await enter(chat, LONG_NAME, { hash: `#${LONG_ROOM}` });
+            const others = await crowd(chat, LONG_ROOM);
+            await ann.locator('.people:visible', { hasText: 'and 11 more' }).waitFor();
+            assert.equal(await ann.locator('.people:visible li').count(), 51);
+            await isHost(ann, LONG_NAME);
+            await others.evaluate(() => {
+                for (let n = 0; n < 600; n++) all[n % 4].send(`line ${n}`);
+                all[0].send('x'.repeat(1_900));
+                all[0].send('line\n'.repeat(350));
+                all[0].send('the last');
+            });
+            await say(ann, 'y'.repeat(700));
+            await ann.locator('.log:visible .text', { hasText: 'the last' }).waitFor();
+            const { count, highest } = await ann.evaluate(() => {
+                const lines = [...document.querySelector('.log').children];
+                return { count: lines.length, highest: Math.max(...lines.map((line) => line.offsetHeight)) };
+            });
+            assert.ok(count <= 500 && highest < 500, `${count} lines, one ${highest} high`);
+            await fits(ann, { '.top': 30, '#logs': 300, '#say-form': 30 });
+        });
+
+        test('a history that cannot be fetched is said, and fetched when asked again; meanwhile the room is there', async () => {
+            const hash = '#unfetched';
+            const ann = await enter(chat, 'ann', { hash });
+            await say(ann, 'before');
+            await isKept(chat, 'unfetched', 'before');
+            await browser.context.route('**/history/*', (route) => route.fulfill({ status: 500, contentType: 'application/json', body: '[]' }));
+            const ben = await enter(chat, 'ben', { hash });
+            await ben.getByText('What was said before could not be fetched.').waitFor();
+            await say(ann, 'meanwhile');
+            await hears(ben, 'ann', 'meanwhile');
+            await isKept(chat, 'unfetched', 'before', 'meanwhile');
+            await browser.context.unroute('**/history/*');
+            await ben.getByText('Try again').click();
+            await hears(ben, 'ann', 'before');
+            assert.deepEqual(await lines(ben), ['before', 'meanwhile']);
+            assert.equal(await ben.getByText('could not be fetched').count(), 0);
+        });
+
         test('markup in words and in names stays text', async () => {
             const [ann, mallory] = [await enter(chat, 'ann', { hash: '#strangers' }), await enter(chat, MARKUP, { hash: '#strangers' })];
             await person(ann, MARKUP).waitFor();
             await say(mallory, MARKUP);
             await hears(ann, MARKUP, MARKUP);
             await unharmed(ann, MARKUP);
+            await isKept(chat, 'strangers', MARKUP);
             await ann.reload();
             await hears(ann, MARKUP, MARKUP);
             await unharmed(ann, MARKUP);
@@ -315,6 +397,32 @@ suite('examples of rooms', () => {
             assert.equal(await colour(cy, 0.5, 0.2), null);
         });
 
+        test('long names and many members leave the board as large as it was', async () => {
+            const ann = await enter(board, LONG_NAME, { hash: `#${LONG_ROOM}` });
+            const others = await crowd(board, LONG_ROOM);
+            await ann.locator('.people', { hasText: 'and 11 more' }).waitFor();
+            await others.evaluate(() => { for (const one of all) one.emit('cursor', [1_600, 1_200]); });
+            await until('all point', async () => (await ann.locator('.cursor').count()) === 60);
+            await fits(ann, { '.top': 30, '#board': 250, '#tools': 30, '#people': 30 });
+        });
+
+        test('a picture that does not come is given up and said after a while, with what was drawn meanwhile, and is fetched when asked again', async () => {
+            const hash = '#unfetched';
+            const ann = await enter(board, 'ann', { hash });
+            await drawn(ann, 'green', 2, [0.2, 0.2], [0.8, 0.2]);
+            await browser.context.route('**/picture/*', () => {});
+            const ben = await enter(board, 'ben', { hash });
+            await drawn(ann, 'red', 2, [0.2, 0.6], [0.8, 0.6]);
+            await ben.getByText('What was drawn before could not be fetched.').waitFor();
+            await shows(ben, 0.5, 0.6, '#d43d3d');
+            assert.equal(await colour(ben, 0.5, 0.2), null);
+            await browser.context.unroute('**/picture/*');
+            await ben.getByText('Try again').click();
+            await shows(ben, 0.5, 0.2, '#2a9d5c');
+            await shows(ben, 0.5, 0.6, '#d43d3d');
+            await ben.getByText('What was drawn before could not be fetched.').waitFor({ state: 'hidden' });
+        });
+
         test('what is no drawing is passed on to nobody', async () => {
             const hash = '#strangers';
             const ann = await enter(board, 'ann', { hash });
@@ -329,7 +437,9 @@ suite('examples of rooms', () => {
             });
             await shows(ann, 0.5, 0.5, '#d43d3d');
             assert.deepEqual(ann.log, []);
-            assert.deepEqual(await (await fetch(`${board.url}/picture/strangers`)).json(), [{ colour: 1, size: 3, points: [800, 600, 900, 600] }]);
+            const picture = async () => (await fetch(`${board.url}/picture/strangers`)).json();
+            await until('it is kept', async () => (await picture()).length > 0);
+            assert.deepEqual(await picture(), [{ colour: 1, size: 3, points: [800, 600, 900, 600] }]);
         });
     });
 
@@ -344,6 +454,12 @@ suite('examples of rooms', () => {
         test('the server’s handler answers who asked, and nobody else; other pages acknowledge; both are timed', async () => {
             const [ann, ben] = [await enter(echo, 'Ann Ahlers'), await enter(echo, 'ben')];
             await person(ann, 'ben').waitFor();
+            // A member that hears all echoes there are, as a page does not show those of others.
+            await ben.evaluate(async () => {
+                window.heard = [];
+                window.spy = await Peerage.joinRoom('echo', { id: 'spy' });
+                spy.on('echo', ({ text }, from) => heard.push(`${text} by ${from}`));
+            });
             await say(ann, 'Hello, is there anybody?');
             const line = ann.locator('#log li', { hasText: 'Hello, is there anybody?' });
             assert.match(await line.locator('.time').textContent(), /^\d+\.\d ms$/);
@@ -352,7 +468,10 @@ suite('examples of rooms', () => {
             await ann.locator('#many').click();
             await answered(ann, 'server', 51);
             await answered(ann, 'ben', 51);
-            assert.equal(await ben.locator('#log li').count(), 0);
+            await ben.evaluate(() => spy.emit('echo', { n: 1, text: 'its own' }, { to: 'server' }));
+            await until('the spy hears its own', () => ben.evaluate(() => heard.includes('its own by server')));
+            assert.deepEqual(await ben.evaluate(() => heard), ['its own by server']);
+            await ben.evaluate(() => spy.leave());
             await picture(ann, 'echo');
         });
 

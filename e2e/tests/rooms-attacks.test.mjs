@@ -7,15 +7,16 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import { PATIENCE, shared, until, within } from '../lib/process.mjs';
-import { aiortcMember, roomServer, roomWitness } from '../lib/rooms.mjs';
-import { ChannelMember, end, postFrom } from '../rooms/channel.mjs';
+import { Raw } from '../lib/raw.mjs';
+import { aiortcMember, post, roomServer, roomWitness, status } from '../lib/rooms.mjs';
+import { ChannelMember, end } from '../rooms/channel.mjs';
 
 const MIB = 1 << 20;
 /** Limits of the server's defaults that these tests are about: octets of a message, messages of a member at once and a second, connections that one address may be making. */
 const [MESSAGE, BURST, RATE, HALF_OPEN] = [64 * 1024, 500, 200, 128];
 /** How long a connection may be in the making. */
 const MAKING = 30_000;
-/** A round trip that is no cause for complaint whatever it was in quiet; a newcomer's way into a room. */
+/** A round trip, and a newcomer's way into a room, that are no cause for complaint whatever they were in quiet. */
 const [FLOOR, NEWCOMER] = [200, 2_000];
 /** What the server may hold more than before, when the attacker is gone. The allocator gives back what is no longer used over ten seconds. */
 const [LEFT, FREED] = [30 * MIB, 15_000];
@@ -31,9 +32,9 @@ suite('rooms under attack', () => {
         pair = await roomWitness(own, server, 'plaza');
         await pair.end();
         pair.begin();
-        quiet = (await pair.end()).p99;
+        quiet = await pair.end();
     });
-    after(() => setTimeout(end, 100).unref());
+    after(end);
 
     const rss = () => Number(readFileSync(`/proc/${server.proc.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]) * 1024;
     let [named, lived] = [0, 66];
@@ -42,8 +43,8 @@ suite('rooms under attack', () => {
     const attack = (name, run, back = FREED) => test(name, async (t) => {
         const members = [];
         const from = `198.51.100.${++lived}`;
-        const attacker = (label = 'chat') => {
-            const member = new ChannelMember(server.port, 'plaza', `mallory ${++named}`, { from, label, reliable: true });
+        const attacker = (label = 'chat', by = from) => {
+            const member = new ChannelMember(server, 'plaza', `mallory ${++named}`, { from: by, label, reliable: true });
             members.push(member);
             return member.join();
         };
@@ -54,9 +55,9 @@ suite('rooms under attack', () => {
         try {
             await run(attacker, from, t);
             const seen = await pair.end();
-            t.diagnostic(`${seen.trips} round trips, median ${ms(seen.p50)}, p99 ${ms(seen.p99)} (quiet ${ms(quiet)}, plain echo ${ms(seen.bare)}), most ${ms(seen.most)}; ${seen.newcomers} newcomers, slowest ${ms(seen.slowest)}`);
-            assert.ok(seen.p99 <= Math.max(10 * quiet, 10 * seen.bare, FLOOR), `a well-behaved pair waited: p99 ${ms(seen.p99)}, quiet ${ms(quiet)}, plain echo ${ms(seen.bare)}`);
-            assert.ok(seen.slowest <= NEWCOMER, `a newcomer waited ${ms(seen.slowest)}`);
+            t.diagnostic(`${seen.trips} round trips, median ${ms(seen.p50)}, p99 ${ms(seen.p99)} (quiet ${ms(quiet.p99)}, plain echo ${ms(seen.bare)}), most ${ms(seen.most)}; ${seen.newcomers} newcomers, slowest ${ms(seen.slowest)}`);
+            assert.ok(seen.p99 <= Math.max(10 * quiet.p99, 10 * seen.bare, FLOOR), `a well-behaved pair waited: p99 ${ms(seen.p99)}, quiet ${ms(quiet.p99)}, plain echo ${ms(seen.bare)}`);
+            assert.ok(seen.slowest <= Math.max(10 * quiet.slowest, NEWCOMER), `a newcomer waited ${ms(seen.slowest)}, in quiet ${ms(quiet.slowest)}`);
         } finally {
             clearInterval(watch);
             for (const member of members) member.close();
@@ -129,13 +130,15 @@ suite('rooms under attack', () => {
         const [one, listener] = [await attacker(), await attacker()];
         let heard = 0;
         listener.onmessage = (message) => { if (message === 'flood') heard += 1; };
+        const began = performance.now();
         const flood = setInterval(() => { for (let n = 0; n < 200; n++) one.send('flood'); }, 5);
         try {
             await within(PATIENCE, one.closed, 'it may go on');
         } finally {
             clearInterval(flood);
         }
-        assert.ok(heard <= BURST + 10 * RATE, `${heard} messages`);
+        const allowed = BURST + RATE * Math.ceil((performance.now() - began) / 1_000);
+        assert.ok(heard > 0 && heard <= allowed, `${heard} messages of ${allowed}`);
         assert.ok(listener.isOpen);
     });
 
@@ -171,26 +174,41 @@ suite('rooms under attack', () => {
     });
 
     attack('a thousand offers that become nothing: one address has its places and no more, and they are free again', async (_, from) => {
-        const probe = new ChannelMember(server.port, 'plaza', 'offer only', {});
+        const probe = new ChannelMember(server, 'plaza', 'offer only');
         const offer = await probe.offer;
         const answers = new Map();
+        const ask = async (room, id) => (await post(server, '/offer', { room, peer_id: id, offer }, from)).status;
         for (let n = 0; n < 1_000; n += 20) {
             await Promise.all(Array.from({ length: 20 }, async (_, k) => {
-                const { status } = await postFrom(from, server.port, '/offer', { room: `half ${n}`, peer_id: `half ${n + k}`, offer });
+                const status = await ask(`half ${n}`, `half ${n + k}`);
                 answers.set(status, (answers.get(status) ?? 0) + 1);
             }));
         }
         probe.close();
         assert.ok([...answers.keys()].every((status) => [200, 429, 503].includes(status)), JSON.stringify([...answers]));
         assert.ok(answers.get(200) <= HALF_OPEN, `${answers.get(200)} were begun`);
-        await until('a place is free', async () => (await postFrom(from, server.port, '/offer', { room: 'half', peer_id: 'later', offer })).status === 200, { ms: MAKING + 5_000, every: 200 });
+        await until('a place is free', async () => (await ask('half', 'later')) === 200, { ms: MAKING + 5_000, every: 200 });
     }, MAKING + FREED);
 
-    attack('candidates, of peers and rooms that are not there, are forgotten', async (_, from) => {
-        const junk = { candidate: `candidate:1 1 udp 1 192.0.2.1 9 typ host ${'x'.repeat(2_000)}`, sdpMid: '0', sdpMLineIndex: 0 };
-        for (let n = 0; n < 4_000; n += 40) {
-            await Promise.all(Array.from({ length: 40 }, (_, k) => postFrom(from, server.port, '/candidate', { room: `nowhere ${n}`, peer_id: `${k}`, candidate: junk })));
-        }
+    // Each as long as what is kept may be, under names as long as names may be: kept for the 30 s for which one waits for its offer, they would be 100 MB.
+    attack('sixty thousand candidates, of peers and rooms that are not there: few are kept', async (_, from) => {
+        const [perSocket, candidate] = [3_000, `candidate:1 1 udp 1 192.0.2.1 9 typ host `.padEnd(1_000, 'x')];
+        const asked = (socket, n) => {
+            const body = JSON.stringify({ room: `nowhere ${socket} `.padEnd(200, 'r'), peer_id: `${n} `.padEnd(500, 'p'), candidate: { candidate, sdpMid: '0', sdpMLineIndex: 0 } });
+            const last = n === perSocket - 1 ? 'connection: close\r\n' : '';
+            return `POST /candidate HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: ${from}\r\n${last}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+        };
+        await Promise.all(Array.from({ length: 20 }, async (_, socket) => {
+            const raw = new Raw(server);
+            // Ten thousand a second: all are there long before the first expires.
+            for (let n = 0; n < perSocket; n += 25) {
+                raw.write(Array.from({ length: 25 }, (_, k) => asked(socket, n + k)).join(''));
+                await new Promise((resolve) => setTimeout(resolve, 50));
+            }
+            await within(PATIENCE, raw.over, 'not all are answered');
+            // Nobody is told what became of it.
+            assert.equal(raw.received.toString().match(/HTTP\/1\.1 200 OK/g).length, perSocket);
+        }));
     });
 
     attack('garbage to the port of all members: random octets, and STUN, DTLS and SCTP that are nobody\'s', async () => {
@@ -207,13 +225,23 @@ suite('rooms under attack', () => {
         await new Promise((resolve) => socket.close(resolve));
     });
 
-    attack('members that come and go all the time, without a word and with one', async (attacker) => {
-        for (let turn = 0; turn < 15; turn++) {
-            const some = await Promise.all([attacker(), attacker(), attacker(), attacker()]);
-            for (const [n, one] of some.entries()) {
+    // What each of them left behind would be there six hundred times: as a member, and as 80 KB.
+    attack('members that come and go all the time, without a word and with one, leave nothing behind', async (attacker) => {
+        let came = 0;
+        for (let turn = 0; turn < 150; turn++) {
+            const by = `203.0.113.${1 + (turn % 100)}`;
+            // libdatachannel's threads may stumble over each other, and one does not come.
+            const some = await Promise.allSettled([attacker('chat', by), attacker('chat', by), attacker('peerage-room', by), attacker('chat', by)]);
+            for (const [n, { value: one }] of some.entries()) {
+                if (!one) continue;
+                came += 1;
                 if (n % 2) one.system('PEER_LEAVE', {});
                 one.close();
             }
         }
+        assert.ok(came > 570, `only ${came} came`);
+        const there = async () => (await status(server, 'plaza')).peers.map(({ id }) => id).sort();
+        await until('the pair is alone', async () => (await there()).length <= 2);
+        assert.deepEqual(await there(), ['witness a', 'witness b']);
     });
 });

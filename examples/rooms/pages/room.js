@@ -1,6 +1,12 @@
 // What the four pages share: who this tab is, who else is there, and how the connection is. `rooms.js` before this defines `Peerage`.
 
 const KEPT = 'peerage-room-example';
+/** Who is there is listed by name up to so many. */
+const LISTED = 50;
+/** Characters of a name where it stands among words. */
+const LONG = 80;
+/** How long the server may take to answer. */
+const PATIENCE = 10_000;
 
 export const find = (id) => document.getElementById(id);
 
@@ -48,6 +54,13 @@ export function roomInAddress(otherwise) {
   }
 }
 
+/** JSON that this example's server keeps. Another answer than that, or none for ten seconds, is an error. */
+export async function fetchJson(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE) });
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return answer.json();
+}
+
 /** Joins under this tab's name, and says on the page how the connection is, as long as `isShown`. */
 export async function enter(name, options = {}, isShown = () => true) {
   if (isShown()) tell('joining', 'connecting …');
@@ -78,7 +91,7 @@ function tell(is, words) {
 
 export function inWords({ code, message }) {
   const words = {
-    'name-taken': `“${self.id}” is somebody else here: choose another name.`,
+    'name-taken': `“${short(self.id)}” is somebody else here: choose another name.`,
     replaced: 'Another tab has taken over.',
     kicked: 'You were shown out.',
     'unreachable-server': 'The server does not answer.',
@@ -86,16 +99,27 @@ export function inWords({ code, message }) {
   return words[code] ?? message;
 }
 
-/** Keeps a list of who is there, with the host marked. */
+/** Keeps a list of who is there: the host, who is marked, oneself, and as many others as there is place for. */
 export function showPeople(room, list) {
-  const show = () => list.replaceChildren(...[...room.members.keys()].map((id) => {
+  const entry = (id) => {
     const about = make('span', { className: 'about' });
     if (id === room.host) about.append(make('span', { className: 'host', textContent: 'host' }));
     if (id === room.id) about.append(make('span', { textContent: 'you' }));
     return make('li', { data: { id } }, face(id), make('span', { className: 'who' }, make('span', { className: 'name', textContent: id, title: id }), about));
-  }));
+  };
+  const show = () => {
+    const all = [...new Set([room.host, room.id, ...room.members.keys()])].filter((id) => room.members.has(id));
+    list.replaceChildren(...all.slice(0, LISTED).map(entry));
+    if (all.length > LISTED) list.append(make('li', { className: 'rest', textContent: `and ${all.length - LISTED} more` }));
+  };
   for (const event of ['joined', 'left', 'host', 'state']) room.on(event, show);
   show();
+}
+
+/** A name among words: others may have very long ones. */
+export function short(name) {
+  const characters = [...name];
+  return characters.length > LONG ? `${characters.slice(0, LONG - 1).join('')}…` : name;
 }
 
 /** Initials in the name's colour. */

@@ -1,4 +1,4 @@
-import { enter, face, find, hue, inWords, make, roomInAddress, self, showPeople, tellState } from './room.js';
+import { enter, face, fetchJson, find, hue, inWords, make, roomInAddress, self, short, showPeople, tellState } from './room.js';
 
 const ROOMS = ['lobby', 'garden', 'workshop'];
 const OPENED = 'peerage-chat-rooms';
@@ -22,7 +22,7 @@ function list(name) {
   if (rooms.has(name)) return rooms.get(name);
   const link = make('a', { href: `#${encodeURIComponent(name)}` }, make('span', { className: 'room', textContent: name }), make('span', { className: 'unread' }));
   find('rooms').append(make('li', {}, link));
-  const entry = { name, link, log: make('ol', { className: 'log', role: 'log', ariaLabel: name }), people: make('ul', { className: 'people' }), typing: new Map(), unread: 0, last: null, waiting: null, opened: null, room: null };
+  const entry = { name, link, log: make('ol', { className: 'log', role: 'log', ariaLabel: name }), people: make('ul', { className: 'people' }), typing: new Map(), unread: 0, last: null, waiting: null, unsaid: [], asked: 0, opened: null, room: null };
   rooms.set(name, entry);
   return entry;
 }
@@ -62,9 +62,9 @@ async function join(entry) {
 
   entry.waiting = [];
   room.on('message', (value, from) => said(entry, { from, text: typeof value === 'string' ? value : JSON.stringify(value) }));
-  room.on('joined', ({ id }) => note(entry, `${id} came in`));
-  room.on('left', ({ id }, reason) => note(entry, reason === 'lost' ? `${id} lost the connection` : `${id} left`));
-  room.on('host', (id) => id && note(entry, `${id === room.id ? 'You are' : `${id} is`} the host now`));
+  room.on('joined', ({ id }) => note(entry, `${short(id)} came in`));
+  room.on('left', ({ id }, reason) => note(entry, `${short(id)} ${reason === 'lost' ? 'lost the connection' : 'left'}`));
+  room.on('host', (id) => id && note(entry, `${id === room.id ? 'You are' : `${short(id)} is`} the host now`));
   room.on('typing', (_, from) => type(entry, from));
   room.on('moderated', (verdict, from) => from === 'server' && judge(entry, verdict));
   room.on('missed', () => catchUp(entry));
@@ -72,6 +72,7 @@ async function join(entry) {
   // After `missed`, which comes at once if it comes.
   room.on('state', () => room.state === 'joined' && setTimeout(() => {
     for (const line of entry.log.querySelectorAll('[data-waits]')) delete line.dataset.waits;
+    for (const line of entry.waiting ?? []) line.waits = false;
   }));
   await catchUp(entry);
 }
@@ -85,19 +86,26 @@ function said(entry, line) {
 }
 
 function show(entry, line) {
-  if (entry.waiting) entry.waiting.push(line);
-  else write(entry, line);
+  if (!entry.waiting) return write(entry, line);
+  entry.waiting.push(line);
+  if (entry.waiting.length > LINES) entry.waiting.shift();
 }
 
 /** Shows the history, and then what came meanwhile and what we wrote while there was no connection. */
 async function catchUp(entry) {
-  const unsaid = [...entry.log.querySelectorAll('[data-waits] .text')].map(({ textContent }) => ({ from: self.id, text: textContent }));
-  entry.waiting = [...unsaid, ...(entry.waiting ?? [])];
-  const history = await fetch(`history/${encodeURIComponent(entry.name)}`).then((answer) => answer.json()).catch(() => null);
-  const waiting = entry.waiting ?? [];
+  const asked = ++entry.asked;
+  if (!entry.waiting) {
+    entry.unsaid = [...entry.log.querySelectorAll('[data-waits]')];
+    entry.waiting = entry.unsaid.map((line) => ({ from: self.id, text: line.querySelector('.text').textContent }));
+  }
+  const history = await fetchJson(`history/${encodeURIComponent(entry.name)}`).catch(() => null);
+  // Asked again meanwhile: that answer is the newer one.
+  if (asked !== entry.asked) return;
+  const waiting = entry.waiting;
   entry.waiting = null;
-  if (history === null) note(entry, 'What was said before could not be fetched.');
+  if (history === null) notFetched(entry);
   else entry.log.replaceChildren();
+  for (const line of entry.unsaid.splice(0)) line.remove();
   entry.last = null;
   for (const line of history ?? []) write(entry, line);
   // Some of what came meanwhile may have come into the history as well.
@@ -115,7 +123,7 @@ function write(entry, { from, text, at: ms = Date.now(), waits = false, verdict 
   const day = at.toDateString();
   if (entry.last?.day !== day) append(entry, make('li', { className: 'note day', textContent: day === new Date().toDateString() ? 'Today' : at.toLocaleDateString(undefined, { dateStyle: 'medium' }) }));
   const more = entry.last?.from === from && entry.last.day === day && at - entry.last.at < 300_000;
-  const by = make('span', { className: 'by', textContent: from === 'server' ? 'the server' : from });
+  const by = make('span', { className: 'by', textContent: from === 'server' ? 'the server' : short(from), title: from });
   by.style.setProperty('--hue', hue(from));
   const element = make('li', { className: more ? 'line more' : 'line', data: { by: from === self.id ? 'me' : 'other', ...(waits && { waits: '' }) } },
     make('p', { className: 'head' }, by, ` ${at.toLocaleTimeString(undefined, { timeStyle: 'short' })}`),
@@ -129,6 +137,16 @@ function write(entry, { from, text, at: ms = Date.now(), waits = false, verdict 
 function note(entry, text) {
   append(entry, make('li', { className: 'note', textContent: text }));
   if (entry.last) entry.last.from = null;
+}
+
+function notFetched(entry) {
+  const again = make('button', { type: 'button', className: 'quiet', textContent: 'Try again' });
+  const line = make('li', { className: 'note' }, 'What was said before could not be fetched. ', again);
+  again.addEventListener('click', () => {
+    line.remove();
+    catchUp(entry);
+  });
+  append(entry, line);
 }
 
 /** At the end, which stays in view if it was. */
@@ -171,7 +189,7 @@ function type(entry, from) {
 
 function showTyping() {
   const names = [...current.typing.keys()];
-  find('typing').textContent = names.length === 0 ? '' : names.length > 3 ? 'Several people are typing …' : `${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} typing …`;
+  find('typing').textContent = names.length === 0 ? '' : names.length > 3 ? 'Several people are typing …' : `${names.map(short).join(' and ')} ${names.length === 1 ? 'is' : 'are'} typing …`;
 }
 
 /** Whether something can be said. */

@@ -2,6 +2,8 @@ import { enter, find, hue, make, roomInAddress, self, showPeople } from './room.
 
 /** Times that count for the table, and lines that are kept. */
 const KEPT = 100;
+/** Other pages that are asked for their answer: a member may not say more than some hundred things a second. */
+const ASKED = 5;
 /** Bars that are shown. */
 const BARS = 60;
 
@@ -20,6 +22,7 @@ room.on('echo', ({ n, text }, from) => {
 });
 // What a handler returns is its acknowledgement.
 room.on('ping', (n) => n);
+room.on('left', ({ id }) => times.delete(id));
 room.on('closed', () => open(false));
 showPeople(room, find('people'));
 open(true);
@@ -31,8 +34,7 @@ function send(text) {
   sent.set(n, performance.now());
   if (sent.size > 1_000) sent.delete(sent.keys().next().value);
   room.emit('echo', { n, text }, { to: 'server' });
-  for (const id of room.members.keys()) {
-    if (id === self.id) continue;
+  for (const id of [...room.members.keys()].filter((id) => id !== self.id).slice(0, ASKED)) {
     const began = performance.now();
     // Who leaves meanwhile does not answer.
     room.emitWithAck('ping', n, { to: id }).then(() => keep(id, performance.now() - began), () => {});

@@ -1,4 +1,4 @@
-import { enter, find, hue, inWords, make, self, showPeople } from './room.js';
+import { enter, find, hue, inWords, make, self, short, showPeople } from './room.js';
 
 /** Lines that stay on the page. */
 const LINES = 500;
@@ -6,8 +6,8 @@ const LINES = 500;
 // The operator speaks in this one.
 const room = await enter('terminal');
 room.on('message', (value, from) => say(from, typeof value === 'string' ? value : JSON.stringify(value)));
-room.on('joined', ({ id }) => note(`${id} came in`));
-room.on('left', ({ id }) => note(`${id} left`));
+room.on('joined', ({ id }) => note(`${short(id)} came in`));
+room.on('left', ({ id }) => note(`${short(id)} left`));
 room.on('missed', () => note('some lines were missed'));
 room.on('closed', () => open(false));
 showPeople(room, find('people'));
@@ -30,7 +30,7 @@ find('say-form').addEventListener('submit', (event) => {
 function say(from, text) {
   // Nobody but the server has this name.
   const operator = from === 'server';
-  const by = make('span', { className: 'by', textContent: operator ? 'operator' : from });
+  const by = make('span', { className: 'by', textContent: operator ? 'operator' : short(from), title: from });
   by.style.setProperty('--hue', hue(from));
   const at = make('span', { className: 'at', textContent: `${new Date().toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hour12: false })} ` });
   append(make('li', { className: operator ? 'operator' : '' }, at, by, ` ${text}`));

@@ -1,4 +1,4 @@
-import { enter, find, hue, make, roomInAddress, showPeople } from './room.js';
+import { enter, fetchJson, find, hue, make, roomInAddress, showPeople } from './room.js';
 
 /** By their place here they go over the wire; the server knows how many there are. */
 const COLOURS = [['black', '#1c2130'], ['red', '#d43d3d'], ['orange', '#e98a15'], ['green', '#2a9d5c'], ['blue', '#2f6fde'], ['violet', '#8347c4'], ['pink', '#e0559e'], ['eraser', '#fff']];
@@ -26,17 +26,23 @@ find('clear').disabled = false;
 
 // A late joiner gets the picture from the server. What is drawn while it is fetched waits, and then goes on top of it: a line that is in both is no darker for it.
 let waiting = null;
+let asked = 0;
 const drawn = (act) => (waiting ? waiting.push(act) : act());
 room.on('draw', (line) => drawn(() => draw(line)));
 room.on('clear', () => drawn(clear));
 room.on('missed', fetchPicture);
-await fetchPicture();
+find('again').addEventListener('click', fetchPicture);
+fetchPicture();
 
 async function fetchPicture() {
+  const own = ++asked;
   waiting ??= [];
-  const answer = await fetch(`picture/${encodeURIComponent(name)}`);
-  clear();
-  if (answer.ok) for (const line of await answer.json()) draw(line);
+  const picture = await fetchJson(`picture/${encodeURIComponent(name)}`).catch(() => null);
+  // Asked again meanwhile: that answer is the newer one.
+  if (own !== asked) return;
+  find('trouble').hidden = picture !== null;
+  if (picture) clear();
+  for (const line of picture ?? []) draw(line);
   for (const act of waiting) act();
   waiting = null;
 }
