@@ -201,3 +201,71 @@ fn a_wrong_type_is_said_in_words() {
     assert!(Value::Null.deserialize::<Kind>().is_err());
     assert!(Value::from("Nothing").deserialize::<Kind>().is_err());
 }
+
+/// A map with one member, under any key.
+struct Keyed<K>(K);
+
+impl<K: Serialize> Serialize for Keyed<K> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(&self.0, true)])
+    }
+}
+
+struct Octets;
+
+impl Serialize for Octets {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(b"k")
+    }
+}
+
+#[test]
+fn what_has_one_text_may_be_a_key_and_nothing_else() {
+    #[derive(Serialize)]
+    struct Unit;
+    #[derive(Serialize)]
+    struct New(i16);
+    #[derive(Serialize)]
+    struct Pair(i16, i16);
+    #[derive(Serialize)]
+    struct Named {
+        a: u8,
+    }
+    #[derive(Serialize)]
+    enum Kind {
+        Unit,
+        New(u8),
+        Pair(u8, u8),
+        Named { a: u8 },
+    }
+    fn key<K: Serialize>(key: K) -> Result<Value, ValueError> {
+        Value::from_serialize(&Keyed(key))
+    }
+    let of = |text: &str| Ok(Value::from([(text, Value::Bool(true))]));
+    assert_eq!(key("k"), of("k"));
+    assert_eq!(key('k'), of("k"));
+    assert_eq!(key(Some("k")), of("k"));
+    assert_eq!(key(New(-7)), of("-7"));
+    assert_eq!(key(Kind::Unit), of("Unit"));
+    let refused = [
+        key(Octets),
+        key(None::<u8>),
+        key(()),
+        key(Unit),
+        key(Pair(1, 2)),
+        key(Named { a: 1 }),
+        key(Kind::New(1)),
+        key(Kind::Pair(1, 2)),
+        key(Kind::Named { a: 1 }),
+        key([1].as_slice()),
+        key((1, 2)),
+        key(Keyed(1)),
+    ];
+    for refused in refused {
+        assert_eq!(refused, Err(ValueError::Key));
+    }
+    // As values they are what they are.
+    assert_eq!(Value::from_serialize(&Unit), Ok(Value::Null));
+    let pair = Value::from_serialize(&Pair(1, 2));
+    assert_eq!(pair, Ok(Value::Array(vec![1.into(), 2.into()])));
+}

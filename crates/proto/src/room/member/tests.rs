@@ -469,3 +469,32 @@ fn what_it_said_of_itself_last_stays_though_it_said_so_without_a_connection() {
         .unwrap();
     assert_eq!(known.metadata, Json::string("two"));
 }
+
+#[test]
+fn what_is_said_and_what_proves_a_name_is_in_no_log() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    stage.members[alice]
+        .handle_emit(Target::Others, chat("hush"), false, stage.now)
+        .unwrap();
+    let member = format!("{:?}", stage.members[alice]);
+    assert!(member.contains("is_in: true"), "{member}");
+    let frame = FromMember::Leave.emit();
+    let logged = [
+        member,
+        format!("{:?}", Token::new([7; 16])),
+        format!("{:?}", Payload::Text("hush".into())),
+        format!("{:?}", Payload::Bytes(frame)),
+    ];
+    for logged in logged {
+        assert!(
+            !logged.contains("hush") && !logged.contains('7'),
+            "{logged}"
+        );
+    }
+    let number = MemberNumber::new(3).unwrap();
+    assert_eq!(
+        (number.to_string(), format!("{number:?}")),
+        ("3".into(), "#3".into())
+    );
+}
