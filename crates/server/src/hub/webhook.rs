@@ -1,7 +1,7 @@
 //! The same for services in any language: what happens is POSTed to them, signed; and they may have their word in what is relayed.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -141,10 +141,7 @@ impl Service {
         let mut pauses = PAUSES.into_iter();
         loop {
             let failed = match timeout(PATIENCE, self.post(&body)).await {
-                Ok(Ok((status, _))) if status.is_success() => {
-                    self.0.has_failed.store(false, Ordering::Relaxed);
-                    return;
-                }
+                Ok(Ok((status, _))) if status.is_success() => return,
                 // It was understood, and is not wanted.
                 Ok(Ok((status, _))) if !is_passing(status) => {
                     self.refused(status);
@@ -157,12 +154,7 @@ impl Service {
             match pauses.next() {
                 Some(pause) => sleep(pause).await,
                 None => {
-                    if !self.0.has_failed.swap(true, Ordering::Relaxed) {
-                        warn!(
-                            error = failed,
-                            "the webhook cannot be told; until it can, this is only counted"
-                        );
-                    }
+                    self.failed(&failed, "the webhook cannot be told");
                     break;
                 }
             }
@@ -191,12 +183,19 @@ impl Service {
             .ok()
     }
 
-    /// Says so the first time.
     fn refused(&self, status: StatusCode) {
+        self.failed(
+            &status,
+            "the webhook refuses a request; does it have the same secret, and is this its path?",
+        );
+    }
+
+    /// Warns the first time, and of nothing that comes later: whoever speaks in a room may have it fail now and then.
+    fn failed(&self, error: &dyn Display, what: &str) {
         if self.0.has_failed.swap(true, Ordering::Relaxed) {
-            debug!(%status, "the webhook refuses a request");
+            debug!(%error, "{what}");
         } else {
-            warn!(%status, "the webhook refuses a request; does it have the same secret, and is this its path? Further refusals are only counted");
+            warn!(%error, "{what}. Further failures are only counted");
         }
     }
 
