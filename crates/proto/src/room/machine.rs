@@ -174,7 +174,7 @@ impl Room {
         }
     }
 
-    /// What becomes of a message that [`super::Told::Message`] told of. Those of one sender are relayed in their order, so that one waits for the verdicts on all before it.
+    /// What becomes of a message that [`Told::Message`] told of. Those of one sender are relayed in their order, so that one waits for the verdicts on all before it.
     pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Duration) {
         let Some(number) = self.tickets.remove(&ticket) else {
             return;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::room::{Config as RoomConfig, ConnKey, Kind, Output as RoomOutput, Payload, Room};
+use crate::wire::room::Message;
 
 use super::*;
 
