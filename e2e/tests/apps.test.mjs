@@ -152,7 +152,9 @@ for (const [name, way] of Object.entries(WAYS)) {
         });
 
         test('passes on interrupts', async () => {
-            await type('cat');
+            // What is typed while the shell still gives the terminal away is not echoed.
+            await type('echo gi"v"en; cat');
+            await shows('that it reads', /^given$/m);
             await ada.page.keyboard.type('echoed\n');
             await shows('what was typed, twice', /^echoed\nechoed$/m);
             await ada.page.keyboard.press('Control+c');
