@@ -10,6 +10,7 @@ import { app, visit } from '../lib/shell.mjs';
 import { listen } from '../lib/sites.mjs';
 
 const MB = 1_000_000;
+const MANY = 2_000;
 
 suite('WebSockets of an app behind a link', () => {
     const own = shared(after);
@@ -30,6 +31,7 @@ suite('WebSockets of an app behind a link', () => {
                 ws.on('message', (data, binary) => {
                     if (String(data) === 'close') ws.close(4001, 'as asked');
                     else if (String(data) === 'die') ws.terminate();
+                    else if (String(data) === 'many') for (let n = 0; n < MANY; n++) ws.send(`line ${n}`);
                     else ws.send(data, { binary });
                 });
                 ws.on('close', (code, reason) => ends.push({ code, reason: String(reason) }));
@@ -85,6 +87,31 @@ suite('WebSockets of an app behind a link', () => {
         assert.deepEqual(await ended('/live', 'close'), { code: 4001, reason: 'as asked', wasClean: true });
         assert.deepEqual(await ended('/live', 'die'), { code: 1006, reason: '', wasClean: false });
         assert.deepEqual(await ended('/refused', ''), { code: 1006, reason: '', wasClean: false });
+    });
+
+    test('a page that draws all the time gets many messages between two of its pictures', async () => {
+        const page = await visit(browser, `${device.link}/`);
+        const { lines, pictures } = await inApp(page, (many) => new Promise((resolve, reject) => {
+            let pictures = 0;
+            const draw = () => {
+                pictures++;
+                for (const end = performance.now() + 20; performance.now() < end;);   // longer than a screen shows one
+                requestAnimationFrame(draw);
+            };
+            const lines = [];
+            const socket = new WebSocket('/live');
+            socket.onopen = () => {
+                requestAnimationFrame(draw);
+                socket.send('many');
+            };
+            socket.onclose = ({ code }) => reject(new Error(`closed ${code} after ${lines.length}`));
+            socket.onmessage = ({ data }) => {
+                lines.push(data);
+                if (lines.length === many) resolve({ lines, pictures });
+            };
+        }), MANY);
+        assert.deepEqual(lines, Array.from({ length: MANY }, (_, n) => `line ${n}`));
+        assert.ok(pictures < MANY / 10, `${pictures} pictures`);
     });
 
     test('a tab that is closed closes its sockets at the app', async () => {

@@ -102,11 +102,6 @@ export type SocketAsks =
 /** What a page may leave unread before the holder stops reading the link for it; the message that crosses this still comes. */
 export const SOCKET_WINDOW = 256 * 1024;
 
-/** What a message costs of the window: empty ones are not free. */
-export function costOf(message: SocketMessage): number {
-  return 64 + (typeof message === 'string' ? 2 * message.length : message.byteLength);
-}
-
 /** How the link stands, as the holder tells the other tabs of the origin. */
 export type LinkStatus =
   | { readonly is: 'connecting'; readonly step: 'starting' | 'signalling' | 'calling' | 'verifying' | 'connecting' }

@@ -1,8 +1,8 @@
 /** The holder's side of WebSockets: opens them on the link, and carries their messages to and from the pages that asked. */
 import { PeerageError } from '../error.js';
-import { type HttpLink, type LinkSocket, SocketClose, type SocketMessage } from '../fetch/exchange.js';
+import { costOf, type HttpLink, type LinkSocket, SocketClose, type SocketMessage } from '../fetch/exchange.js';
 import type { Deaths } from './deaths.js';
-import { costOf, pageLock, SOCKET_WINDOW, type SocketAsks, type SocketSays, type ToShell } from './messages.js';
+import { pageLock, SOCKET_WINDOW, type SocketAsks, type SocketSays, type ToShell } from './messages.js';
 import { wholeBuffer } from './pull-port.js';
 
 type Asked = Extract<ToShell, { type: 'socket' }>;

@@ -41,6 +41,11 @@ export interface SocketRequest {
 /** Text or octets, as WebSocket messages are. */
 export type SocketMessage = string | Uint8Array<ArrayBuffer>;
 
+/** What a message costs where messages wait, in octets: empty ones are not free. */
+export function costOf(message: SocketMessage): number {
+  return 64 + (typeof message === 'string' ? 2 * message.length : message.byteLength);
+}
+
 /** How the other side closed: 1005 where it stated no code (RFC 6455 section 7.1.5). */
 export class SocketClose {
   readonly code: number;

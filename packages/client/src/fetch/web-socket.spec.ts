@@ -149,6 +149,19 @@ describe('receiving', () => {
     expect(heard).toEqual(['1', '2', '3']);
   });
 
+  test('takes no more than a window ahead of what it has told', async () => {
+    const link = new FakeSocket();
+    const { socket } = await open(link);
+    const kilobyte = 'x'.repeat(480);   // at two octets each, with what any message costs
+    const messages = Array.from({ length: 1_000 }, () => kilobyte);
+    let told = 0;
+    let most = 0;
+    socket.onmessage = () => void (most = Math.max(most, messages.length - link.waiting - told++));
+    link.arrive(...messages);
+    await until(() => told === messages.length);
+    expect(most).toBe(256);
+  });
+
   test('ends when this side closes', async () => {
     const link = new FakeSocket();
     const { socket, log } = await open(link);

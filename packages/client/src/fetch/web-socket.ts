@@ -3,7 +3,7 @@
  * given, so that it serves beside a link as well as at the other end of a message port.
  */
 import { PeerageError } from '../error.js';
-import { SocketClose, type LinkSocket, type SocketMessage } from './exchange.js';
+import { costOf, SocketClose, type LinkSocket, type SocketMessage } from './exchange.js';
 import { Tasks } from './tasks.js';
 
 type Octets = Uint8Array<ArrayBuffer>;
@@ -11,6 +11,8 @@ type Handler = ((this: WebSocket, event: never) => unknown) | null;
 
 /** Octets that may wait to be sent. Beyond it the socket counts as full, and fails as the standard says. */
 const WAITING_MAX = 128 << 20;
+/** What received messages that wait for their tasks may cost; the one that crosses this still waits with them. */
+const AHEAD_MAX = 256 * 1024;
 /** RFC 6455 section 5.5.1: what a close frame has room for beside the code. */
 const REASON_MAX = 123;
 const ABNORMAL = 1006;
@@ -225,8 +227,12 @@ export class PeerWebSocket extends EventTarget implements WebSocket {
     this.dispatchEvent(new Event('open'));
   }
 
-  /** Each message in a task of its own, so that whatever the one before set going has happened. */
+  /**
+   * Each message in a task of its own, so that whatever the one before set going has happened. Their tasks are asked for ahead: tasks run in the order in
+   * which they were asked for, and a page that draws all the time would get one message between two of its pictures.
+   */
   async #receiveAll(socket: LinkSocket): Promise<SocketClose> {
+    let ahead = 0;
     for (;;) {
       const got = await socket.receive();
       if (got instanceof SocketClose) {
@@ -234,10 +240,18 @@ export class PeerWebSocket extends EventTarget implements WebSocket {
         this.#socket = null;
         return got;
       }
-      await this.#tasks.turn();
-      if (this.#state !== 1) continue;
-      this.dispatchEvent(new MessageEvent('message', { data: this.#data(got), origin: this.#url.origin }));
+      const cost = costOf(got);
+      ahead += cost;
+      const told = this.#tasks.turn().then(() => {
+        ahead -= cost;
+        this.#tell(got);
+      });
+      if (ahead >= AHEAD_MAX) await told;
     }
+  }
+
+  #tell(message: SocketMessage): void {
+    if (this.#state === 1) this.dispatchEvent(new MessageEvent('message', { data: this.#data(message), origin: this.#url.origin }));
   }
 
   #data(message: SocketMessage): string | Blob | ArrayBuffer {

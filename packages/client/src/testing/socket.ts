@@ -25,6 +25,11 @@ export class FakeSocket implements LinkSocket {
     this.#wake();
   }
 
+  /** How many messages nobody has received yet. */
+  get waiting(): number {
+    return this.#arrived.length;
+  }
+
   /** The link takes the oldest message that waits. */
   take(): void {
     this.#taking.shift()?.();

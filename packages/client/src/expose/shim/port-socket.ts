@@ -1,10 +1,10 @@
 /** A WebSocket over the link, as a page has it: at the other end of a port. */
 import { type Code, PeerageError } from '../../error.js';
-import { type LinkSocket, type SocketMessage, SocketClose, type SocketRequest } from '../../fetch/exchange.js';
+import { costOf, type LinkSocket, type SocketMessage, SocketClose, type SocketRequest } from '../../fetch/exchange.js';
 import type { Field } from '../../protocol/http/field.js';
 import { Queue } from '../../protocol/queue.js';
 import { Deaths } from '../deaths.js';
-import { costOf, holderLock, pageLock, type SocketAsked, type SocketAsks, type SocketSays, VERSION } from '../messages.js';
+import { holderLock, pageLock, type SocketAsked, type SocketAsks, type SocketSays, VERSION } from '../messages.js';
 import type { Way } from './way.js';
 
 /** For the worker to find a holder, and for the holder to react: each says within 20 s if there is none. */
