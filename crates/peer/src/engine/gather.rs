@@ -257,10 +257,8 @@ impl Gatherer {
         };
         leg.send(peer, data, nominated, now);
         // A channel may have been asked for.
-        while let Some(output) = leg.client.poll_output() {
-            if let Output::Send(octets) = output {
-                leg.transmit(octets);
-            }
+        while let Some(octets) = leg.client.poll_send() {
+            leg.transmit(octets);
         }
         true
     }

@@ -293,6 +293,17 @@ impl<R: CryptoRng> Client<R> {
         self.outputs.pop_front()
     }
 
+    /// The same where only sending is possible just now: `None` as soon as something else comes next, which is kept for [`poll_output`](Self::poll_output).
+    pub fn poll_send(&mut self) -> Option<Vec<u8>> {
+        match self.outputs.pop_front()? {
+            Output::Send(octets) => Some(octets),
+            told => {
+                self.outputs.push_front(told);
+                None
+            }
+        }
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -439,6 +439,28 @@ fn credentials_that_expire_meanwhile_end_the_allocation() {
 }
 
 #[test]
+fn who_only_sends_loses_no_news_of_the_allocation() {
+    let mut world = World::allocated(Carrier::Datagrams);
+    world.act(|client, now| client.permit(peer().ip(), now));
+    let request = world.request(Method::CREATE_PERMISSION);
+    let refusal = to(&request, Class::Error)
+        .error(437, "Because")
+        .sign(world.key.as_bytes())
+        .finish();
+    let _ = world.client.handle_datagram(&refusal, world.now);
+    // The next allocation's request comes behind that word.
+    world.client.allocate(credentials(), world.now);
+    assert_eq!(world.client.poll_send(), None);
+    assert_eq!(
+        world.client.poll_output(),
+        Some(Output::Failed(refused(437)))
+    );
+    assert!(world.client.poll_send().is_some());
+    assert_eq!(world.client.poll_send(), None);
+    assert_eq!(world.client.poll_output(), None);
+}
+
+#[test]
 fn a_server_that_lost_the_allocation_is_noticed_with_the_next_request() {
     let mut world = World::allocated(Carrier::Datagrams);
     world.act(|client, now| client.permit(peer().ip(), now));
