@@ -38,7 +38,7 @@ impl End {
             ..EngineConfig::default()
         })
         .expect("loopback is there");
-        let servers = server.ice_servers("ann");
+        let servers = server.over_udp("ann");
         engine.set_ice_servers(servers).await.expect("it runs");
         Self { engine, totals }
     }
@@ -237,10 +237,16 @@ async fn a_direct_path_that_is_found_later_takes_over_and_the_change_is_told() {
 async fn where_udp_is_blocked_tcp_carries_the_relay_and_connects_within_5_seconds() {
     let server = TurnServer::start().await;
     server.be_deaf();
+    let mut servers = server.ice_servers("ann");
+    servers[0].urls.truncate(2);
     let (a, b) = (
         End::relay_only(&server).await,
         End::relay_only(&server).await,
     );
+    for end in [&a, &b] {
+        let servers = servers.clone();
+        end.engine.set_ice_servers(servers).await.expect("it runs");
+    }
     let begun = Instant::now();
     let (mut side_a, mut side_b) = connect(&a, &b).await;
     assert!(
@@ -330,7 +336,7 @@ async fn new_credentials_bring_a_new_relay_and_live_connections_stay_open() {
     );
     let (mut side_a, mut side_b) = connect(&a, &b).await;
     let before = side_a.told.len();
-    let servers = server.ice_servers("ann later");
+    let servers = server.over_udp("ann later");
     a.engine.set_ice_servers(servers).await.expect("it runs");
     timeout(SOON, async {
         while side_a.told.len() == before {

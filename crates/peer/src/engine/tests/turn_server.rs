@@ -114,6 +114,13 @@ impl TurnServer {
             credentials: Some(credentials),
         }]
     }
+
+    /// The same without its streams: those are tried as well where the first answer takes long.
+    pub(super) fn over_udp(&self, name: &str) -> Vec<IceServer> {
+        let mut servers = self.ice_servers(name);
+        servers[0].urls.truncate(1);
+        servers
+    }
 }
 
 pub(super) fn credentials(name: &str, lasting: Duration) -> Credentials {
