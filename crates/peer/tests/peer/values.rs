@@ -128,18 +128,21 @@ async fn a_large_value_keeps_no_small_one_waiting() {
         }
     })
     .await;
-    there.send("small").await.unwrap();
-    loop {
-        let value = heard(here).await;
-        assert_ne!(
-            value.as_bytes().map(Bytes::len),
-            Some(40 * MIB),
-            "it was overtaken by the large one"
-        );
-        if value == text("small") {
-            break;
+    let until_small = async {
+        loop {
+            let value = heard(here).await;
+            assert_ne!(
+                value.as_bytes().map(Bytes::len),
+                Some(40 * MIB),
+                "it was overtaken by the large one"
+            );
+            if value == text("small") {
+                break;
+            }
         }
-    }
+    };
+    let (sent, ()) = tokio::join!(there.send("small"), until_small);
+    sent.unwrap();
     assert!(!large.is_finished());
     assert_eq!(heard(here).await, Value::Bytes(pattern(40 * MIB)));
     soon(large).await.unwrap().unwrap();
