@@ -44,7 +44,7 @@ for (const [name, prepare] of Object.entries(BACKENDS)) suite(`a backend on ${na
             get: async (path) => (await fetch(backend.url + path)).json(),
         };
         await backend.start();
-        server = await serve(own, '--rooms-webhook', `${backend.url}/rooms`, '--rooms-webhook-secret-file', secret, '--rooms-moderate');
+        server = await serve(own, '--rooms-webhook', `${backend.url}/rooms`, '--rooms-webhook-secret-file', secret, '--rooms-moderate', '--rooms-moderation-timeout', '10000');
     });
     const now = () => Math.floor(Date.now() / 1_000);
     const key = () => readFileSync(secret, 'utf8').trim();

@@ -95,6 +95,8 @@ for (const [version, client] of Object.entries(VERSIONS)) {
 
         test('a call to a peer that comes a moment later connects', async () => {
             const page = await browser.tab();
+            // There already: an offer waits for five seconds.
+            const second = await browser.tab(site.url);
             const offered = new Promise((resolve) => {
                 page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => payload.includes('"OFFER"') && resolve()));
             });
@@ -102,7 +104,7 @@ for (const [version, client] of Object.entries(VERSIONS)) {
             await openPeer(page, server);
             const joined = page.evaluate(() => join('late-comer'));
             await within(PATIENCE, offered, 'no offer was sent');
-            await peer('late-comer');
+            await openPeer(second, server, 'late-comer');
             assert.ok(await joined);
             assert.deepEqual(await page.evaluate(() => errors), []);
         });

@@ -36,8 +36,13 @@ suite('people who talk by name', () => {
     /** The same, with a name. */
     async function enter(name, url) {
         const page = await arrive(url);
-        await setName(page, name);
-        await says(page, 'name', `You are “${name}”.`);
+        // That of a tab before: the browser closes its socket when it gets round to it, and the server knows no sooner.
+        await until(`the name “${name}” is free`, async () => {
+            await setName(page, name);
+            const answer = page.locator('#name-status', { hasText: /is taken|You are/ });
+            await answer.waitFor();
+            return /You are/.test(await answer.textContent());
+        });
         return page;
     }
 
@@ -154,14 +159,7 @@ suite('people who talk by name', () => {
     test('a name is free again when its tab is closed', async () => {
         const first = await enter('anna');
         await first.close();
-        // The browser closes the socket when it gets round to it: the server knows no sooner.
-        const second = await arrive();
-        await until('the name is free', async () => {
-            await setName(second, 'anna');
-            const answer = second.locator('#name-status', { hasText: /is taken|You are/ });
-            await answer.waitFor();
-            return /You are/.test(await answer.textContent());
-        });
+        await enter('anna');
     });
 
     test('whoever hangs up or closes the tab is said to have gone', async () => {
@@ -232,15 +230,16 @@ suite('people who talk by name', () => {
 
     for (const caller of ['old', 'ours']) {
         test(`an older page and ours talk, called by ${caller === 'old' ? 'the older one' : 'ours'}`, async () => {
-            const old = await olderPage('ben');
+            const ben = `ben of ${caller}`;
+            const old = await olderPage(ben);
             const anna = await enter('anna');
             if (caller === 'old') await old.evaluate(() => call('anna'));
-            else await call(anna, 'ben');
-            await says(anna, 'peer', 'Connected to “ben”.');
+            else await call(anna, ben);
+            await says(anna, 'peer', `Connected to “${ben}”.`);
             await says(anna, 'talk', 'The other page takes no files: it is an older one.');
             assert.ok(await anna.locator('#choose').isDisabled());
             await old.evaluate(() => say('from the past'));
-            await hears(anna, 'ben', 'from the past');
+            await hears(anna, ben, 'from the past');
             await say(anna, 'from now');
             assert.deepEqual(await old.evaluate(() => heard(1)), ['from now']);
         });

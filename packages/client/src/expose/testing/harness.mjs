@@ -179,7 +179,7 @@ export async function start(app, jarOf = () => null) {
     async stop() {
       await browser.close();
       for (const each of [server, far, target]) each.closeAllConnections(), each.close();
-      await rm(profile, { recursive: true, force: true });
+      await rm(profile, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

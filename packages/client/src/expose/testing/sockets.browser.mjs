@@ -178,8 +178,8 @@ test('what_waits_to_be_sent_is_counted_until_the_link_has_taken_it', async () =>
 
 test('the_end_of_the_link_or_of_the_tab_that_has_it_is_told_at_once', async () => {
   const { page, frame, device } = await openWithEar();
-  const first = frame.evaluate(() => hear('/ws/echo', null));
-  await until('it is open', () => app.sockets.live.size === 1);
+  const first = frame.evaluate(() => hear('/ws/echo', null, () => (globalThis.isOpen = true)));
+  await frame.waitForFunction('globalThis.isOpen');
   visit.t.link.drop('lost');
   assert.deepEqual(await first, ['open ', 'error', 'close 1006  false']);
   await page.locator('#badge-text', { hasText: 'Direct' }).waitFor();
@@ -188,8 +188,8 @@ test('the_end_of_the_link_or_of_the_tab_that_has_it_is_told_at_once', async () =
   await second.goto(`${device.origin}/two`);
   const other = await inApp(second);
   await other.evaluate(HEAR);
-  const told = other.evaluate(() => hear('/ws/echo', null));
-  await until('it is open', () => app.sockets.live.size === 1);
+  const told = other.evaluate(() => hear('/ws/echo', null, () => (globalThis.isOpen = true)));
+  await other.waitForFunction('globalThis.isOpen');
   const closed = performance.now();
   await page.close();
   assert.deepEqual(await told, ['open ', 'error', 'close 1006  false']);

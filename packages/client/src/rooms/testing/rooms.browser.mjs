@@ -77,7 +77,7 @@ suite('rooms', () => {
         await browser?.close();
         server?.closeAllConnections();
         server?.close();
-        if (profile !== undefined) await rm(profile, { recursive: true, force: true });
+        if (profile !== undefined) await rm(profile, { recursive: true, force: true, maxRetries: 10 });
     });
 
     async function open(kind) {
