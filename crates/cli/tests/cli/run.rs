@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     io::{BufRead as _, BufReader, Read, Write as _},
-    net::TcpListener,
+    iter,
+    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
@@ -282,9 +284,23 @@ pub(crate) fn taken_port() -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// A port that nothing listens on.
+/// A port that nothing has, be it for TCP or UDP. It is below those that the system gives to who asks for any: nobody is given it meanwhile.
 pub(crate) fn free_port() -> u16 {
-    taken_port().1
+    let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+        .unwrap_or(32_768_u16);
+    let first = lowest.saturating_sub(10_000).max(1_024);
+    let count = u64::from(lowest.saturating_sub(first).max(1));
+    let is_free = |port: &u16| {
+        let address = ("127.0.0.1", *port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    iter::repeat_with(|| RandomState::new().build_hasher().finish())
+        .map(|random| first + (random % count) as u16)
+        .take(50)
+        .find(is_free)
+        .expect("a free port")
 }
 
 pub(crate) fn exists(path: &Path) -> bool {
