@@ -15,7 +15,10 @@ export function pages({ same, different }) {
         /** What the tab's own document names as its icon, by content. */
         const icon = () => tab.page.evaluate(async () => {
             const href = document.querySelector('link[rel~=icon]')?.href ?? '';
-            return href.startsWith('data:') ? atob(href.split(',')[1]) : (await fetch(href)).text();
+            if (!href.startsWith('data:')) return (await fetch(href)).text();
+            // At first it is the shell's own, which is written out.
+            const [kind, data] = href.split(',');
+            return kind.endsWith(';base64') ? atob(data) : decodeURIComponent(data);
         });
         await until('the title', async () => await tab.page.title() === 'first title');
         const first = await until('the icon', async () => /first/.test(await icon()) && icon());
