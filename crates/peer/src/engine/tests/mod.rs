@@ -1,5 +1,6 @@
 //! The engine held to its promises: over loopback sockets, and in virtual time over a network that does what the test wants.
 
+mod gather;
 mod network;
 mod queues;
 mod relays;
